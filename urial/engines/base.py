@@ -1,0 +1,94 @@
+"""The interface of an engine: it holds one model, generates from prompt ids, and scores answers.
+
+Knows nothing about prompts, pairs, statistics or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from urial.records import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What `score` can tell. Callers read these flags, never an engine's class."""
+
+    has_logits: bool  # full distributions: every statistic is exact
+    has_exact_rank: bool  # ranks over the full vocabulary
+    has_top: bool  # at least the most probable tokens of each position
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to decode. Temperature 0 is greedy; a repetition penalty of 1 changes nothing."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One generated token: its id, the text that it completes, and whether it ends the turn.
+
+    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer.
+    """
+
+    id: int
+    text: str
+    is_end: bool
+
+
+class LogitRows(Protocol):
+    """Logits for n answer positions, made in row chunks so that [n, V] never exists at once."""
+
+    def __len__(self) -> int: ...
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start..stop as float32 [stop - start, V]."""
+        ...
+
+
+class ScoreSession(Protocol):
+    """Teacher forcing over a growing answer: the context is read once."""
+
+    def extend(self, answer_ids: Sequence[int]) -> LogitRows:
+        """Rows that predict `answer_ids`, which follow what was given before."""
+        ...
+
+
+class Engine(Protocol):
+    """One model, ready to run."""
+
+    capabilities: Capabilities
+    context_length: int  # longest prompt plus answer, in tokens
+    vocabulary_size: int
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a plain prompt, beginning token included where the model has one."""
+        ...
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """The model's own chat template with an open assistant turn."""
+        ...
+
+    def encode_chat(self, rendered: str) -> list[int]:
+        """Token ids of a rendered chat; nothing is added twice."""
+        ...
+
+    def token_text(self, token_id: int) -> str:
+        """One token alone, for the lists of alternatives."""
+        ...
+
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
+        """One token a step until the end token or the limit; closing the iterator frees its memory."""
+        ...
+
+    def open_score(self, context_ids: Sequence[int]) -> ScoreSession: ...
