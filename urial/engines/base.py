@@ -67,6 +67,7 @@ class ScoreSession(Protocol):
 class Engine(Protocol):
     """One model, ready to run."""
 
+    name: str
     capabilities: Capabilities
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
@@ -75,20 +76,46 @@ class Engine(Protocol):
         """Token ids of a plain prompt, beginning token included where the model has one."""
         ...
 
+    def encode_answer(self, text: str) -> list[int]:
+        """Token ids of a given answer: nothing is added."""
+        ...
+
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The model's own chat template with an open assistant turn."""
+        """The model's own chat template with an open assistant turn. Raises MismatchError where it has none."""
         ...
 
     def encode_chat(self, rendered: str) -> list[int]:
         """Token ids of a rendered chat; nothing is added twice."""
         ...
 
+    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
+        """One text piece for each id; joined they give the answer's text."""
+        ...
+
     def token_text(self, token_id: int) -> str:
         """One token alone, for the lists of alternatives."""
+        ...
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether a token is a mark of the format (end of turn, beginning of text) and no part of the words."""
+        ...
+
+    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
+        """Raise SettingsError where prompt and answer do not fit into the model."""
+        ...
+
+    def read_ahead(self, ids: Sequence[int]) -> None:
+        """Read the constant beginning of prompts once, so that later prompts start behind it."""
+        ...
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Free what is kept for a prompt that no request needs any more."""
         ...
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
         """One token a step until the end token or the limit; closing the iterator frees its memory."""
         ...
 
-    def open_score(self, context_ids: Sequence[int]) -> ScoreSession: ...
+    def open_score(self, context_ids: Sequence[int]) -> ScoreSession:
+        """Score an answer that follows `context_ids`, in pieces as it grows."""
+        ...

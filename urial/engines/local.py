@@ -1,0 +1,169 @@
+"""A transformers model as an engine: prefill once, fork per request, one token a step, exact rows for scoring.
+
+Knows nothing about pairs, prompts' meaning, statistics or pages. Weights come from `urial.weights`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import torch
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from urial.engines.base import Capabilities, Piece, Sampling
+from urial.engines.cache import Reading, ReadingStore
+from urial.engines.head import Head, HiddenRows
+from urial.engines.sampling import Sampler, check_sampling
+from urial.engines.text import TextStream, TokenNames, pieces_of
+from urial.errors import MismatchError, SettingsError
+from urial.records import Message
+
+KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """All ids that end a turn: the generation config's and the tokenizer's."""
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(i for i in [*listed, tokenizer.eos_token_id] if i is not None)
+
+
+class LocalEngine:
+    """One model in this process. One step at a time runs on it, so several requests advance in turn."""
+
+    capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, turn: threading.Lock
+    ) -> None:
+        self.name = name
+        self._model = model.eval()
+        self._trunk = model.base_model
+        self._tokenizer = tokenizer
+        self._head = Head(model)
+        self._ends = end_ids(model, tokenizer)
+        self._names = TokenNames(tokenizer)
+        self._special = frozenset(tokenizer.all_special_ids) | self._ends
+        self._store = ReadingStore(KEPT_READINGS)
+        self._turn = turn  # siblings share weights and a device: their steps exclude each other
+        config = model.config.get_text_config()
+        self.context_length = int(config.max_position_embeddings)
+        self.vocabulary_size = int(config.vocab_size)
+
+    # Text and ids
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Token ids of a given answer: nothing is added at its beginning."""
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        if not self._tokenizer.chat_template:
+            raise MismatchError(
+                f"The aligned model {self.name} has no chat template; put a chat_template.jinja beside its tokenizer."
+            )
+        turns = [message.model_dump() for message in messages]
+        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+    def encode_chat(self, rendered: str) -> list[int]:
+        return self._tokenizer.encode(rendered, add_special_tokens=False)
+
+    def token_text(self, token_id: int) -> str:
+        return self._names[token_id]
+
+    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
+        return pieces_of(self._tokenizer, ids)
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id in self._special
+
+    def vocabulary(self) -> dict[str, int]:
+        """Token strings and their ids, to compare two siblings."""
+        return self._tokenizer.get_vocab()
+
+    # Running
+
+    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
+        """Raise SettingsError where prompt and answer do not fit into the model."""
+        if prompt_tokens + max_new_tokens > self.context_length:
+            raise SettingsError(
+                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
+                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
+            )
+
+    def read(self, ids: Sequence[int]) -> Reading:
+        """Read `ids` and keep the reading; what is already read is not read again."""
+        start = self._store.longest_start(ids)
+        if start is not None and len(start.ids) == len(ids):
+            return start
+        cache = start.fork() if start else DynamicCache(config=self._model.config)
+        done = len(start.ids) if start else 0
+        hidden = self._forward(ids[done:], cache)
+        reading = Reading(tuple(ids), cache, hidden[-1:].clone())
+        self._store.keep(reading)
+        return reading
+
+    def read_ahead(self, ids: Sequence[int]) -> None:
+        """Read the constant beginning of prompts once; `read` goes on behind it."""
+        if ids:
+            self.read(ids)
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Free the reading of a prompt that no request needs any more."""
+        self._store.drop(ids)
+
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
+        """One Piece a step until the end token or the limit; closing it frees its cache."""
+        check_sampling(sampling)
+        self.check_length(len(prompt_ids), sampling.max_new_tokens)
+        reading = self.read(prompt_ids)
+        cache, hidden = reading.fork(), reading.last_hidden
+        sampler = Sampler(sampling, prompt_ids, hidden.device)
+        text = TextStream(self._tokenizer)
+        for count in range(1, sampling.max_new_tokens + 1):
+            token_id = self._choose(sampler, hidden)
+            is_end, is_last = token_id in self._ends, count == sampling.max_new_tokens
+            piece = "" if is_end else text.feed(token_id)
+            yield Piece(token_id, piece + text.finish() if is_end or is_last else piece, is_end)
+            if is_end or is_last:
+                return
+            hidden = self._forward([token_id], cache)
+
+    def open_score(self, context_ids: Sequence[int]) -> LocalScoreSession:
+        """Score an answer that follows `context_ids`, in pieces as it grows."""
+        return LocalScoreSession(self, self.read(context_ids))
+
+    @torch.inference_mode()
+    def _choose(self, sampler: Sampler, hidden: torch.Tensor) -> int:
+        with self._turn:
+            return sampler.choose(self._head(hidden))
+
+    @torch.inference_mode()
+    def _forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+        """Hidden states [len(ids), D]; the cache grows."""
+        tokens = torch.tensor([list(ids)], device=self._model.device)
+        with self._turn:
+            output = self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True)
+        return output.last_hidden_state[0]
+
+    def _rows(self, hidden: torch.Tensor) -> HiddenRows:
+        return HiddenRows(hidden, self._head)
+
+
+class LocalScoreSession:
+    """Teacher forcing over a growing answer: the context is read once, each answer token once."""
+
+    def __init__(self, engine: LocalEngine, reading: Reading) -> None:
+        self._engine = engine
+        self._cache = reading.fork()
+        self._last = reading.last_hidden
+
+    def extend(self, answer_ids: Sequence[int]) -> HiddenRows:
+        """Rows that predict `answer_ids`: the row before each of them."""
+        hidden = self._engine._forward(answer_ids, self._cache)
+        rows = torch.cat([self._last, hidden[:-1]])
+        self._last = hidden[-1:]
+        return self._engine._rows(rows)

@@ -1,0 +1,42 @@
+"""Two engines that belong together: base and aligned, with what the record says of them.
+
+Refuses siblings whose token ids differ in meaning. Knows nothing about prompts or statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from urial.engines.base import Engine
+from urial.errors import MismatchError
+from urial.records import PairInfo, SideName
+
+
+@dataclass(frozen=True, slots=True)
+class PairEngines:
+    """Both engines, the facts for the record, and the vocabulary that they share (V = ids 0..vocabulary - 1)."""
+
+    info: PairInfo
+    base: Engine
+    aligned: Engine
+    vocabulary: int
+    note: str = ""
+
+    def side(self, name: SideName) -> Engine:
+        return self.base if name == "base" else self.aligned
+
+
+def check_same_tokens(base: dict[str, int], aligned: dict[str, int], name: str) -> None:
+    """Raise MismatchError unless every token that both know has the same id, and every shared id the same token.
+
+    A sibling may know more tokens (chat marks); it may not rename one.
+    """
+    if base is aligned:
+        return
+    aligned_by_id = {token_id: token for token, token_id in aligned.items()}
+    for token, token_id in base.items():
+        if aligned_by_id.get(token_id, token) != token or aligned.get(token, token_id) != token_id:
+            raise MismatchError(
+                f"The models of the pair {name} give different ids to {token!r}, so their ranks cannot be compared; "
+                "choose siblings with the same tokenizer."
+            )

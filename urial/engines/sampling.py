@@ -1,0 +1,68 @@
+"""From one row of logits to the next token: repetition penalty, temperature, top-p, with a seed.
+
+The processors are transformers' own, in its order, so that settings mean what they mean there.
+Knows nothing about models or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from urial.engines.base import Sampling
+from urial.errors import SettingsError
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raise SettingsError for a setting out of its range."""
+    rules = [
+        (sampling.temperature >= 0, f"temperature is {sampling.temperature}; choose 0 (greedy) or more."),
+        (0 < sampling.top_p <= 1, f"top_p is {sampling.top_p}; choose a number above 0 and up to 1."),
+        (sampling.repetition_penalty > 0, f"repetition penalty is {sampling.repetition_penalty}; choose a number above 0."),
+        (sampling.max_new_tokens >= 1, f"max_new_tokens is {sampling.max_new_tokens}; choose 1 or more."),
+        (-(2**63) <= sampling.seed < 2**63, f"seed is {sampling.seed}; choose a 64-bit whole number."),
+    ]
+    for holds, sentence in rules:
+        if not holds:
+            raise SettingsError(sentence)
+
+
+class Sampler:
+    """Chooses token after token for one answer; its seed makes the choice repeatable."""
+
+    def __init__(self, sampling: Sampling, prompt_ids: Sequence[int], device: torch.device) -> None:
+        check_sampling(sampling)
+        self._greedy = sampling.temperature == 0
+        self._seen = torch.tensor([list(prompt_ids)], device=device)  # [1, T]
+        self._generator = torch.Generator(device).manual_seed(sampling.seed)
+        self._processors = self._make_processors(sampling)
+
+    @staticmethod
+    def _make_processors(sampling: Sampling) -> LogitsProcessorList:
+        processors = LogitsProcessorList()
+        if sampling.repetition_penalty != 1:
+            processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        if sampling.temperature not in (0, 1):
+            processors.append(TemperatureLogitsWarper(sampling.temperature))
+        if sampling.temperature > 0 and sampling.top_p < 1:
+            processors.append(TopPLogitsWarper(sampling.top_p))
+        return processors
+
+    def choose(self, logits: torch.Tensor) -> int:
+        """The next token for logits [1, V]; greedy ties go to the lowest id."""
+        scores = self._processors(self._seen, logits)
+        token = self._draw(scores)
+        self._seen = torch.cat([self._seen, token], dim=1)
+        return int(token)
+
+    def _draw(self, scores: torch.Tensor) -> torch.Tensor:
+        if self._greedy:
+            return scores.argmax(dim=-1, keepdim=True)
+        return torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator)
