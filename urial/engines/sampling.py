@@ -22,10 +22,11 @@ from urial.errors import SettingsError
 
 def check_sampling(sampling: Sampling) -> None:
     """Raise SettingsError for a setting out of its range."""
+    temperature, penalty = sampling.temperature, sampling.repetition_penalty
     rules = [
-        (sampling.temperature >= 0, f"temperature is {sampling.temperature}; choose 0 (greedy) or more."),
+        (0 <= temperature <= 100, f"temperature is {temperature}; choose 0 (greedy) to 100."),
         (0 < sampling.top_p <= 1, f"top_p is {sampling.top_p}; choose a number above 0 and up to 1."),
-        (sampling.repetition_penalty > 0, f"repetition penalty is {sampling.repetition_penalty}; choose a number above 0."),
+        (0 < penalty <= 100, f"repetition penalty is {penalty}; choose a number above 0 and up to 100."),
         (sampling.max_new_tokens >= 1, f"max_new_tokens is {sampling.max_new_tokens}; choose 1 or more."),
         (-(2**63) <= sampling.seed < 2**63, f"seed is {sampling.seed}; choose a 64-bit whole number."),
     ]

@@ -1,0 +1,158 @@
+"""The local engine against transformers' own generate and forward, on tiny random models of several families."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from tests import tiny
+from urial.engines.base import Sampling
+from urial.errors import MismatchError, SettingsError
+
+PROMPT = "the answer to the question is here, and a longer text follows so that windows are passed. " * 2
+
+
+def ids_of(engine, text: str = PROMPT) -> list[int]:
+    return engine.encode(text)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedy_tokens_equal_transformers_generate(family: str, penalty: float) -> None:
+    engine = tiny.engine(family)
+    ids = ids_of(engine)
+    ours = [p.id for p in engine.generate(ids, Sampling(max_new_tokens=24, repetition_penalty=penalty))]
+    theirs = engine._model.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids)),
+        max_new_tokens=24,
+        do_sample=False,
+        repetition_penalty=penalty,
+    )[0, len(ids) :].tolist()
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_reading_behind_a_constant_beginning_changes_nothing(family: str) -> None:
+    fresh, warm = tiny.engine(family), tiny.engine(family)
+    ids = ids_of(fresh)
+    warm.read_ahead(ids[:40])
+    for _ in range(3):  # the kept beginning stays as it was
+        sampling = Sampling(max_new_tokens=12)
+        assert [p.id for p in warm.generate(ids, sampling)] == [p.id for p in fresh.generate(ids, sampling)]
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("cuts", [[20], [1, 4, 15], [7, 13]])
+def test_score_rows_equal_one_forward_however_the_answer_is_cut(family: str, cuts: list[int]) -> None:
+    engine = tiny.engine(family)
+    context, answer = ids_of(engine), engine.encode_answer("here is the answer to the question, the answer")[:20]
+    with torch.inference_mode():
+        whole = engine._model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
+    session, start, found = engine.open_score(context), 0, []
+    for size in cuts:
+        rows = session.extend(answer[start : start + size])
+        found.append(rows.chunk(0, len(rows)))
+        start += size
+    assert torch.allclose(torch.cat(found), whole[:start], atol=2e-4)
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_seed_another() -> None:
+    engine = tiny.engine()
+
+    def answer(seed: int) -> list[int]:
+        return [p.id for p in engine.generate(ids_of(engine), Sampling(1.0, 0.9, 1.0, 24, seed))]
+
+    assert answer(3) == answer(3)
+    assert len({tuple(answer(seed)) for seed in range(4)}) > 1
+
+
+def test_pieces_joined_are_the_decoded_answer_also_for_split_characters() -> None:
+    engine = tiny.engine()
+    text = "naïve 🙂 café 漢字 \u200b👩‍🚀 end"
+    ids = engine.encode_answer(text)
+    assert len(ids) > len(text)  # the byte-level tokenizer splits these characters
+    assert "".join(engine.answer_pieces(ids)) == text
+
+
+def test_an_answer_cut_inside_a_character_ends_in_the_replacement_character() -> None:
+    engine = tiny.engine()
+    ids = engine.encode_answer("ok 🙂")[:-1]
+    pieces = engine.answer_pieces(ids)
+    assert "".join(pieces) == engine._tokenizer.decode(ids)
+    assert len(pieces) == len(ids)
+
+
+def test_the_end_token_has_no_text_and_ends_the_answer() -> None:
+    engine = tiny.engine()
+    ids = ids_of(engine)
+    first = next(iter(engine.generate(ids, Sampling(max_new_tokens=4)))).id
+    engine._ends = engine._ends | {first}
+    pieces = list(engine.generate(ids, Sampling(max_new_tokens=4)))
+    assert [(p.id, p.text, p.is_end) for p in pieces] == [(first, "", True)]
+
+
+def test_closing_a_generation_frees_its_cache() -> None:
+    engine = tiny.engine()
+    running = engine.generate(ids_of(engine), Sampling(max_new_tokens=50))
+    next(running)
+    cache = weakref.ref(running.gi_frame.f_locals["cache"])
+    running.close()
+    del running
+    gc.collect()
+    assert cache() is None
+
+
+def test_readings_are_bounded_and_forgotten_on_demand() -> None:
+    engine = tiny.engine()
+    for n in range(20):
+        engine.read_ahead(ids_of(engine, f"text number {n}"))
+    assert len(engine._store) <= 6
+    last = ids_of(engine, "text number 19")
+    engine.forget(last)
+    assert engine._store.longest_start(last) is None
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=-1),
+        Sampling(top_p=0),
+        Sampling(top_p=1.5),
+        Sampling(repetition_penalty=0),
+        Sampling(max_new_tokens=0),
+        Sampling(temperature=float("nan")),
+        Sampling(temperature=float("inf")),
+        Sampling(seed=2**64),
+    ],
+)
+def test_a_setting_out_of_range_is_one_sentence(sampling: Sampling) -> None:
+    engine = tiny.engine()
+    with pytest.raises(SettingsError) as caught:
+        next(engine.generate(ids_of(engine), sampling))
+    assert "\n" not in str(caught.value) and "choose" in str(caught.value)
+
+
+def test_a_context_longer_than_the_model_is_one_sentence() -> None:
+    engine = tiny.engine()
+    with pytest.raises(SettingsError, match="reads at most 2,048"):
+        next(engine.generate([5] * 2040, Sampling(max_new_tokens=20)))
+
+
+def test_a_missing_chat_template_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny.engine()
+    monkeypatch.setattr(engine._tokenizer, "chat_template", None)
+    with pytest.raises(MismatchError, match="chat template"):
+        engine.render_chat([])
+
+
+def test_token_names_keep_leading_spaces_and_show_bytes() -> None:
+    engine = tiny.engine()
+    (the,) = engine.encode_answer(" the")
+    assert engine.token_text(the) == " the"
+    assert engine.token_text(3) == "<end>"
+    lone_byte = engine.encode_answer("🙂")[0]
+    assert engine.token_text(lone_byte)

@@ -1,0 +1,8 @@
+"""`python -m urial ...`: see `cli.py`."""
+
+import sys
+
+from urial.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
