@@ -95,7 +95,7 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
 
 def make_request(options: argparse.Namespace):
     """Everything that is asked, checked before any weights are loaded."""
-    from urial.compare import Request
+    from urial.request import Request
     from urial.engines.sampling import check_sampling
     from urial.prompts import check_query
 

@@ -1,104 +1,27 @@
 """One comparison as a stream of events: two answers in turn, the shift as it grows, one record at the end.
 
-Knows engines only through their interface and methods only through their prompts; nothing about pages or files.
-Read `sides.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
+Knows engines only through their interface; nothing about pages or files. Read `request.py` for what is asked,
+`sides.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
-from urial.engines.base import Engine, Sampling
+from urial.engines.base import Piece
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, PromptError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
-from urial.prompts import Method, check_query
-from urial.records import (
-    Comparison,
-    ContextName,
-    ContextShift,
-    Message,
-    Settings,
-    Side,
-    SideName,
-    SidePenalties,
-    TokenShift,
-    summarize,
-)
-from urial.scoring import Scoring
+from urial.records import Comparison, ContextName, ContextShift, Side, SideName, TokenShift, summarize
+from urial.request import Control, Prompts, Request, forget, make_prompts
+from urial.scoring import CHUNK, Rows, Scoring
 from urial.sides import OpenText, SideRun
 
-CHUNK = 16  # aligned tokens scored at once while streaming: each chunk costs about one reading of the weights
-ALL_CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
+BOTH: tuple[SideName, ...] = ("base", "aligned")
+Growing = dict[ContextName, list[TokenShift]]  # the rows so far
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked: a query with its earlier turns, the base's method, and how to decode."""
-
-    query: str
-    method: Method
-    history: tuple[Message, ...] = ()
-    contexts: tuple[ContextName, ...] = ALL_CONTEXTS
-    temperature: float = 0.0
-    top_p: float = 1.0
-    penalties: SidePenalties = field(default_factory=lambda: SidePenalties(base=1.1, aligned=1.0))
-    max_new_tokens: int = 256
-    seed: int = 0
-
-    def sampling(self, side: SideName) -> Sampling:
-        return Sampling(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            repetition_penalty=getattr(self.penalties, side),
-            max_new_tokens=self.max_new_tokens,
-            seed=self.seed,
-        )
-
-    def settings(self) -> Settings:
-        return Settings(
-            method=self.method.name,
-            examples=self.method.examples,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            repetition_penalty=self.penalties,
-            max_new_tokens=self.max_new_tokens,
-            seed=self.seed,
-        )
-
-
-class Control:
-    """Stops one side or both from another thread; takes effect within one step."""
-
-    def __init__(self) -> None:
-        self._stopped: dict[SideName, threading.Event] = {"base": threading.Event(), "aligned": threading.Event()}
-
-    def stop(self, side: SideName) -> None:
-        self._stopped[side].set()
-
-    def stop_all(self) -> None:
-        for event in self._stopped.values():
-            event.set()
-
-    def is_stopped(self, side: SideName) -> bool:
-        return self._stopped[side].is_set()
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """All texts that the models are given, with their ids."""
-
-    base: str
-    aligned: str
-    base_ids: list[int]
-    aligned_ids: list[int]
-    contexts: dict[ContextName, str]
-    context_ids: dict[ContextName, list[int]]
 
 
 def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -106,18 +29,17 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
 
     Closing the iterator stops both sides and frees their memory.
     """
-    control = control or Control()
-    prompts = make_prompts(engines, request)
-    yield started(engines, request, prompts)
-    runs = open_runs(engines, request, prompts)
-    rows: dict[ContextName, list[TokenShift]] = {name: [] for name in request.contexts}
-    try:
-        yield from advance_all(engines, prompts, runs, rows, control)
-        yield Done(make_record(engines, request, prompts, {n: run.side() for n, run in runs.items()}, rows))
-    finally:
-        for run in runs.values():
-            run.end("cancelled")
-        forget(engines, prompts)
+    yield from run_sides(engines, request, control or Control(), BOTH, {}, {})
+
+
+def again(
+    engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
+) -> Iterator[Event]:
+    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`."""
+    other: SideName = "aligned" if side == "base" else "base"
+    kept_shift = earlier.shift if side == "base" else {}
+    kept = {other: getattr(earlier, other)}
+    yield from run_sides(engines, request, control or Control(), (side,), kept, kept_shift)
 
 
 def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
@@ -126,92 +48,103 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     ids = engines.aligned.encode_answer(answer)
     if not ids:
         raise PromptError("The answer to score is empty; give a text of at least one token.")
-    for engine, start in ((engines.aligned, prompts.aligned_ids), (engines.base, prompts.base_ids)):
-        engine.check_length(len(start), len(ids))
+    for side in BOTH:
+        engines.side(side).check_length(len(prompts.ids(side)), len(ids))
     yield started(engines, request, prompts)
     texts = engines.aligned.answer_pieces(ids)
-    rows: dict[ContextName, list[TokenShift]] = {name: [] for name in request.contexts}
+    rows: Growing = {name: [] for name in request.contexts}
     try:
         scoring = Scoring(engines, prompts.aligned_ids, prompts.context_ids)
         for start in range(0, len(ids), CHUNK):
             chunk = slice(start, start + CHUNK)
             yield from emit(rows, scoring.advance(ids[chunk], texts[chunk]))
-        yield Done(make_record(engines, request, prompts, given_sides(prompts, ids, "".join(texts)), rows))
+        sides = given_sides(prompts, ids, "".join(texts))
+        yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
     finally:
         forget(engines, prompts)
 
 
-def make_prompts(engines: PairEngines, request: Request) -> Prompts:
-    """Render and encode everything; raises PromptError or SettingsError where it cannot be run."""
-    check_query(request.query)
-    base = request.method.render(request.query, request.history)
-    aligned = engines.aligned.render_chat([*request.history, Message(role="user", content=request.query)])
-    texts: dict[ContextName, str] = {
-        "zero_shot": request.method.zero_shot().render(request.query, request.history),
-        "urial": base,
-    }
-    contexts = {name: texts[name] for name in request.contexts}
-    prompts = Prompts(
-        base=base,
-        aligned=aligned,
-        base_ids=engines.base.encode(base),
-        aligned_ids=engines.aligned.encode_chat(aligned),
-        contexts=contexts,
-        context_ids={name: engines.base.encode(text) for name, text in contexts.items()},
-    )
-    engines.base.check_length(len(prompts.base_ids), request.max_new_tokens)
-    engines.aligned.check_length(len(prompts.aligned_ids), request.max_new_tokens)
-    return prompts
+def continue_base(
+    engines: PairEngines, request: Request, answer_ids: Sequence[int], control: Control | None = None
+) -> Iterator[Event]:
+    """Let the base write on after its prompt and the given beginning of an answer: BaseToken ..., SideDone.
+
+    The side's prompt holds what the base was given, the beginning included; its text is only what the base added.
+    """
+    prompts = make_prompts(engines, request)
+    beginning = "".join(engines.aligned.answer_pieces(answer_ids))
+    ids = [*prompts.base_ids, *answer_ids]
+    engines.base.check_length(len(ids), request.max_new_tokens)
+    stops = request.method.stops()
+    stops.feed(beginning)  # an open code block of the beginning is still open
+    pieces = read_then_generate(engines, request, prompts, ids)
+    run = SideRun(prompts.base + beginning, ids, pieces, stops)
+    try:
+        while run.is_running:
+            yield from advance_side("base", run, control or Control())
+    finally:
+        run.end("cancelled")
+        engines.base.forget(ids)
+        forget(engines, prompts)
+
+
+def run_sides(
+    engines: PairEngines,
+    request: Request,
+    control: Control,
+    names: Sequence[SideName],
+    kept: Mapping[SideName, Side],
+    kept_shift: Mapping[ContextName, ContextShift],
+) -> Iterator[Event]:
+    """Run the named sides; what is kept goes into the record as it is."""
+    prompts = make_prompts(engines, request)
+    yield started(engines, request, prompts)
+    runs = {name: open_run(name, engines, request, prompts) for name in names}
+    rows: Growing = {name: [] for name in request.contexts} if "aligned" in runs else {}
+    try:
+        yield from advance_all(engines, prompts, runs, rows, control)
+        sides = {**kept, **{name: run.side() for name, run in runs.items()}}
+        yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
+    finally:
+        for run in runs.values():
+            run.end("cancelled")
+        forget(engines, prompts)
 
 
 def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:
     return Started(
         pair=engines.info,
         settings=request.settings(),
-        prompts={"base": prompts.base, "aligned": prompts.aligned},
-        prompt_tokens={"base": len(prompts.base_ids), "aligned": len(prompts.aligned_ids)},
+        prompts={name: prompts.text(name) for name in BOTH},
+        prompt_tokens={name: len(prompts.ids(name)) for name in BOTH},
     )
 
 
-def open_runs(engines: PairEngines, request: Request, prompts: Prompts) -> dict[SideName, SideRun]:
-    """Both sides, nothing generated yet: an engine reads its prompt at its first step."""
-    base_pieces = read_then_generate(engines.base, request, prompts)
-    aligned_pieces = engines.aligned.generate(prompts.aligned_ids, request.sampling("aligned"))
-    return {
-        "base": SideRun(prompts.base, prompts.base_ids, base_pieces, request.method.stops()),
-        "aligned": SideRun(prompts.aligned, prompts.aligned_ids, aligned_pieces, OpenText()),
-    }
+def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
+    """One side, nothing generated yet: an engine reads its prompt at its first step."""
+    if name == "base":
+        pieces = read_then_generate(engines, request, prompts, prompts.base_ids)
+        return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
+    pieces = engines.aligned.generate(prompts.aligned_ids, request.sampling("aligned"))
+    return SideRun(prompts.aligned, prompts.aligned_ids, pieces, OpenText())
 
 
-def read_then_generate(engine: Engine, request: Request, prompts: Prompts) -> Iterator:
+def read_then_generate(engines: PairEngines, request: Request, prompts: Prompts, ids: Sequence[int]) -> Iterator[Piece]:
     """The base's pieces; the method's constant beginning is read once and kept for the next query."""
-    constant = engine.encode(request.method.prefix) if request.method.prefix else []
-    engine.read_ahead(common_start(constant, prompts.base_ids))
-    yield from engine.generate(prompts.base_ids, request.sampling("base"))
-
-
-def common_start(first: Sequence[int], second: Sequence[int]) -> list[int]:
-    """The ids that both begin with: a token may reach over the end of the constant text."""
-    same = 0
-    while same < min(len(first), len(second)) and first[same] == second[same]:
-        same += 1
-    return list(first[:same])
+    engines.base.read_ahead(prompts.constant_ids)
+    yield from engines.base.generate(ids, request.sampling("base"))
 
 
 def advance_all(
-    engines: PairEngines,
-    prompts: Prompts,
-    runs: dict[SideName, SideRun],
-    rows: dict[ContextName, list[TokenShift]],
-    control: Control,
+    engines: PairEngines, prompts: Prompts, runs: Mapping[SideName, SideRun], rows: Growing, control: Control
 ) -> Iterator[Event]:
-    """Both sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there."""
-    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows)
+    """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there."""
+    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows) if rows else None
     while any(run.is_running for run in runs.values()):
         for name, run in runs.items():
             yield from advance_side(name, run, control)
-        yield from scored.catch_up()
-    yield from scored.catch_up()
+        if scored:
+            yield from scored.catch_up()
 
 
 def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Event]:
@@ -219,11 +152,7 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
     if not run.is_running:
         return
     try:
-        if control.is_stopped(name):
-            rest = run.end("cancelled")
-            token = (run.token_ids[-1], rest) if rest else None
-        else:
-            token = run.step()
+        token = cancel(run) if control.is_stopped(name) else run.step()
     except (UrialError, RuntimeError, MemoryError) as error:
         log.exception("the %s side failed", name)
         run.end("error")
@@ -235,16 +164,16 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
         yield SideDone(name, run.side())
 
 
-class ScoredAnswer:
-    """Follows the aligned side and scores what is new, a chunk at a time and the rest at its end."""
+def cancel(run: SideRun) -> tuple[int, str] | None:
+    """End a side that its user stopped; text that was held back still belongs to its last token."""
+    rest = run.end("cancelled")
+    return (run.token_ids[-1], rest) if rest else None
 
-    def __init__(
-        self,
-        engines: PairEngines,
-        prompts: Prompts,
-        run: SideRun,
-        rows: dict[ContextName, list[TokenShift]],
-    ) -> None:
+
+class ScoredAnswer:
+    """Follows the aligned side and scores what is new: a chunk at a time, and the rest at its end."""
+
+    def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing) -> None:
         self._engines = engines
         self._prompts = prompts
         self._run = run
@@ -257,7 +186,7 @@ class ScoredAnswer:
         """ShiftRows for the tokens that are due; a failure ends the shift and leaves the answers."""
         waiting = len(self._run.token_ids) - self._done
         is_due = waiting >= CHUNK or (waiting > 0 and not self._run.is_running)
-        if self._failed or not is_due or not self._rows:
+        if self._failed or not is_due:
             return
         try:
             yield from emit(self._rows, self._advance())
@@ -266,7 +195,7 @@ class ScoredAnswer:
             self._failed = True
             yield Failed(None, sentence(error))
 
-    def _advance(self) -> dict[ContextName, tuple[TokenShift, ...]]:
+    def _advance(self) -> Rows:
         if self._scoring is None:
             self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids)
         new = slice(self._done, len(self._run.token_ids))
@@ -274,9 +203,7 @@ class ScoredAnswer:
         return self._scoring.advance(self._run.token_ids[new], self._run.token_texts[new])
 
 
-def emit(
-    rows: dict[ContextName, list[TokenShift]], new: dict[ContextName, tuple[TokenShift, ...]]
-) -> Iterator[ShiftRows]:
+def emit(rows: Growing, new: Rows) -> Iterator[ShiftRows]:
     for name, found in new.items():
         rows[name].extend(found)
         yield ShiftRows(name, found)
@@ -286,26 +213,30 @@ def sentence(error: BaseException) -> str:
     """What a user reads of a failure: our own errors as they are, others without their inside."""
     if isinstance(error, UrialError):
         return str(error)
-    return f"The model stopped with an error ({type(error).__name__}); the log has the details. Try a shorter query."
+    kind = type(error).__name__
+    return f"The model stopped with an error ({kind}); the log has the details. Try again, or a shorter query."
 
 
-def make_record(
-    engines: PairEngines,
-    request: Request,
-    prompts: Prompts,
-    sides: dict[SideName, Side],
-    rows: dict[ContextName, list[TokenShift]],
-) -> Comparison:
-    shift = {
+def make_shift(engines: PairEngines, prompts: Prompts, rows: Growing) -> dict[ContextName, ContextShift]:
+    exact = engines.base.capabilities.has_logits and engines.aligned.capabilities.has_logits
+    return {
         name: ContextShift(
             context=prompts.contexts[name],
             context_ids=prompts.context_ids[name],
-            exact=engines.base.capabilities.has_logits and engines.aligned.capabilities.has_logits,
+            exact=exact,
             summary=summarize(found),
             tokens=found,
         )
         for name, found in rows.items()
     }
+
+
+def make_record(
+    engines: PairEngines,
+    request: Request,
+    sides: Mapping[SideName, Side],
+    shift: dict[ContextName, ContextShift],
+) -> Comparison:
     return Comparison(
         query=request.query,
         history=list(request.history),
@@ -324,13 +255,6 @@ def given_sides(prompts: Prompts, ids: list[int], text: str) -> dict[SideName, S
         "base": Side(prompt=prompts.base, prompt_ids=prompts.base_ids, text="", token_ids=[], **timeless),
         "aligned": Side(prompt=prompts.aligned, prompt_ids=prompts.aligned_ids, text=text, token_ids=ids, **timeless),
     }
-
-
-def forget(engines: PairEngines, prompts: Prompts) -> None:
-    """Free what the engines keep for these prompts; the methods' constant beginnings stay."""
-    engines.aligned.forget(prompts.aligned_ids)
-    for ids in [prompts.base_ids, *prompts.context_ids.values()]:
-        engines.base.forget(ids)
 
 
 def result(events: Iterator[Event]) -> Comparison:

@@ -13,6 +13,9 @@ from urial.engines.pair import PairEngines
 from urial.records import ContextName, TokenShift, TopEntry, classify
 
 TOP = 10  # entries in the lists of alternatives (design, section 6)
+CHUNK = 16  # aligned tokens scored at once while streaming: each chunk costs about one reading of the weights
+
+Rows = dict[ContextName, tuple[TokenShift, ...]]
 
 
 class Scoring:
@@ -26,20 +29,19 @@ class Scoring:
         self._bases = {name: engines.base.open_score(ids) for name, ids in contexts.items()}
         self._position = 0
 
-    def advance(self, ids: Sequence[int], texts: Sequence[str]) -> dict[ContextName, tuple[TokenShift, ...]]:
+    def advance(self, ids: Sequence[int], texts: Sequence[str]) -> Rows:
         """Rows for the next answer tokens, `texts` aligned to `ids`."""
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
-        found = shift.statistics(
-            self._aligned.extend(ids), bases, ids, vocabulary=self._engines.vocabulary, top=TOP
-        )
+        aligned = self._aligned.extend(ids)
+        found = shift.statistics(aligned, bases, ids, vocabulary=self._engines.vocabulary, top=TOP)
         start, self._position = self._position, self._position + len(ids)
-        return {
-            name: tuple(
-                make_row(self._engines.aligned, found[name], index, start + index, ids[index], texts[index])
-                for index in range(len(ids))
-            )
-            for name in self._bases
-        }
+        return {name: self._rows(found[name], start, ids, texts) for name in self._bases}
+
+    def _rows(
+        self, found: shift.ShiftStatistics, start: int, ids: Sequence[int], texts: Sequence[str]
+    ) -> tuple[TokenShift, ...]:
+        engine = self._engines.aligned
+        return tuple(make_row(engine, found, i, start + i, ids[i], texts[i]) for i in range(len(ids)))
 
 
 def make_row(
