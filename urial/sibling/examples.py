@@ -1,0 +1,95 @@
+"""Reads files of chat examples: one JSON object a line, checked against a closed schema.
+
+Knows what an example is; knows nothing about tokens, models or training.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from urial.errors import RecordError
+
+KEYS = {"id", "topic", "messages"}
+MESSAGE_KEYS = {"role", "content"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation: (role, content) pairs, user first, assistant last, taking turns."""
+
+    id: str
+    topic: str
+    messages: tuple[tuple[str, str], ...]
+
+    @property
+    def query(self) -> str:
+        """The first user message."""
+        return self.messages[0][1]
+
+    @property
+    def turns(self) -> int:
+        """Number of user messages."""
+        return len(self.messages) // 2
+
+    def chat(self, upto: int | None = None) -> list[dict[str, str]]:
+        """The first `upto` messages (all by default) in the shape that chat templates take."""
+        return [{"role": role, "content": content} for role, content in self.messages[:upto]]
+
+
+def load_examples(path: Path) -> list[Example]:
+    """All examples of a JSONL file, in its order; a missing `id` becomes the line's number.
+
+    Raises RecordError naming the file, the line and what is wrong with it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"The examples {path} cannot be read: {error}.") from error
+    examples = [
+        parse_line(line, f"{path}, line {number}", f"line-{number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if not examples:
+        raise RecordError(f"{path} holds no example; write one JSON object a line.")
+    _refuse_repeated_ids(examples, path)
+    return examples
+
+
+def parse_line(line: str, where: str, default_id: str) -> Example:
+    """One line of the file as an Example; RecordError says `where` and what to change."""
+    try:
+        raw = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{where} is not JSON: {error}.") from error
+    if not isinstance(raw, dict) or not KEYS >= set(raw) or "messages" not in raw:
+        raise RecordError(f"{where} must be an object with the keys topic and messages (id is optional).")
+    topic, identity = raw.get("topic", "any"), raw.get("id", default_id)
+    if not isinstance(topic, str) or not isinstance(identity, str) or not topic or not identity:
+        raise RecordError(f"{where}: topic and id must be non-empty texts.")
+    return Example(id=identity, topic=topic, messages=_messages(raw["messages"], where))
+
+
+def _messages(raw: Any, where: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(raw, list) or not raw or len(raw) % 2:
+        raise RecordError(f"{where}: messages must be a list that starts with a user and ends with an answer.")
+    return tuple(_message(item, position, where) for position, item in enumerate(raw))
+
+
+def _message(item: Any, position: int, where: str) -> tuple[str, str]:
+    role = ("user", "assistant")[position % 2]
+    if not isinstance(item, dict) or set(item) != MESSAGE_KEYS or item["role"] != role:
+        raise RecordError(f"{where}: message {position + 1} must have role {role!r} and a content, nothing else.")
+    content = item["content"]
+    if not isinstance(content, str) or not content.strip():
+        raise RecordError(f"{where}: the content of message {position + 1} must be a non-empty text.")
+    return role, content
+
+
+def _refuse_repeated_ids(examples: list[Example], path: Path) -> None:
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise RecordError(f"{path}: the id {example.id!r} is used twice; ids must differ.")
+        seen.add(example.id)

@@ -1,0 +1,48 @@
+"""The numbers of a training run, in one place, and what makes two runs the same run.
+
+Knows nothing about how they are used.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from urial.errors import SettingsError
+from urial.sibling.examples import Example
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a tenth of the peak.
+
+    per_step: conversations per optimizer step. most_tokens: padded tokens per forward pass. longest: tokens of a
+    conversation. sampled_tokens: see answer_loss.SampledVocabulary; 0 takes the softmax over the whole vocabulary.
+    """
+
+    epochs: int = 3
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 4e-4
+    warmup_share: float = 0.06
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    per_step: int = 8
+    most_tokens: int = 2048
+    longest: int = 1024
+    sampled_tokens: int = 4096
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "rank", "alpha", "learning_rate", "per_step", "most_tokens", "longest"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be above zero, not {getattr(self, name)}.")
+        if self.sampled_tokens < 0:
+            raise SettingsError(f"sampled_tokens must be zero or more, not {self.sampled_tokens}.")
+
+
+def fingerprint(recipe: Recipe, base: str, train: list[Example], held_out: list[Example]) -> str:
+    """A hash of all that decides a run's result; a checkpoint is only continued under the same one."""
+    text = json.dumps(
+        [asdict(recipe), base, [e.messages for e in train], [e.messages for e in held_out]], ensure_ascii=True
+    )
+    return hashlib.sha256(text.encode()).hexdigest()

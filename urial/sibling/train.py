@@ -1,0 +1,210 @@
+"""Trains an aligned sibling: LoRA on a frozen base, loss on the answer tokens only.
+
+Seeded and resumable: what a step does follows from the recipe, the examples and its number alone. Knows models and
+examples; knows nothing about the command line.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
+
+from urial.errors import EngineError
+from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary, answer_losses
+from urial.sibling.batches import epoch_steps, micro_batches, padded
+from urial.sibling.checkpoints import RunLog, load_checkpoint, save_checkpoint
+from urial.sibling.masking import Encoded
+from urial.sibling.recipe import Recipe
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass
+class Learner:
+    """The model in training: the causal model (its linear layers carry LoRA), its peft wrapper, the head's rows."""
+
+    causal: nn.Module
+    wrapped: nn.Module
+    head: Tensor
+    softcap: float | None
+    pad: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.device
+
+    def trainable(self) -> list[nn.Parameter]:
+        return [p for p in self.wrapped.parameters() if p.requires_grad]
+
+    def losses(self, examples: Sequence[Encoded], vocabulary: Vocabulary) -> Tensor:
+        """Negative log-likelihood (nats) of every learned token of a padded batch, in one row."""
+        ids, learned = (t.to(self.device) for t in padded(examples, self.pad))
+        hidden = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][learned]
+        return answer_losses(hidden, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
+
+
+def make_learner(causal: nn.Module, recipe: Recipe) -> Learner:
+    """Adds a freshly initialised LoRA to all linear layers of the trunk; the base stays frozen."""
+    torch.manual_seed(recipe.seed)
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    wrapped = get_peft_model(causal, config)
+    return learner_of(causal, wrapped)
+
+
+def learner_of(causal: nn.Module, wrapped: nn.Module) -> Learner:
+    """A Learner around a model that already has its adapter (or none: then `wrapped` is the model itself)."""
+    head = causal.get_output_embeddings()
+    softcap = getattr(causal.config, "final_logit_softcapping", None)
+    pad = causal.config.pad_token_id or 0
+    return Learner(causal, wrapped, head.weight.detach(), softcap, pad)
+
+
+def held_out_loss(learner: Learner, examples: Sequence[Encoded], most_tokens: int) -> float:
+    """Mean negative log-likelihood per answer token (nats), exact over the whole vocabulary."""
+    lengths = [len(example.ids) for example in examples]
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for batch in micro_batches(range(len(examples)), lengths, most_tokens):
+            losses = learner.losses([examples[i] for i in batch], FULL)
+            total, count = total + losses.double().sum().item(), count + len(losses)
+    return total / count
+
+
+def rate_at(step: int, steps: int, recipe: Recipe) -> float:
+    """Learning rate of a 0-based step: linear warm-up, then a cosine down to a tenth of the peak."""
+    warmup = max(1, round(recipe.warmup_share * steps))
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return recipe.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def training_vocabulary(learner: Learner, train: Sequence[Encoded], extra: Sequence[int], recipe: Recipe) -> Any:
+    """What to take a step's softmax over, as a function of the step.
+
+    Always in it: the tokens of the examples, and `extra` (control and unused tokens: in a base that never saw a turn
+    their rows are almost the same as the end-of-turn token's, so it must learn to tell them apart).
+    """
+    if recipe.sampled_tokens == 0:
+        return lambda step: FULL
+    seen = torch.tensor(sorted({i for example in train for i in example.ids} | set(extra)))
+    return SampledVocabulary(seen, len(learner.head), recipe.sampled_tokens, recipe.seed).at
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one training run needs; `progress` is told (done, total, latest loss) after every step."""
+
+    learner: Learner
+    train: Sequence[Encoded]
+    held_out: Sequence[Encoded]
+    extra_vocabulary: Sequence[int]
+    recipe: Recipe
+    folder: Path
+    fingerprint: str
+    progress: Callable[[int, int, float], None]
+
+
+def schedule(run: Run) -> list[list[int]]:
+    """The examples of every step of all epochs, in order."""
+    lengths = [len(example.ids) for example in run.train]
+    epochs = range(run.recipe.epochs)
+    return [s for epoch in epochs for s in epoch_steps(lengths, run.recipe.per_step, run.recipe.seed, epoch)]
+
+
+def train(run: Run) -> None:
+    """Trains to the end, from the folder's checkpoint where it has one; leaves the adapter's weights in the learner.
+
+    Writes `log.jsonl` (train loss of each step, held-out loss before, after each epoch and at the end).
+    Raises EngineError where the loss stops being a number.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(
+        run.learner.trainable(), lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay
+    )
+    log, plan = RunLog(run.folder), schedule(run)
+    done = _restore(run, optimizer, log)
+    if done == 0:
+        _log_held_out(run, log, 0)
+    saved = time.monotonic()
+    per_epoch = len(plan) // run.recipe.epochs
+    for step, entry in _steps(run, optimizer, plan, done):
+        log.add(entry)
+        run.progress(step, len(plan), entry["loss"])
+        if step % per_epoch == 0:
+            _log_held_out(run, log, step)
+        if step == len(plan) or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(run, optimizer, step)
+            saved = time.monotonic()
+
+
+def _steps(
+    run: Run, optimizer: torch.optim.Optimizer, plan: list[list[int]], done: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Does the steps that are left; yields each one's 1-based number and its line for the log."""
+    vocabulary = training_vocabulary(run.learner, run.train, run.extra_vocabulary, run.recipe)
+    for step in range(done, len(plan)):
+        started = time.monotonic()
+        rate = rate_at(step, len(plan), run.recipe)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, tokens = _one_step(run, optimizer, plan[step], vocabulary(step))
+        if not math.isfinite(loss):
+            raise EngineError(f"The loss is {loss} at step {step + 1}; try a lower --learning-rate.")
+        seconds = time.monotonic() - started
+        yield (
+            step + 1,
+            {"step": step + 1, "loss": loss, "rate": rate, "answer_tokens": tokens, "seconds": round(seconds, 3)},
+        )
+
+
+def _one_step(
+    run: Run, optimizer: torch.optim.Optimizer, indices: Sequence[int], vocabulary: Vocabulary
+) -> tuple[float, int]:
+    """One optimizer step; returns the mean loss per answer token (nats) and the number of those tokens."""
+    lengths = [len(example.ids) for example in run.train]
+    tokens = sum(run.train[i].answer_tokens for i in indices)
+    total = 0.0
+    for batch in micro_batches(indices, lengths, run.recipe.most_tokens):
+        loss = run.learner.losses([run.train[i] for i in batch], vocabulary).sum() / tokens
+        loss.backward()
+        total += loss.item()
+    nn.utils.clip_grad_norm_(run.learner.trainable(), run.recipe.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total, tokens
+
+
+def _log_held_out(run: Run, log: RunLog, step: int) -> None:
+    if run.held_out:
+        loss = held_out_loss(run.learner, run.held_out, run.recipe.most_tokens)
+        log.add({"step": step, "held_out_loss": loss})
+
+
+def _restore(run: Run, optimizer: torch.optim.Optimizer, log: RunLog) -> int:
+    """Steps already done, with the adapter and the optimizer as they were then; 0 for a new run."""
+    state = load_checkpoint(run.folder, run.fingerprint)
+    done = state["step"] if state else 0
+    log.rewind(done if state else -1)
+    if state:
+        set_peft_model_state_dict(run.learner.wrapped, state["adapter"])
+        optimizer.load_state_dict(state["optimizer"])
+    return done
+
+
+def _save(run: Run, optimizer: torch.optim.Optimizer, step: int) -> None:
+    adapter = {k: v.detach().cpu() for k, v in get_peft_model_state_dict(run.learner.wrapped).items()}
+    state = {"fingerprint": run.fingerprint, "step": step, "adapter": adapter, "optimizer": optimizer.state_dict()}
+    save_checkpoint(run.folder, state)
