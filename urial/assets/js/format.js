@@ -1,0 +1,82 @@
+/* Numbers and raw text as a reader sees them. Knows nothing about the page. */
+
+const NBSP = "\u00a0";
+
+/* A share of counted tokens: 0.0642 -> "6.4 %". */
+function share(fraction) {
+  return fraction === null ? "–" : `${(100 * fraction).toFixed(1)}${NBSP}%`;
+}
+
+/* A probability: never a false 0 or 100. The payload carries five decimals. */
+function probability(p) {
+  if (p === null || p === undefined) return "–";
+  const points = 100 * p;
+  if (points < 0.01) return `<${NBSP}0.01${NBSP}%`;
+  if (points < 1) return `${points.toFixed(2)}${NBSP}%`;
+  if (points > 99.9 && p < 1.000001) return `>${NBSP}99.9${NBSP}%`;
+  return `${points.toFixed(1)}${NBSP}%`;
+}
+
+function nats(value) {
+  return value === null || value === undefined ? "–" : value.toFixed(2);
+}
+
+function whole(count) {
+  return count.toLocaleString("en");
+}
+
+function seconds(value) {
+  if (value === null || value === undefined) return "–";
+  return value < 10 ? `${value.toFixed(2)}${NBSP}s` : `${value.toFixed(1)}${NBSP}s`;
+}
+
+function plural(count, one, many) {
+  return `${whole(count)}${NBSP}${count === 1 ? one : many || one + "s"}`;
+}
+
+/* The Wilson score interval of k successes in n trials, 95 % (Wilson 1927; z = 1.96): [low, high] as fractions. */
+function wilson(k, n) {
+  if (!n) return null;
+  const z = 1.959964;
+  const p = k / n;
+  const centre = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
+  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
+/* Characters that would act instead of show: controls, bidi and zero-width formatting, line separators, tags.
+   Joiners (U+200C, U+200D) stay, because scripts and emoji need them; line feed and tab stay in running text. */
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+function showHidden(char) {
+  const code = char.codePointAt(0);
+  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+  if (code === 0x7f) return "\u2421";
+  return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+}
+
+/* Text whose every character is seen; lines and tabs are kept. */
+function visible(text) {
+  return text.replace(HIDDEN, showHidden);
+}
+
+/* One token in a list: spaces, tabs and line breaks as signs too. */
+function tokenName(text) {
+  if (text === "") return "◦";
+  return visible(text).replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥");
+}
+
+/* One token in a sentence: without the space around it, unless it is nothing else. */
+function wordName(text) {
+  const trimmed = text.trim();
+  return trimmed === "" ? tokenName(text) : visible(trimmed).replace(/\n/g, "↵");
+}
+
+/* One token for the ear. */
+function spoken(text) {
+  if (text === "") return "part of a character";
+  const trimmed = visible(text).trim();
+  if (trimmed !== "") return trimmed;
+  if (text.includes("\n")) return text.indexOf("\n") === text.lastIndexOf("\n") ? "line break" : "line breaks";
+  return text.includes("\t") ? "tab" : "space";
+}

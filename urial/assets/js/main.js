@@ -1,0 +1,106 @@
+/* UrialView.mount: puts the parts together on one element, and is what a host page talks to. */
+
+const DEFAULTS = { theme: "auto", actions: [], continuation: false, showQuery: false, heading: "", visit: false };
+
+function mount(root, options) {
+  const settings = { ...DEFAULTS, ...(options || {}) };
+  const listeners = new Map();
+  const emit = (name, detail) => (listeners.get(name) || []).forEach((fn) => fn(detail));
+  const host = { actions: settings.actions, continuation: settings.continuation, emit };
+  const store = createStore();
+  const page = h("div", { class: "urial-view", "data-theme": settings.theme });
+  const view = createView(page, store, host, settings, emit);
+  view.on = (name, fn) => {
+    listeners.set(name, [...(listeners.get(name) || []), fn]);
+    return view;
+  };
+  root.append(page);
+  if (settings.comparison) view.load(settings.comparison);
+  return view;
+}
+
+function createView(page, store, host, settings, emit) {
+  const tip = createTip(page);
+  const term = createGlossary(tip);
+  const status = h("p", { class: "uv-status", role: "status", "aria-live": "polite" });
+  const help = h("p", { class: "uv-offscreen", id: uniqueId("help") }, "Arrow keys walk, Home and End jump, n and p go to the next and previous shifted token, Enter opens the card, Escape closes it.");
+  const panes = Object.fromEntries(CONTEXTS.map((name) => [name, createPane(store, name, help.id)]));
+  const cursor = createCursor(store, panes, tip, emit, () => flush());
+  const parts = createParts(page, store, host, settings, term, cursor.actions, panes);
+  cursor.attach(parts.card);
+  page.prepend(status, help);
+  const flush = createScheduler(page, store, panes, parts, emit);
+  return { ...createMethods(page, store, parts, status, emit), element: page, flush };
+}
+
+function createParts(page, store, host, settings, term, actions, panes) {
+  for (const pane of Object.values(panes)) makeWalkable(pane, store, actions);
+  const controls = createControls(store, term);
+  const parts = {
+    head: createHead(store, settings),
+    sides: createSides(store, host, panes),
+    controls,
+    score: createScore(store, term),
+    strips: createStrips(store, term, actions),
+    card: createCard(store, host, term, actions),
+    shifted: createShifted(store, actions),
+    paper: createPaper(store, term),
+    visit: settings.visit ? { ...createVisit(), update() {} } : null,
+    table: createTable(store),
+    run: createRun(store),
+    words: createWordList(),
+  };
+  const panel = h("section", { class: "uv-panel uv-what" });
+  panel.append(h("div", { class: "uv-what-head" }, h("h3", { class: "uv-title" }, "What tuning changed"), controls.el));
+  panel.append(controls.quiet, parts.score.el, parts.strips.el);
+  const pairOfPanels = h("div", { class: "uv-grid" }, parts.shifted.el, parts.paper.el);
+  const visit = parts.visit ? parts.visit.el : [];
+  page.append(...[parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, visit, parts.table.el, parts.run.el, parts.words.el].flat());
+  return parts;
+}
+
+/* Changes are gathered and shown once a frame; tokens are built a chunk a frame. */
+function createScheduler(page, store, panes, parts, emit) {
+  let topics = new Set();
+  let waiting = false;
+  let unready = true;
+  const later = () => {
+    if (waiting) return;
+    waiting = true;
+    if (document.hidden) setTimeout(flush, 50);
+    else requestAnimationFrame(flush);
+  };
+  function flush() {
+    waiting = false;
+    const now = topics;
+    topics = new Set();
+    page.classList.toggle("uv-show-spaces", store.ui.spaces);
+    for (const part of Object.values(parts)) if (part) part.update(now);
+    const complete = shownPanes(store, panes).map((pane) => syncPane(pane, store, now)).every(Boolean);
+    if (!complete) later();
+    else if (unready && !store.running && store.pieces.length) {
+      unready = false;
+      emit("ready", {});
+    }
+  }
+  store.listen((topic) => {
+    topics.add(topic);
+    if (topic === "meta") unready = true;
+    later();
+  });
+  return flush;
+}
+
+function shownPanes(store, panes) {
+  const shown = shownContexts(store);
+  return (shown.length ? shown : ["zero_shot"]).map((name) => panes[name]);
+}
+
+function syncPane(pane, store, topics) {
+  const complete = growPane(pane, store);
+  paintPane(pane, store, topics.has("ui"));
+  markSelection(pane, store);
+  return complete;
+}
+
+window.UrialView = { mount };

@@ -1,0 +1,97 @@
+/* What a host may call on a mounted view: whole comparisons, streamed ones, and branches. See render.payload for the data. */
+
+function createMethods(page, store, parts, status, emit) {
+  const host = { emit };
+  const say = (text) => setText(status, text);
+  const branch = createBranch(store, parts.sides.columns.base, host);
+  const summary = () => {
+    const context = primaryContext(store);
+    if (!context) return "The answers are here; no shift was scored.";
+    const tallied = tally(store, context);
+    return `Aligned answer: ${plural(tallied.n, "token")}, ${shareOf(tallied, "s")} shifted.`;
+  };
+  const finish = () => {
+    store.running = false;
+    store.selected = tellingPosition(store);
+    const context = primaryContext(store);
+    if (parts.visit && context) parts.visit.add(context.rows);
+    ["data", "sides", "select"].forEach((topic) => store.changed(topic));
+    say(summary());
+  };
+  return {
+    load: (payload) => (loadPayload(store, payload), branchAway(branch), finish()),
+    reset: (started) => (startLive(store, started), branchAway(branch), say("Both models are writing.")),
+    append: (delta) => appendDelta(store, delta),
+    sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
+    done: (payload) => (completeLive(store, payload), finish()),
+    fail: ({ name, message }) => (failSide(store, name, message), say(message)),
+    stopped: () => ((store.running = false), store.changed("sides")),
+    status: say,
+    choose: (ui) => (Object.assign(store.ui, ui), store.changed("ui")),
+    branchStart: branch.start,
+    branchAppend: branch.append,
+    branchDone: branch.done,
+    toPNG: () => drawPicture(store, page),
+    visitTally: () => (parts.visit ? parts.visit.tally() : []),
+    destroy: () => page.remove(),
+  };
+}
+
+function branchAway(branch) {
+  branch.close();
+}
+
+function setSide(store, name, side) {
+  store.sides[name] = { ...store.sides[name], ...side };
+}
+
+function metaOf({ query, history, pair, settings, note, command }) {
+  return { query, history, pair, settings, note, command };
+}
+
+function loadPayload(store, payload) {
+  resetStore(store, metaOf(payload));
+  for (const [name, context] of Object.entries(payload.shift)) {
+    addRows(store, name, context.rows);
+    setContext(store, name, context);
+  }
+  if (!store.pieces.length && payload.aligned.text) addPieces(store, [[null, payload.aligned.text]]);
+  for (const name of ["base", "aligned"]) setSide(store, name, payload[name]);
+}
+
+/* `started`: {query, history, pair, settings, note, prompts: {base, aligned}, prompt_tokens: {base, aligned}}. */
+function startLive(store, started) {
+  resetStore(store, metaOf(started));
+  store.running = true;
+  for (const name of ["base", "aligned"]) {
+    setSide(store, name, { prompt: (started.prompts || {})[name], prompt_tokens: (started.prompt_tokens || {})[name] });
+  }
+  store.changed("sides");
+}
+
+/* `delta`: {base: "suffix" or {text, tokens}, aligned: [[id, text], ...], shift: {zero_shot: rows, urial: rows}}; each may be absent. */
+function appendDelta(store, delta) {
+  if (delta.base) {
+    const { text, tokens } = typeof delta.base === "string" ? { text: delta.base, tokens: 1 } : delta.base;
+    addBase(store, text, tokens);
+  }
+  if (delta.aligned) addPieces(store, delta.aligned);
+  for (const [name, rows] of Object.entries(delta.shift || {})) addRows(store, name, rows);
+  store.changed("data");
+}
+
+/* The finished record: facts that only it holds; its rows replace the streamed ones where they differ in number. */
+function completeLive(store, payload) {
+  const whole = Object.entries(payload.shift).every(([name, { rows }]) => (store.contexts[name] || { rows: [] }).rows.length === rows.token.length);
+  if (!whole) return loadPayload(store, payload);
+  store.meta = metaOf(payload);
+  for (const [name, context] of Object.entries(payload.shift)) setContext(store, name, context);
+  for (const name of ["base", "aligned"]) setSide(store, name, payload[name]);
+  return store.changed("facts");
+}
+
+function failSide(store, name, message) {
+  const sides = name ? [name] : ["aligned"];
+  for (const side of sides) setSide(store, side, { error: message });
+  store.changed("sides");
+}

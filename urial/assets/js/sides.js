@@ -1,0 +1,111 @@
+/* The two columns: what each model is, its answer, its facts. The aligned column holds one pane for each context shown. */
+
+function createSides(store, host, panes) {
+  const base = createColumn(host, "base", "Base");
+  const aligned = createColumn(host, "aligned", "Aligned");
+  const text = document.createTextNode("");
+  base.answer = h("div", { class: "uv-answer uv-plain", dir: "auto" }, text);
+  base.middle.append(base.answer);
+  const paneBoxes = CONTEXTS.map((name) => {
+    const title = h("div", { class: "uv-pane-title" });
+    return { name, title, el: h("div", { class: "uv-pane" }, title, panes[name].el) };
+  });
+  const legendBox = h("ul", { class: "uv-legend", "aria-label": "Legend with counts" });
+  aligned.middle.append(h("div", { class: "uv-panes" }, paneBoxes.map((box) => box.el)));
+  aligned.el.insertBefore(legendBox, aligned.footer);
+  const note = h("p", { class: "uv-note" });
+  const el = h("div", null, h("div", { class: "uv-columns" }, base.el, aligned.el), note);
+
+  function update(topics) {
+    showTitles(store, base, aligned);
+    setText(note, (store.meta && store.meta.note && `About this pair: ${visible(store.meta.note)}`) || "");
+    growText(text, visible(store.sides.base ? store.sides.base.text : ""));
+    for (const column of [base, aligned]) showFacts(store, column);
+    showPanes(store, panes, paneBoxes, el, topics);
+    showLegend(store, legendBox);
+  }
+  return { el, update, columns: { base, aligned } };
+}
+
+function createColumn(host, name, title) {
+  const subtitle = h("span", { class: "uv-soft" });
+  const tools = h("div", { class: "uv-tools" });
+  const buttons = {};
+  for (const [action, label] of [["stop", "Stop"], ["again", "Again"]]) {
+    if (!host.actions.includes(action)) continue;
+    const spokenLabel = `${label}: ${title.toLowerCase()} answer`;
+    buttons[action] = h("button", { type: "button", class: "uv-button uv-small-button", "aria-label": spokenLabel }, label);
+    buttons[action].addEventListener("click", () => host.emit(action, { side: name }));
+    tools.append(buttons[action]);
+  }
+  const heading = h("h3", { class: "uv-title" }, title);
+  const middle = h("div", { class: "uv-middle" });
+  const problem = h("p", { class: "uv-problem", role: "alert" });
+  const footer = h("div", { class: "uv-facts-line" });
+  const el = h("section", { class: "uv-card uv-column", "aria-label": `${title} answer` });
+  el.append(h("header", { class: "uv-column-head" }, heading, subtitle, tools), middle, problem, footer);
+  return { el, name, subtitle, tools, buttons, middle, problem, footer };
+}
+
+function showTitles(store, base, aligned) {
+  const settings = store.meta && store.meta.settings;
+  setText(base.subtitle, settings ? `never tuned · prompted with ${methodName(settings)}` : "never tuned");
+  setText(aligned.subtitle, "its chat-tuned sibling");
+  const pair = store.meta && store.meta.pair;
+  base.subtitle.title = pair ? pair.base : "";
+  aligned.subtitle.title = pair ? pair.aligned : "";
+}
+
+/* A growing answer gets its suffix; the whole text is never set twice. */
+function growText(node, text) {
+  if (text === node.data) return;
+  if (text.startsWith(node.data)) node.appendData(text.slice(node.data.length));
+  else node.data = text;
+}
+
+function showFacts(store, column) {
+  const side = store.sides[column.name] || { tokens: 0 };
+  const facts = [plural(side.tokens, "token")];
+  if (side.tokens_per_second) facts.push(`${side.tokens_per_second.toFixed(1)}${NBSP}tokens/s`);
+  if (side.first_token_seconds !== undefined && side.first_token_seconds !== null) {
+    facts.push(`first token after ${seconds(side.first_token_seconds)}`);
+  }
+  if (side.stop_reason) facts.push(`stopped ${STOP_NAMES[side.stop_reason]}`);
+  else if (store.running && !side.error) facts.push("writing…");
+  replace(column.footer, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
+  setText(column.problem, side.error ? visible(side.error) : "");
+  const busy = store.running && !side.stop_reason && !side.error;
+  if (column.buttons.stop) column.buttons.stop.disabled = !busy;
+  if (column.buttons.again) column.buttons.again.disabled = store.running || !store.meta;
+}
+
+/* Panes of the contexts in sight; a first one stands in until rows come. */
+function showPanes(store, panes, boxes, el, topics) {
+  const shown = shownContexts(store);
+  const names = contextNames(store.meta && store.meta.settings);
+  const wanted = shown.length ? shown : ["zero_shot"];
+  el.classList.toggle("uv-both", wanted.length === 2);
+  for (const box of boxes) {
+    box.el.hidden = !wanted.includes(box.name);
+    replace(box.title, wanted.length === 2 ? paneTitle(store, box.name, names) : []);
+    if (topics.has("meta")) clearPane(panes[box.name]);
+  }
+}
+
+function paneTitle(store, name, names) {
+  const count = tally(store, store.contexts[name]);
+  const shifted = count.n ? share(count.s / count.n) : "–";
+  return [h("span", null, `The base sees ${names[name]}`), h("b", null, `${shifted} shifted`)];
+}
+
+function showLegend(store, box) {
+  const context = primaryContext(store);
+  if (!context) return replace(box);
+  const counts = [0, 0, 0, 0, 0];
+  const rows = countedRows(store, context);
+  rows.forEach((row) => (counts[paint(row, store.ui).level] += 1));
+  const items = legend(store.ui).map(({ style, label, hint }, level) =>
+    h("li", { title: hint }, h("span", { class: `uv-key ${style}`, "aria-hidden": "true" }), h("b", null, whole(counts[level])), ` ${label}`),
+  );
+  return replace(box, items);
+}

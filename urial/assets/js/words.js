@@ -1,0 +1,130 @@
+/* The words of the page: names, the glossary, the paper's numbers. Knows nothing about how they are shown. */
+
+const CLASS_NAMES = { u: "unshifted", m: "marginal", s: "shifted" };
+const CLASS_ORDER = ["u", "m", "s"];
+const CLASS_MEANING = {
+  u: "number 1 on the base’s list",
+  m: "number 2 or 3 on the base’s list",
+  s: "further down the base’s list than number 3",
+};
+
+const METHOD_NAMES = {
+  zero_shot: "the question alone",
+  vanilla_icl: "plain examples",
+  urial: "URIAL",
+  retrieval_icl: "retrieved examples",
+  icil: "ICIL",
+  file: "a prompt file",
+};
+
+const STOP_NAMES = {
+  stop: "by itself",
+  length: "at the length limit",
+  cancelled: "by you",
+  error: "by an error",
+};
+
+/* Lin et al., ICLR 2024 (arXiv 2312.01552), section 2: percentages over the answers to 1,000 queries. */
+const PAPER = [
+  { pair: "Llama 2 7B → Llama 2 7B Chat", u: 77.7, m: 14.5, s: 7.8 },
+  { pair: "Llama 2 7B → Vicuna 7B", u: 82.4, m: 12.8, s: 4.8 },
+  { pair: "Mistral 7B → Mistral 7B Instruct", u: 82.2, m: 12.5, s: 5.2 },
+];
+
+const GLOSSARY = {
+  token: {
+    word: "token",
+    says: "The unit that a language model reads and writes: a word, a piece of a word, or a sign. A leading space belongs to its token.",
+    exact: "o = o₁ … o_T, the token ids that the aligned model produced, never re-tokenised",
+  },
+  logit: {
+    word: "logit",
+    says: "The raw score that a model gives each entry of its vocabulary before the scores are turned into probabilities.",
+    exact: "P(v) = exp z(v) / Σ_w exp z(w), over the full vocabulary, in 32-bit floats",
+  },
+  base: {
+    word: "base",
+    says: "The model as it came out of pretraining: it only ever learned to continue text.",
+    exact: "P_base(· | context, o₁ … o_{t−1})",
+  },
+  aligned: {
+    word: "aligned",
+    says: "The same model after chat tuning. It answers through its own chat template.",
+    exact: "P_aligned(· | chat template of the query, o₁ … o_{t−1})",
+  },
+  context: {
+    word: "The base sees",
+    says: "What stands before the answer when the base model scores it: only the question (the paper’s setting), or the whole prompt with its examples.",
+    exact: "zero_shot: the query in the same format, no system text, no example. urial: the chosen method’s full prompt",
+  },
+  rank: {
+    word: "base rank",
+    says: "The place of the aligned model’s token on the base model’s own list. Number 1: the base would have said the same.",
+    exact: "rank(o_t) = 1 + number of vocabulary entries v with z_base(v) > z_base(o_t)",
+  },
+  unshifted: {
+    word: "unshifted",
+    says: "The base model’s first choice is this very token. Tuning changed nothing here.",
+    exact: "rank = 1",
+  },
+  marginal: { word: "marginal", says: "The token is the base model’s second or third choice.", exact: "rank = 2 or rank = 3" },
+  shifted: {
+    word: "shifted",
+    says: "The token is not among the base model’s first three: here tuning changed what is said.",
+    exact: "rank > 3",
+  },
+  kl: {
+    word: "KL",
+    says: "How far the two models’ whole lists are apart at one position. 0: the same. It is read from the aligned model’s side.",
+    exact: "KL(P_aligned ‖ P_base) = Σ_v P_aligned(v) · ln( P_aligned(v) / P_base(v) ), over the full vocabulary",
+  },
+  js: {
+    word: "JS",
+    says: "A symmetric cousin of KL that never exceeds ln 2 = 0.69 nats.",
+    exact: "JS = ½ KL(P_aligned ‖ M) + ½ KL(P_base ‖ M), with M = ½ (P_aligned + P_base)",
+  },
+  nats: {
+    word: "nats",
+    says: "The unit of KL when natural logarithms are used. 1 nat is 1.44 bits.",
+    exact: "nats = ln; bits = log₂ = nats / ln 2",
+  },
+  gap: {
+    word: "gap",
+    says: "How much more probable the token is to the aligned model than to the base.",
+    exact: "P_aligned(o_t) − P_base(o_t), in percentage points",
+  },
+  rest: {
+    word: "the rest",
+    says: "The probability of all entries that are not on the list. The lists show true probabilities, not ones scaled up to 100 %.",
+    exact: "1 − Σ of the listed probabilities",
+  },
+  interval: {
+    word: "95 % interval",
+    says: "Where the share could lie if this answer’s tokens were draws from a longer run. Tokens depend on each other, so the true uncertainty is larger.",
+    exact: "Wilson: ( p̂ + z²/2n ± z √( p̂(1−p̂)/n + z²/4n² ) ) / ( 1 + z²/n ), z = 1.96",
+  },
+  greedy: {
+    word: "greedy",
+    says: "At every step the most probable token is taken: the same prompt always gives the same answer.",
+    exact: "temperature 0: o_t = argmax_v P(v)",
+  },
+};
+
+function methodName(settings) {
+  const name = METHOD_NAMES[settings.method] || settings.method;
+  return settings.method === "urial" ? `${name}, ${plural(settings.examples, "example")}` : name;
+}
+
+/* What the base sees, by context name; the second context is the chosen method's. */
+function contextNames(settings) {
+  const method = settings ? settings.method : "urial";
+  const second = {
+    urial: "the URIAL prompt",
+    zero_shot: "the question, again",
+    vanilla_icl: "the plain examples",
+    retrieval_icl: "the retrieved examples",
+    icil: "the ICIL prompt",
+    file: "the prompt file",
+  };
+  return { zero_shot: "only the question", urial: second[method] || `the ${method} prompt` };
+}

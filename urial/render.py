@@ -1,0 +1,280 @@
+"""A comparison for the eye: the token view's data, its script and style, the stand-alone report, the table as CSV.
+
+The view itself is plain JavaScript and CSS under `assets/`, cut by idea and joined here, so that no build step is
+needed. Knows the record; knows nothing about models, prompts, engines or Gradio.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from urial.records import Comparison, ContextShift, Side, TokenShift, TopEntry
+from urial.reproduce import command
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = (
+    "dom",
+    "words",
+    "format",
+    "store",
+    "paint",
+    "glossary",
+    "head",
+    "sides",
+    "branch",
+    "tokens",
+    "walk",
+    "cursor",
+    "controls",
+    "score",
+    "strip",
+    "card",
+    "shifted",
+    "table",
+    "run",
+    "picture",
+    "methods",
+    "main",
+)
+STYLES = ("palette", "frame", "tokens", "panels", "card", "adapt")
+
+PROBABILITY_DIGITS = 5  # decimals of a fraction; the page shows at most four (0.01 %)
+NATS_DIGITS = 4  # decimals; the page shows two
+
+Payload = dict[str, Any]
+
+
+# --- the view's data ----------------------------------------------------------------------------------------------
+
+
+def payload(comparison: Comparison, note: str = "") -> Payload:
+    """What the page needs of a comparison, as plain JSON values; `note` is the pair's note from `models.yaml`.
+
+    It is not a record: probabilities are rounded to 5 decimals and nats to 4 (`to_json` keeps them whole).
+    """
+    return {
+        "view": "urial.view/1",
+        "query": comparison.query,
+        "history": [message.model_dump() for message in comparison.history],
+        "pair": comparison.pair.model_dump(),
+        "settings": comparison.settings.model_dump(),
+        "note": note,
+        "command": command(comparison),
+        "base": side_payload(comparison.base),
+        "aligned": side_payload(comparison.aligned),
+        "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
+    }
+
+
+def side_payload(side: Side) -> Payload:
+    """One finished side; `tokens` counts all that the model produced, its end token included."""
+    return {
+        "prompt": side.prompt,
+        "prompt_tokens": len(side.prompt_ids),
+        "text": side.text,
+        "tokens": len(side.token_ids),
+        "stop_reason": side.stop_reason,
+        "seconds": _round(side.seconds, 3),
+        "first_token_seconds": _round(side.first_token_seconds, 3),
+        "tokens_per_second": _round(side.tokens_per_second, 2),
+    }
+
+
+def _context_payload(shift: ContextShift) -> Payload:
+    return {
+        "context": shift.context,
+        "context_tokens": len(shift.context_ids),
+        "exact": shift.exact,
+        "rows": rows_payload(shift.tokens),
+    }
+
+
+def rows_payload(rows: Sequence[TokenShift]) -> Payload:
+    """Consecutive rows of one context as columns; each token text is sent once, in `table`, and named by its index."""
+    table: dict[tuple[int, str], int] = {}
+
+    def index(token_id: int, text: str) -> int:
+        return table.setdefault((token_id, text), len(table))
+
+    def ids(top: Iterable[TopEntry]) -> list[int]:
+        return [index(token_id, text) for token_id, text, _ in top]
+
+    columns: Payload = {
+        "start": rows[0].position if rows else 0,
+        "token": [index(row.id, row.text) for row in rows],
+        "class": "".join(row.shift_class[0] for row in rows),  # u, m or s
+        "special": [row.position for row in rows if row.is_special],
+        "base_rank": [row.base_rank for row in rows],
+        "aligned_rank": [row.aligned_rank for row in rows],
+        "base_p": _probabilities(row.base_probability for row in rows),
+        "aligned_p": _probabilities(row.aligned_probability for row in rows),
+        "kl": [_round(row.kl, NATS_DIGITS) for row in rows],
+        "js": [_round(row.js, NATS_DIGITS) for row in rows],
+        "base_top": [ids(row.base_top) for row in rows],
+        "base_top_p": [_probabilities(p for _, _, p in row.base_top) for row in rows],
+        "aligned_top": [ids(row.aligned_top) for row in rows],
+        "aligned_top_p": [_probabilities(p for _, _, p in row.aligned_top) for row in rows],
+    }
+    return {"table": [list(entry) for entry in table], **columns}
+
+
+def _probabilities(values: Iterable[float]) -> list[float | int]:
+    return [_round(value, PROBABILITY_DIGITS) or 0 for value in values]
+
+
+def _round(value: float | None, digits: int) -> float | int | None:
+    """Rounded, and without the `.0` that JSON would carry."""
+    if value is None:
+        return None
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+# --- the component ------------------------------------------------------------------------------------------------
+
+
+@cache
+def script() -> str:
+    """The token view: one classic script that sets `window.UrialView`."""
+    parts = "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+
+
+@cache
+def style() -> str:
+    """The token view's style sheet; every rule is scoped under `.urial-view`."""
+    return "\n".join(_asset(f"css/{name}.css") for name in STYLES)
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+# --- the stand-alone report ---------------------------------------------------------------------------------------
+
+
+def report(comparison: Comparison, note: str = "") -> str:
+    """One HTML file that shows the comparison without network, server or model.
+
+    Its content security policy allows this script and this style by their hashes, and nothing else.
+    """
+    parts = {
+        "policy": _policy(script_block := _report_script(), style_block := _report_style()),
+        "title": html.escape(_title(comparison.query)),
+        "style": style_block,
+        "script": script_block,
+        "data": embed_json(payload(comparison, note)),
+        "plain": _plain(comparison),
+    }
+    page = _asset("report.html")
+    head, *rest = page.split("{{")  # split once, so that a value that looks like a slot is never filled again
+    return head + "".join(parts[piece.split("}}", 1)[0]] + piece.split("}}", 1)[1] for piece in rest)
+
+
+def embed_json(value: object) -> str:
+    """JSON that is safe inside a script element and inside a JavaScript string context."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _report_script() -> str:
+    return script() + _asset("report.js")
+
+
+def _report_style() -> str:
+    return style() + "\n" + _asset("report.css")
+
+
+def _policy(script_text: str, style_text: str) -> str:
+    return (
+        f"default-src 'none'; script-src '{_hash(script_text)}'; style-src '{_hash(style_text)}'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _title(query: str) -> str:
+    line = " ".join(query.split())
+    return f"URIAL side by side: {line[:60]}{'…' if len(line) > 60 else ''}"
+
+
+def _plain(comparison: Comparison) -> str:
+    """The two answers as plain text, for a reader without JavaScript."""
+    rows = [
+        ("Query", comparison.query),
+        (f"Base: {comparison.pair.base}", comparison.base.text),
+        (f"Aligned: {comparison.pair.aligned}", comparison.aligned.text),
+    ]
+    return "".join(f"<h2>{html.escape(name)}</h2><pre>{html.escape(text)}</pre>" for name, text in rows)
+
+
+# --- the table as CSV ---------------------------------------------------------------------------------------------
+
+CSV_COLUMNS = (
+    "context",
+    "position",
+    "id",
+    "text",
+    "class",
+    "base_rank",
+    "aligned_rank",
+    "base_probability",
+    "aligned_probability",
+    "kl_nats",
+    "js_nats",
+    "is_special",
+    "base_top",
+    "aligned_top",
+)
+
+
+def to_csv(comparison: Comparison) -> str:
+    """One line per context and position, RFC 4180 (CRLF), numbers in full precision, top lists as JSON.
+
+    A text cell that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for name, shift in comparison.shift.items():
+        writer.writerows(_csv_row(name, row) for row in shift.tokens)
+    return out.getvalue()
+
+
+def _csv_row(context: str, row: TokenShift) -> list[object]:
+    return [
+        context,
+        row.position,
+        row.id,
+        defuse(row.text),
+        row.shift_class,
+        row.base_rank,
+        row.aligned_rank,
+        row.base_probability,
+        row.aligned_probability,
+        row.kl,
+        row.js,
+        row.is_special,
+        json.dumps(row.base_top, ensure_ascii=False),
+        json.dumps(row.aligned_top, ensure_ascii=False),
+    ]
+
+
+def defuse(cell: str) -> str:
+    """Text that no spreadsheet runs: a first `=`, `+`, `-`, `@`, tab or line end gets an apostrophe before it."""
+    dangerous = cell.lstrip(" \u00a0").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+    return "'" + cell if dangerous else cell
