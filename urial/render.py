@@ -1,4 +1,4 @@
-"""A comparison for the eye: the token view's data, its script and style, the stand-alone report, the table as CSV.
+"""A comparison for the eye: the token view's data, its script and style, the stand-alone report.
 
 The view itself is plain JavaScript and CSS under `assets/`, cut by idea and joined here, so that no build step is
 needed. Knows the record; knows nothing about models, prompts, engines or Gradio.
@@ -7,18 +7,39 @@ needed. Knows the record; knows nothing about models, prompts, engines or Gradio
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import html
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from urial.records import Comparison, ContextShift, Side, TokenShift, TopEntry
+from urial.records import (
+    Comparison,
+    ContextShift,
+    Message,
+    PairInfo,
+    Settings,
+    Side,
+    SideName,
+    TokenShift,
+    TopEntry,
+)
 from urial.reproduce import command
+from urial.sheet import to_csv
+
+__all__ = [
+    "embed_json",
+    "payload",
+    "report",
+    "rows_payload",
+    "script",
+    "side_payload",
+    "started_payload",
+    "style",
+    "to_csv",
+]
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
@@ -41,6 +62,7 @@ SCRIPTS = (
     "shifted",
     "table",
     "run",
+    "help",
     "picture",
     "methods",
     "main",
@@ -72,6 +94,27 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
+    }
+
+
+def started_payload(
+    query: str,
+    history: Sequence[Message],
+    pair: PairInfo,
+    settings: Settings,
+    prompts: Mapping[SideName, str],
+    prompt_tokens: Mapping[SideName, int],
+    note: str = "",
+) -> Payload:
+    """What is known of a comparison before its first token: the facts of `events.Started`, for `view.reset`."""
+    return {
+        "query": query,
+        "history": [message.model_dump() for message in history],
+        "pair": pair.model_dump(),
+        "settings": settings.model_dump(),
+        "prompts": dict(prompts),
+        "prompt_tokens": dict(prompt_tokens),
+        "note": note,
     }
 
 
@@ -220,61 +263,3 @@ def _plain(comparison: Comparison) -> str:
         (f"Aligned: {comparison.pair.aligned}", comparison.aligned.text),
     ]
     return "".join(f"<h2>{html.escape(name)}</h2><pre>{html.escape(text)}</pre>" for name, text in rows)
-
-
-# --- the table as CSV ---------------------------------------------------------------------------------------------
-
-CSV_COLUMNS = (
-    "context",
-    "position",
-    "id",
-    "text",
-    "class",
-    "base_rank",
-    "aligned_rank",
-    "base_probability",
-    "aligned_probability",
-    "kl_nats",
-    "js_nats",
-    "is_special",
-    "base_top",
-    "aligned_top",
-)
-
-
-def to_csv(comparison: Comparison) -> str:
-    """One line per context and position, RFC 4180 (CRLF), numbers in full precision, top lists as JSON.
-
-    A text cell that a spreadsheet would take for a formula gets a leading apostrophe.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(CSV_COLUMNS)
-    for name, shift in comparison.shift.items():
-        writer.writerows(_csv_row(name, row) for row in shift.tokens)
-    return out.getvalue()
-
-
-def _csv_row(context: str, row: TokenShift) -> list[object]:
-    return [
-        context,
-        row.position,
-        row.id,
-        defuse(row.text),
-        row.shift_class,
-        row.base_rank,
-        row.aligned_rank,
-        row.base_probability,
-        row.aligned_probability,
-        row.kl,
-        row.js,
-        row.is_special,
-        json.dumps(row.base_top, ensure_ascii=False),
-        json.dumps(row.aligned_top, ensure_ascii=False),
-    ]
-
-
-def defuse(cell: str) -> str:
-    """Text that no spreadsheet runs: a first `=`, `+`, `-`, `@`, tab or line end gets an apostrophe before it."""
-    dangerous = cell.lstrip(" \u00a0").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
-    return "'" + cell if dangerous else cell

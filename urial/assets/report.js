@@ -4,4 +4,5 @@ window.reportView = UrialView.mount(document.getElementById("report"), {
   comparison: JSON.parse(document.getElementById("comparison").textContent),
   showQuery: true,
   heading: "URIAL side by side",
+  picture: true,
 });

@@ -36,6 +36,7 @@ function createBranch(store, column, host) {
       setText(facts, parts.filter(Boolean).join(", "));
     },
     close() {
+      if (el.hidden) return;
       el.hidden = true;
       host.emit("branch-closed", {});
     },

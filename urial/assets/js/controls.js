@@ -2,10 +2,11 @@
 
 const SEES_BOTH = "both";
 
-function createControls(store, term) {
+function createControls(store, term, host) {
   const set = (key) => (value) => {
     store.ui[key] = value;
     store.changed("ui");
+    host.emit("choose", { ...store.ui });
   };
   const seesBox = h("div", { class: "uv-control" });
   const modes = [["class", "class"], ["rank", "rank"], ["kl", "KL"], ["gap", "gap"]];
@@ -16,7 +17,8 @@ function createControls(store, term) {
     checkbox("whole words", set("words")),
     checkbox("count the end token", set("countEnd")),
   ];
-  const bounds = createThresholds(store);
+  const bounds = createThresholds(store, set("thresholds"));
+  const boxes = { onlyShifted: 0, spaces: 1, words: 2, countEnd: 3 };
   const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control" }, mode.el));
   const quiet = h("div", { class: "uv-quiet" }, checks.map((check) => check.el), bounds.el);
   let offered = "";
@@ -33,13 +35,14 @@ function createControls(store, term) {
       replace(seesBox, held.length ? sees.el : []);
     }
     mode.show(store.ui.mode);
+    for (const [name, i] of Object.entries(boxes)) checks[i].input.checked = store.ui[name];
     bounds.el.hidden = store.ui.mode !== "rank";
   }
   return { el, quiet, update };
 }
 
 /* Three bounds that cut ranks into five bands; they must grow. */
-function createThresholds(store) {
+function createThresholds(store, set) {
   const inputs = store.ui.thresholds.map((value, i) => {
     const label = ["first bound", "second bound", "third bound"][i];
     const input = h("input", { type: "number", min: "2", step: "1", class: "uv-bound", "aria-label": `Rank bands, ${label}` });
@@ -52,9 +55,7 @@ function createThresholds(store) {
     const good = values.every((value, i) => Number.isInteger(value) && value > (i ? values[i - 1] : 1));
     inputs.forEach((input) => input.setAttribute("aria-invalid", String(!good)));
     setText(problem, good ? "" : "Use three whole numbers that grow, the first at least 2.");
-    if (!good) return;
-    store.ui.thresholds = values;
-    store.changed("ui");
+    if (good) set(values);
   };
   inputs.forEach((input) => input.addEventListener("input", read));
   return { el: h("span", { class: "uv-bounds", hidden: true }, "bands end at number", inputs, problem) };

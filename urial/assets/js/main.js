@@ -1,6 +1,6 @@
 /* UrialView.mount: puts the parts together on one element, and is what a host page talks to. */
 
-const DEFAULTS = { theme: "auto", actions: [], continuation: false, showQuery: false, heading: "", visit: false };
+const DEFAULTS = { theme: "auto", actions: [], continuation: false, showQuery: false, heading: "", visit: false, picture: false };
 
 function mount(root, options) {
   const settings = { ...DEFAULTS, ...(options || {}) };
@@ -28,14 +28,14 @@ function createView(page, store, host, settings, emit) {
   const cursor = createCursor(store, panes, tip, emit, () => flush());
   const parts = createParts(page, store, host, settings, term, cursor.actions, panes);
   cursor.attach(parts.card);
-  page.prepend(status, help);
+  parts.head.el.after(status, help);
   const flush = createScheduler(page, store, panes, parts, emit);
   return { ...createMethods(page, store, parts, status, emit), element: page, flush };
 }
 
 function createParts(page, store, host, settings, term, actions, panes) {
   for (const pane of Object.values(panes)) makeWalkable(pane, store, actions);
-  const controls = createControls(store, term);
+  const controls = createControls(store, term, host);
   const parts = {
     head: createHead(store, settings),
     sides: createSides(store, host, panes),
@@ -52,10 +52,11 @@ function createParts(page, store, host, settings, term, actions, panes) {
   };
   const panel = h("section", { class: "uv-panel uv-what" });
   panel.append(h("div", { class: "uv-what-head" }, h("h3", { class: "uv-title" }, "What tuning changed"), controls.el));
+  if (settings.picture) controls.quiet.append(pictureButton(store, page));
   panel.append(controls.quiet, parts.score.el, parts.strips.el);
-  const pairOfPanels = h("div", { class: "uv-grid" }, parts.shifted.el, parts.paper.el);
-  const visit = parts.visit ? parts.visit.el : [];
-  page.append(...[parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, visit, parts.table.el, parts.run.el, parts.words.el].flat());
+  const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
+  const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);
+  page.append(parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, parts.table.el, parts.run.el, parts.words.el);
   return parts;
 }
 

@@ -19,8 +19,8 @@ function createMethods(page, store, parts, status, emit) {
     say(summary());
   };
   return {
-    load: (payload) => (loadPayload(store, payload), branchAway(branch), finish()),
-    reset: (started) => (startLive(store, started), branchAway(branch), say("Both models are writing.")),
+    load: (payload) => (loadPayload(store, payload), branch.close(), finish()),
+    reset: (started) => (startLive(store, started), branch.close(), say("Both models are writing.")),
     append: (delta) => appendDelta(store, delta),
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
@@ -35,10 +35,6 @@ function createMethods(page, store, parts, status, emit) {
     visitTally: () => (parts.visit ? parts.visit.tally() : []),
     destroy: () => page.remove(),
   };
-}
-
-function branchAway(branch) {
-  branch.close();
 }
 
 function setSide(store, name, side) {

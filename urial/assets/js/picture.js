@@ -16,6 +16,16 @@ function paletteOf(root) {
   return palette;
 }
 
+/* A button that saves the picture as a file. */
+function pictureButton(store, root) {
+  const save = async () => {
+    const link = h("a", { href: URL.createObjectURL(await drawPicture(store, root)), download: "urial.png" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+  return h("button", { type: "button", class: "uv-button uv-small-button uv-save", on: { click: save } }, "Save as picture");
+}
+
 /* Resolves to a Blob. The picture shows classes in the context that is in sight. */
 function drawPicture(store, root) {
   const context = primaryContext(store);

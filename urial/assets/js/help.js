@@ -1,0 +1,17 @@
+/* How to read the view and how to move in it, in five lines. Knows nothing about comparisons. */
+
+const HELP = [
+  [["Point"], "at a token for its numbers; click or tap it for its card."],
+  [["Tab"], "into the answer, then walk with the arrow keys, Home and End."],
+  [["n", "p"], "go to the next and the previous shifted token."],
+  [["Enter"], "opens the card, Escape closes it."],
+];
+
+function createHelp() {
+  const lines = HELP.map(([keys, text]) => h("li", null, keys.map((key) => [h("kbd", null, key), " "]), text));
+  return h("section", { class: "uv-panel" }, h("h3", { class: "uv-title" }, "How to read it"), h("p", { class: "uv-help-text" }, READING), h("ul", { class: "uv-help" }, lines));
+}
+
+const READING =
+  "Unmarked words are what the base model would have said too. Dotted ones were its second or third choice. " +
+  "Underlined ones stood further down its list; the small number says where.";
