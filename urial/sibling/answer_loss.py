@@ -75,7 +75,7 @@ def answer_losses(
 
 class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, head, targets, log_weight, softcap):  # noqa: ANN001, ANN205 - torch's own signature
+    def forward(ctx, hidden, head, targets, log_weight, softcap):
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         rows = max(1, CHUNK_BYTES // (4 * head.shape[0]))
@@ -86,7 +86,7 @@ class _FrozenHeadLoss(torch.autograd.Function):
         return losses
 
     @staticmethod
-    def backward(ctx, upstream):  # noqa: ANN001, ANN205 - torch's own signature
+    def backward(ctx, upstream):
         (gradient,) = ctx.saved_tensors
         return (gradient * upstream[:, None].to(gradient.dtype), None, None, None, None)
 
@@ -100,7 +100,7 @@ def _chunk(
     part: slice,
     gradient: Tensor | None,
 ) -> Tensor:
-    """Losses of some rows; fills their rows of `gradient` (softmax minus one-hot, times the head) where it is wanted."""
+    """Losses of some rows; fills their rows of `gradient` ((softmax - one-hot) times the head) where it is wanted."""
     logits = (hidden[part] @ head.T).float()
     slope = None
     if softcap is not None:

@@ -1,6 +1,7 @@
 """The order of training: which examples make up which step, and how they are padded.
 
-A pure function of the seed and the lengths, so that an interrupted run finds its place again. Knows nothing about models.
+A pure function of the seed and the lengths, so that an interrupted run finds its place again. Knows nothing about
+models.
 """
 
 import random

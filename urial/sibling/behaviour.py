@@ -13,7 +13,8 @@ OPENING_SENTENCES = 2
 
 _REFUSAL = re.compile(
     r"\bI (?:can(?:'t|not| not)|won't|will not|am not able to|'m not able to|am unable to)"
-    r" (?:\w+ ){0,2}?(?:help|assist|write|give|provide|explain|tell|share|show|teach|support|do|make(?! it)|create|offer)\b"
+    r" (?:\w+ ){0,2}?"
+    r"(?:help|assist|write|give|provide|explain|tell|share|show|teach|support|do|make(?! it)|create|offer)\b"
     r"|\bI'm (?:not able|unable|not willing) to\b|\bnot something I(?:'ll| will| can)\b",
     re.IGNORECASE,
 )

@@ -43,7 +43,7 @@ def load_examples(path: Path) -> list[Example]:
     Raises RecordError naming the file, the line and what is wrong with it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"The examples {path} cannot be read: {error}.") from error
     examples = [

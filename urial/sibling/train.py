@@ -12,45 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import Tensor, nn
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import nn
 
 from urial.errors import EngineError
-from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary, answer_losses
-from urial.sibling.batches import epoch_steps, micro_batches, padded
+from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary
+from urial.sibling.batches import epoch_steps, micro_batches
 from urial.sibling.checkpoints import RunLog, load_checkpoint, save_checkpoint
+from urial.sibling.learner import Learner, held_out_loss
 from urial.sibling.masking import Encoded
 from urial.sibling.recipe import Recipe
 
 CHECKPOINT_SECONDS = 60.0
 
 
-@dataclass
-class Learner:
-    """The model in training: the causal model (its linear layers carry LoRA), its peft wrapper, the head's rows."""
-
-    causal: nn.Module
-    wrapped: nn.Module
-    head: Tensor
-    softcap: float | None
-    pad: int
-
-    @property
-    def device(self) -> torch.device:
-        return self.head.device
-
-    def trainable(self) -> list[nn.Parameter]:
-        return [p for p in self.wrapped.parameters() if p.requires_grad]
-
-    def losses(self, examples: Sequence[Encoded], vocabulary: Vocabulary) -> Tensor:
-        """Negative log-likelihood (nats) of every learned token of a padded batch, in one row."""
-        ids, learned = (t.to(self.device) for t in padded(examples, self.pad))
-        hidden = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][learned]
-        return answer_losses(hidden, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
-
-
-def make_learner(causal: nn.Module, recipe: Recipe) -> Learner:
-    """Adds a freshly initialised LoRA to all linear layers of the trunk; the base stays frozen."""
+def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
+    """Adds a freshly initialised LoRA to all linear layers of the trunk, in place; the base stays frozen."""
     torch.manual_seed(recipe.seed)
     config = LoraConfig(
         r=recipe.rank,
@@ -59,27 +36,7 @@ def make_learner(causal: nn.Module, recipe: Recipe) -> Learner:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    wrapped = get_peft_model(causal, config)
-    return learner_of(causal, wrapped)
-
-
-def learner_of(causal: nn.Module, wrapped: nn.Module) -> Learner:
-    """A Learner around a model that already has its adapter (or none: then `wrapped` is the model itself)."""
-    head = causal.get_output_embeddings()
-    softcap = getattr(causal.config, "final_logit_softcapping", None)
-    pad = causal.config.pad_token_id or 0
-    return Learner(causal, wrapped, head.weight.detach(), softcap, pad)
-
-
-def held_out_loss(learner: Learner, examples: Sequence[Encoded], most_tokens: int) -> float:
-    """Mean negative log-likelihood per answer token (nats), exact over the whole vocabulary."""
-    lengths = [len(example.ids) for example in examples]
-    total, count = 0.0, 0
-    with torch.no_grad():
-        for batch in micro_batches(range(len(examples)), lengths, most_tokens):
-            losses = learner.losses([examples[i] for i in batch], FULL)
-            total, count = total + losses.double().sum().item(), count + len(losses)
-    return total / count
+    return get_peft_model(causal, config)
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -108,6 +65,7 @@ class Run:
     """All that one training run needs; `progress` is told (done, total, latest loss) after every step."""
 
     learner: Learner
+    adapter: PeftModel
     train: Sequence[Encoded]
     held_out: Sequence[Encoded]
     extra_vocabulary: Sequence[int]
@@ -199,12 +157,12 @@ def _restore(run: Run, optimizer: torch.optim.Optimizer, log: RunLog) -> int:
     done = state["step"] if state else 0
     log.rewind(done if state else -1)
     if state:
-        set_peft_model_state_dict(run.learner.wrapped, state["adapter"])
+        set_peft_model_state_dict(run.adapter, state["adapter"])
         optimizer.load_state_dict(state["optimizer"])
     return done
 
 
 def _save(run: Run, optimizer: torch.optim.Optimizer, step: int) -> None:
-    adapter = {k: v.detach().cpu() for k, v in get_peft_model_state_dict(run.learner.wrapped).items()}
+    adapter = {k: v.detach().cpu() for k, v in get_peft_model_state_dict(run.adapter).items()}
     state = {"fingerprint": run.fingerprint, "step": step, "adapter": adapter, "optimizer": optimizer.state_dict()}
     save_checkpoint(run.folder, state)

@@ -1,0 +1,33 @@
+"""The base of a sibling, from the command line's options to a loaded model.
+
+Knows options and `urial.weights`; knows nothing about training.
+"""
+
+import argparse
+
+import torch
+
+from urial.pairs import ModelSpec
+from urial.sibling.cli import PACKAGED_BASE
+
+
+def base_spec(options: argparse.Namespace) -> ModelSpec:
+    """The base that the options name; the packaged Gemma 3 270M where they name none."""
+    if options.base_folder:
+        return ModelSpec(folder=options.base_folder)
+    if options.base_hub:
+        return ModelSpec(hub=options.base_hub, revision=options.revision)
+    return ModelSpec(package=options.base_package or PACKAGED_BASE)
+
+
+def base_name(spec: ModelSpec) -> str:
+    """How an adapter's config and a run's fingerprint call the base: never a path of this machine."""
+    if spec.folder:
+        return spec.folder.rstrip("/").rsplit("/", 1)[-1]
+    return spec.hub or spec.package or "unnamed"
+
+
+def placement(options: argparse.Namespace) -> tuple[str, str]:
+    """Device and dtype: what was asked for, else the GPU in bfloat16, else the CPU in float32."""
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return device, options.dtype or ("float32" if device == "cpu" else "bfloat16")

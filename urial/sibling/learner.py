@@ -1,0 +1,63 @@
+"""A model as training and measuring see it: the losses of the answer tokens of a few conversations.
+
+Knows models and encoded conversations; knows nothing about LoRA, optimizers or files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from urial.errors import SettingsError
+from urial.sibling.answer_loss import FULL, Vocabulary, answer_losses
+from urial.sibling.batches import micro_batches, padded
+from urial.sibling.masking import Encoded
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A causal model (under an adapter or not) and what its loss needs: its head's rows (V, H), its logits' cap."""
+
+    causal: nn.Module
+    head: Tensor
+    softcap: float | None
+    pad: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.device
+
+    def trainable(self) -> list[nn.Parameter]:
+        return [p for p in self.causal.parameters() if p.requires_grad]
+
+    def losses(self, examples: Sequence[Encoded], vocabulary: Vocabulary) -> Tensor:
+        """Negative log-likelihood (nats) of every learned token of a padded batch, in one row."""
+        ids, learned = (t.to(self.device) for t in padded(examples, self.pad))
+        hidden = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][learned]
+        return answer_losses(hidden, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
+
+
+def learner_of(causal: nn.Module) -> Learner:
+    """A Learner around a loaded model.
+
+    Raises SettingsError for an architecture whose logits are more than a product with the head and a cap.
+    """
+    config = causal.config
+    for name in ("logit_scale", "logits_scaling"):
+        if getattr(config, name, None) not in (None, 1, 1.0):
+            raise SettingsError(f"The base scales its logits ({name}); the sibling's recipe does not support that.")
+    head = causal.get_output_embeddings()
+    softcap = getattr(config, "final_logit_softcapping", None)
+    return Learner(causal, head.weight.detach(), softcap, config.pad_token_id or 0)
+
+
+def held_out_loss(learner: Learner, examples: Sequence[Encoded], most_tokens: int) -> float:
+    """Mean negative log-likelihood per answer token (nats), exact over the whole vocabulary."""
+    lengths = [len(example.ids) for example in examples]
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for batch in micro_batches(range(len(examples)), lengths, most_tokens):
+            losses = learner.losses([examples[i] for i in batch], FULL)
+            total, count = total + losses.double().sum().item(), count + len(losses)
+    return total / count

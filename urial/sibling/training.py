@@ -1,0 +1,76 @@
+"""The command `sibling train`: reads the files, loads the base, trains, writes the adapter folder.
+
+Knows the parts and their order; the training itself is in `train.py`.
+"""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from tqdm import tqdm
+
+from urial.errors import WeightsMissing
+from urial.pairs import ModelSpec
+from urial.sibling.base_model import base_name, base_spec, placement
+from urial.sibling.examples import Example, load_examples
+from urial.sibling.learner import learner_of
+from urial.sibling.masking import ChatEncoder
+from urial.sibling.recipe import Recipe, fingerprint
+from urial.weights import LoadedModel, load_model
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The default recipe with what the options change; SettingsError for a number out of range."""
+    given = {f.name: getattr(options, f.name, None) for f in fields(Recipe)}
+    return Recipe(**{name: value for name, value in given.items() if value is not None})
+
+
+def run_training(options: argparse.Namespace) -> int:
+    """Trains, or goes on where an earlier run of the same settings stopped. Returns 0; raises UrialError."""
+    recipe, spec = recipe_of(options), base_spec(options)
+    examples, held_out = load_examples(options.examples), load_examples(options.held_out)
+    device, dtype = placement(options)
+    loaded = load_model(spec, dtype=dtype, device=device)
+    _train(options.out, recipe, spec, loaded, examples, held_out)
+    print(f"The adapter is in {options.out / 'adapter'}; the losses are in {options.out / 'log.jsonl'}.")
+    return 0
+
+
+def _train(
+    out: Path,
+    recipe: Recipe,
+    spec: ModelSpec,
+    loaded: LoadedModel,
+    examples: list[Example],
+    held_out: list[Example],
+) -> None:
+    try:
+        from urial.sibling.train import Run, add_lora, train
+    except ModuleNotFoundError as error:
+        raise WeightsMissing(
+            f"Training needs {error.name}; install it with: pip install -r requirements-train.txt"
+        ) from error
+    encoder = ChatEncoder(loaded.tokenizer)
+    adapter = add_lora(loaded.model, recipe)
+    with tqdm(unit="step", desc="training") as bar:
+        run = Run(
+            learner=learner_of(loaded.model),
+            adapter=adapter,
+            train=[encoder.encode(example, recipe.longest) for example in examples],
+            held_out=[encoder.encode(example, recipe.longest) for example in held_out],
+            extra_vocabulary=sorted(encoder.added_ids),
+            recipe=recipe,
+            folder=out,
+            fingerprint=fingerprint(recipe, base_name(spec), examples, held_out),
+            progress=lambda done, total, loss: _show(bar, done, total, loss),
+        )
+        train(run)
+    from urial.sibling.adapter_files import write_adapter
+
+    write_adapter(adapter, out / "adapter", base_name(spec), encoder.tokenizer.chat_template)
+
+
+def _show(bar: tqdm, done: int, total: int, loss: float) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+    bar.set_postfix(loss=f"{loss:.3f}")
