@@ -80,21 +80,35 @@ def statistics(
     the base rules out a token that the aligned model allows (KL is infinite); also where lengths, ids or widths
     do not fit together.
     """
-    named_bases = {f"the base in context {name!r}": source for name, source in bases.items()}
-    sources = {"the aligned model": aligned, **named_bases}
+    names = ["the aligned model", *(f"the base in context {name!r}" for name in bases)]
+    sources = dict(zip(names, [aligned, *bases.values()], strict=True))
     _check(sources, answer_ids, vocabulary, top)
     rows = rows_per_chunk or _rows_that_fit(vocabulary, len(sources))
     results = {name: ShiftStatistics() for name in bases}
     for start in range(0, len(answer_ids), rows):
-        stop = min(start + rows, len(answer_ids))
-        chunks = [_chunk(source, name, start, stop, vocabulary) for name, source in sources.items()]
-        for begin, end in _blocks(stop - start, chunks[0]):
-            ids = answer_ids[start + begin : start + end]
-            at = [_At(name, start + begin) for name in sources]
-            p, *qs = (_distribution(c[begin:end], ids, top, a) for c, a in zip(chunks, at, strict=True))
-            for result, q, where in zip(results.values(), qs, at[1:], strict=True):
-                _append(result, p, q, where)
+        span = slice(start, min(start + rows, len(answer_ids)))
+        _compare_chunk(sources, list(results.values()), answer_ids, span, vocabulary, top)
     return results
+
+
+def _compare_chunk(
+    sources: Mapping[str, LogitSource],
+    results: Sequence[ShiftStatistics],
+    answer_ids: Sequence[int],
+    span: slice,
+    vocabulary: int,
+    top: int,
+) -> None:
+    """One chunk, block by block. The chunks die with this call, before the next ones are made: half the memory."""
+    names = list(sources)
+    aligned, *bases = (_chunk(sources[name], name, span, vocabulary) for name in names)
+    for begin, end in _blocks(aligned):
+        ids = answer_ids[span.start + begin : span.start + end]
+        p = _distribution(aligned[begin:end], ids, top, _At(names[0], span.start + begin))
+        for base, name, result in zip(bases, names[1:], results, strict=True):
+            at = _At(name, span.start + begin)
+            rows = base[begin:end].to(aligned.device)  # the models may lie on two GPUs
+            _append(result, p, _distribution(rows, ids, top, at), at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +139,19 @@ def _rows_that_fit(vocabulary: int, sources: int) -> int:
     return max(1, CHUNK_BYTES // (4 * vocabulary * sources))
 
 
-def _chunk(source: LogitSource, name: str, start: int, stop: int, vocabulary: int) -> torch.Tensor:
-    chunk = source.chunk(start, stop).to(torch.float32)
-    if chunk.shape[0] != stop - start or chunk.shape[1] < vocabulary:
-        wanted = f"[{stop - start}, {vocabulary} or more]"
-        raise ValueError(f"{name} gave logits of shape {list(chunk.shape)} where {wanted} is needed.")
+def _chunk(source: LogitSource, name: str, span: slice, vocabulary: int) -> torch.Tensor:
+    chunk = source.chunk(span.start, span.stop).to(torch.float32)
+    rows = span.stop - span.start
+    if chunk.shape[0] != rows or chunk.shape[1] < vocabulary:
+        found, wanted = list(chunk.shape), f"[{rows}, {vocabulary} or more]"
+        raise ValueError(f"{name} gave logits of shape {found} where {wanted} is needed.")
     return chunk[:, :vocabulary]
 
 
-def _blocks(rows: int, chunk: torch.Tensor) -> Iterator[tuple[int, int]]:
+def _blocks(chunk: torch.Tensor) -> Iterator[tuple[int, int]]:
     """Spans of rows: small ones for a processor's cache, all at once on a GPU, where calls cost."""
-    size = max(1, BLOCK_ENTRIES // chunk.shape[1]) if chunk.device.type == "cpu" else rows
+    rows, width = chunk.shape
+    size = max(1, BLOCK_ENTRIES // width) if chunk.device.type == "cpu" else rows
     return ((begin, min(begin + size, rows)) for begin in range(0, rows, size))
 
 
@@ -237,4 +253,4 @@ def _divergences(aligned: _Distribution, base: _Distribution) -> tuple[torch.Ten
     log_m = (aligned.p + base.p).add_(torch.finfo(torch.float32).tiny).log_()
     js = torch.sub(aligned.log_p, log_m, out=work).mul_(aligned.p).sum(-1)
     js += torch.sub(base.log_p, log_m, out=work).mul_(base.p).sum(-1)
-    return kl.clamp_(min=0), (math.log(2) + js / 2).clamp_(0, math.log(2))
+    return kl.clamp_(min=0), (math.log(2) + js.double() / 2).clamp_(0, math.log(2))  # float32 cannot hold ln 2
