@@ -92,7 +92,10 @@ MAKERS = {
 
 
 def engine(family: str = "llama", seed: int = 0) -> LocalEngine:
-    return LocalEngine(model(family, seed), tokenizer(), name=f"tiny-{family}-{seed}", turn=threading.Lock())
+    ends = frozenset({1, 3})
+    return LocalEngine(
+        model(family, seed), tokenizer(), name=f"tiny-{family}-{seed}", ends=ends, turn=threading.Lock()
+    )
 
 
 def pair(family: str = "llama", seeds: tuple[int, int] = (0, 1)) -> PairEngines:
@@ -107,4 +110,4 @@ def pair(family: str = "llama", seeds: tuple[int, int] = (0, 1)) -> PairEngines:
         device="cpu",
         revisions={"base": None, "aligned": None},
     )
-    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=len(tokenizer()))
+    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=base.vocabulary_size)

@@ -51,7 +51,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--method", metavar="M", default="urial", help="how the base is prompted (default: urial)")
+    parser.add_argument("--method", metavar="M", help="how the base is prompted (default: urial)")
     parser.add_argument("--examples", metavar="K", type=whole_number(0), help="examples in the prompt: 0, 1, 3 or 8")
     parser.add_argument("--prompt-file", metavar="F", help="a prompt file; means --method file")
     parser.add_argument("--history", metavar="FILE", help="earlier turns: a JSON list of role and content")

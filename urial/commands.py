@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from tqdm import tqdm
 
@@ -15,6 +15,11 @@ from urial import records
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.records import Comparison, ContextName, Message, SidePenalties
+
+if TYPE_CHECKING:  # commands import what is heavy only when they run
+    from urial.engines.pair import PairEngines
+    from urial.prompts import Method
+    from urial.request import Request
 
 
 def pairs(options: argparse.Namespace) -> int:
@@ -76,15 +81,11 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen_method(options: argparse.Namespace):
+def chosen_method(options: argparse.Namespace) -> Method:
     """The prompt method that the arguments name. Raises PromptError or SettingsError."""
-    from urial.prompts import DEFAULT_EXAMPLES, method
+    from urial.prompts import method
 
-    name = "file" if options.prompt_file else options.method
-    if options.prompt_file and options.method not in ("urial", "file"):
-        raise UserMistake(f"--prompt-file and --method {options.method} exclude each other; give one of them.")
-    examples = DEFAULT_EXAMPLES if options.examples is None else options.examples
-    return method(name, examples=examples, prompt_file=options.prompt_file)
+    return method(options.method, options.examples, options.prompt_file)
 
 
 def history(options: argparse.Namespace) -> tuple[Message, ...]:
@@ -93,7 +94,7 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
     return tuple(load_history(options.history)) if options.history else ()
 
 
-def make_request(options: argparse.Namespace):
+def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
     from urial.request import Request
     from urial.engines.sampling import check_sampling
@@ -125,7 +126,7 @@ def chosen_contexts(text: str) -> tuple[ContextName, ...]:
     return tuple(name for name in known if name in names)
 
 
-def open_engines(options: argparse.Namespace):
+def open_engines(options: argparse.Namespace) -> PairEngines:
     """Load the chosen pair, with a bar on a terminal."""
     from urial.engines.opening import open_pair
     from urial.pairs import load_pairs

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from urial import shift
 from urial.engines.base import Engine
 from urial.engines.pair import PairEngines
+from urial.errors import MismatchError
 from urial.records import ContextName, TokenShift, TopEntry, classify
 
 TOP = 10  # entries in the lists of alternatives (design, section 6)
@@ -30,12 +31,21 @@ class Scoring:
         self._position = 0
 
     def advance(self, ids: Sequence[int], texts: Sequence[str]) -> Rows:
-        """Rows for the next answer tokens, `texts` aligned to `ids`."""
+        """Rows for the next answer tokens, `texts` aligned to `ids`. Raises MismatchError for a token of one model only."""
+        self._check_shared(ids)
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
         aligned = self._aligned.extend(ids)
         found = shift.statistics(aligned, bases, ids, vocabulary=self._engines.vocabulary, top=TOP)
         start, self._position = self._position, self._position + len(ids)
         return {name: self._rows(found[name], start, ids, texts) for name in self._bases}
+
+    def _check_shared(self, ids: Sequence[int]) -> None:
+        alone = [token_id for token_id in ids if token_id >= self._engines.vocabulary]
+        if alone:
+            raise MismatchError(
+                f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
+                "choose siblings with the same vocabulary."
+            )
 
     def _rows(
         self, found: shift.ShiftStatistics, start: int, ids: Sequence[int], texts: Sequence[str]

@@ -13,6 +13,8 @@ import torch
 
 from urial.records import Message
 
+UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -21,6 +23,7 @@ class Capabilities:
     has_logits: bool  # full distributions: every statistic is exact
     has_exact_rank: bool  # ranks over the full vocabulary
     has_top: bool  # at least the most probable tokens of each position
+    rereads_context: bool = False  # every `extend` costs a reading of context and answer: ask seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,37 @@ class LogitRows(Protocol):
         ...
 
 
-class ScoreSession(Protocol):
-    """Teacher forcing over a growing answer: the context is read once."""
+@dataclass(frozen=True, slots=True)
+class TopRow:
+    """What a model without logits tells of one position: rank and probability of the answer's token, and a list.
 
-    def extend(self, answer_ids: Sequence[int]) -> LogitRows:
-        """Rows that predict `answer_ids`, which follow what was given before."""
+    `top` holds K (id, true probability), the most probable tokens of the whole vocabulary, most probable first.
+    """
+
+    rank: int
+    probability: float
+    top: tuple[tuple[int, float], ...]
+
+
+class TopRows(Protocol):
+    """Rows for n answer positions that may still be on their way."""
+
+    def __len__(self) -> int: ...
+
+    def is_ready(self) -> bool:
+        """Whether `rows` returns at once."""
+        ...
+
+    def rows(self) -> list[TopRow]:
+        """All n; waits for them. Raises EngineError where they cannot be had."""
+        ...
+
+
+class ScoreSession(Protocol):
+    """Teacher forcing over a growing answer."""
+
+    def extend(self, answer_ids: Sequence[int]) -> LogitRows | TopRows:
+        """Rows that predict `answer_ids`, which follow what was given before: LogitRows where `has_logits`."""
         ...
 
 
@@ -71,6 +100,7 @@ class Engine(Protocol):
     capabilities: Capabilities
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
+    no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a plain prompt, beginning token included where the model has one."""

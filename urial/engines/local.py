@@ -22,31 +22,32 @@ from urial.records import Message
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
-def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """All ids that end a turn: the generation config's and the tokenizer's."""
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return frozenset(i for i in [*listed, tokenizer.eos_token_id] if i is not None)
-
-
 class LocalEngine:
     """One model in this process. One step at a time runs on it, so several requests advance in turn."""
 
     capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
+    no_rows_reason = ""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, turn: threading.Lock
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        ends: frozenset[int],
+        turn: threading.Lock,
     ) -> None:
+        """`ends` are the ids that end a turn; siblings on one device share `turn`, so that their steps take turns."""
         self.name = name
         self._model = model.eval()
         self._trunk = model.base_model
         self._tokenizer = tokenizer
         self._head = Head(model)
-        self._ends = end_ids(model, tokenizer)
+        self._ends = ends
         self._names = TokenNames(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
-        self._turn = turn  # siblings share weights and a device: their steps exclude each other
+        self._turn = turn
         config = model.config.get_text_config()
         self.context_length = int(config.max_position_embeddings)
         self.vocabulary_size = int(config.vocab_size)
