@@ -1,0 +1,66 @@
+"""A live page over two tiny random models: everything real but the weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import gradio as gr
+
+from tests import tiny
+from urial.engines.pair import PairEngines
+from urial.pairs import ModelSpec, Pair
+from urial.ui.page import AppState, build, launch_arguments
+from urial.ui.room import Progress, Room
+from urial.ui.serving import Service
+
+
+def tiny_pair(name: str = "tiny") -> Pair:
+    """An entry as `models.yaml` would have it; its folders are never opened."""
+    spec = ModelSpec(folder="nowhere")
+    return Pair(name=name, title=f"Tiny random models ({name})", base=spec, aligned=spec, licence="none")
+
+
+def open_tiny(pair: Pair, progress: Progress) -> PairEngines:
+    progress("Making tiny models", 0.5)
+    return long_pair()
+
+
+def long_pair() -> PairEngines:
+    """Tiny siblings that read a whole URIAL prompt: rotary positions have no end of their own."""
+    pair = tiny.pair("llama")
+    for engine in (pair.base, pair.aligned):
+        engine.context_length = 8192
+    return pair
+
+
+def tiny_service(
+    open_pair: Callable[[Pair, Progress], PairEngines] = open_tiny, names: tuple[str, ...] = ("tiny",)
+) -> Service:
+    return Service(Room({name: tiny_pair(name) for name in names}, open_pair))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    url: str
+    service: Service
+    blocks: gr.Blocks
+
+
+@contextmanager
+def live(service: Service, **launch: object) -> Iterator[Live]:
+    """Serve a page on a free port, and close it."""
+    blocks = build(AppState(service, next(iter(service.room.pairs))))
+    try:
+        _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **{**launch_arguments(), **launch})
+        yield Live(url.rstrip("/"), service, blocks)
+    finally:
+        blocks.close()
+
+
+if __name__ == "__main__":
+    with live(tiny_service(), server_port=7999) as page:
+        print(page.url, flush=True)
+        threading.Event().wait()

@@ -1,0 +1,95 @@
+"""The whole page as one `gr.Blocks`, and the arguments of its launch. Each tab is a file; `TABS` is their register.
+
+Knows Gradio and the tabs; loads nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from urial import render
+from urial.ui.compare_tab import build_compare
+from urial.ui.form import FIELDS
+from urial.ui.serving import Service
+from urial.ui.theme import theme
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("elements", "feed", "turn", "conversation", "page")
+TITLE = "URIAL side by side"
+LEAD = (
+    "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
+    "chat tuning. The colours show which words the tuning put there."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What a page is built on: the service with its room of models, the pair shown first, and the limits."""
+
+    service: Service
+    default_pair: str
+    parallel: int = 2  # comparisons that run at once
+    queue_size: int = 64  # visitors that may wait
+
+
+TABS: tuple[tuple[str, str, Callable[[AppState], None]], ...] = (
+    ("Compare", "compare", lambda state: build_compare(state.service, state.default_pair, state.parallel)),
+)
+
+
+def build(state: AppState) -> gr.Blocks:
+    """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+        gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            for title, name, make in TABS:
+                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
+                    make(state)
+        blocks.unload(leaver(state.service))
+    blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
+    return blocks
+
+
+def leaver(service: Service) -> Callable[[gr.Request], None]:
+    """What happens when a visitor closes the page: whatever still runs for them stops."""
+
+    def leave(request: gr.Request) -> None:
+        service.runs.leave(str(request.session_hash))
+
+    return leave
+
+
+def launch_arguments() -> dict[str, Any]:
+    """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off."""
+    return {
+        "css": style(),
+        "head": f"<script>{script()}</script>",
+        "theme": theme(),
+        "footer_links": ["api"],
+        "run_history": False,
+        "ssr_mode": False,
+        "show_error": True,
+    }
+
+
+@cache
+def script() -> str:
+    """The token view and the page's own script, ready for a script element."""
+    parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    fields = f"const FORM_FIELDS = {json.dumps(FIELDS)};"
+    text = f'{render.script()}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
+    if "</script" in text.lower():
+        raise ValueError("The page's script holds an end of script element; write it in two parts.")
+    return text
+
+
+@cache
+def style() -> str:
+    return render.style() + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")

@@ -1,0 +1,155 @@
+"""The room where models are: loaded in the background, lent to one comparison after another, exchanged when another
+pair is asked for.
+
+Knows pairs and a function that opens one; nothing about engines' inside, prompts or pages.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from urial.engines.pair import PairEngines
+from urial.errors import PairsError, UrialError
+from urial.pairs import Pair
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float | None], None]
+Opener = Callable[[Pair, Progress], PairEngines]
+State = Literal["absent", "loading", "ready", "failed"]
+RETRY_SECONDS = 30.0  # a pair that failed is tried again by the first question after this time
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a pair stands: `message` is for people, `fraction` (0 to 1) where it is known."""
+
+    state: State
+    message: str = ""
+    fraction: float | None = None
+
+
+class Place:
+    """One pair's place in the room."""
+
+    def __init__(self) -> None:
+        self.status = Status("absent")
+        self.engines: PairEngines | None = None
+        self.error: UrialError | None = None
+        self.failed_at = 0.0
+        self.lent = 0
+
+
+class Room:
+    """At most `capacity` pairs in memory; the one not used for longest goes when another one needs its place."""
+
+    def __init__(self, pairs: Mapping[str, Pair], open_pair: Opener, capacity: int = 1) -> None:
+        self.pairs = dict(pairs)
+        self._open_pair = open_pair
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._places = {name: Place() for name in self.pairs}
+        self._order: list[str] = []  # in memory or on the way, least recently asked for first
+
+    def pair(self, name: str) -> Pair:
+        if name not in self.pairs:
+            raise PairsError(f"There is no pair {name!r}; choose one of {', '.join(self.pairs)}.")
+        return self.pairs[name]
+
+    def status(self, name: str) -> Status:
+        self.pair(name)
+        return self._places[name].status
+
+    def start(self, name: str) -> None:
+        """Begin loading a pair unless it is there, on its way, or has just failed."""
+        self.pair(name)
+        with self._changed:
+            place = self._places[name]
+            if place.status.state in ("loading", "ready"):
+                return
+            if place.status.state == "failed" and time.monotonic() - place.failed_at < RETRY_SECONDS:
+                return
+            place.status, place.error = Status("loading", "Waiting for the memory of the pair in use"), None
+        threading.Thread(target=self._load, args=(name,), name=f"load-{name}", daemon=True).start()
+
+    def wait(self, name: str, seconds: float) -> bool:
+        """Whether the pair is ready within that time. Raises the error that kept it from being loaded."""
+        self.start(name)
+        place = self._places[name]
+        with self._changed:
+            self._changed.wait_for(lambda: place.status.state in ("ready", "failed"), timeout=seconds)
+            if place.status.state == "failed" and place.error:
+                raise place.error
+            return place.status.state == "ready"
+
+    @contextmanager
+    def lend(self, name: str) -> Iterator[PairEngines | None]:
+        """The engines of a pair that is ready; they stay in memory until given back. None where it is not ready."""
+        place = self._places[name]
+        with self._changed:
+            engines = place.engines if place.status.state == "ready" else None
+            if engines is not None:
+                place.lent += 1
+                self._order.remove(name)
+                self._order.append(name)
+        try:
+            yield engines
+        finally:
+            if engines is not None:
+                with self._changed:
+                    place.lent -= 1
+                    self._changed.notify_all()
+
+    def _load(self, name: str) -> None:
+        place = self._places[name]
+        self._make_place(name)
+        try:
+            engines = self._open_pair(self.pairs[name], lambda *said: self._say(name, *said))
+        except (UrialError, RuntimeError, OSError, MemoryError, ValueError) as error:
+            self._fail(name, error)
+            return
+        with self._changed:
+            place.engines, place.status = engines, Status("ready")
+            self._changed.notify_all()
+
+    def _make_place(self, name: str) -> None:
+        """Wait until a place is free, letting go of pairs that nobody uses."""
+        with self._changed:
+            while len(self._order) >= self._capacity:
+                idle = [each for each in self._order if self._is_idle(each)]
+                if not idle:
+                    self._changed.wait()
+                    continue
+                self._order.remove(idle[0])
+                left = self._places[idle[0]]
+                left.engines, left.status = None, Status("absent")
+            self._order.append(name)
+
+    def _is_idle(self, name: str) -> bool:
+        place = self._places[name]
+        return place.status.state == "ready" and place.lent == 0
+
+    def _say(self, name: str, message: str, fraction: float | None = None) -> None:
+        self._places[name].status = Status("loading", message, fraction)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        log.error("the pair %s could not be loaded", name, exc_info=error)
+        place = self._places[name]
+        with self._changed:
+            self._order.remove(name)
+            place.error = error if isinstance(error, UrialError) else _unexpected(name, error)
+            place.status = Status("failed", str(place.error))
+            place.failed_at = time.monotonic()
+            self._changed.notify_all()
+
+
+def _unexpected(name: str, error: Exception) -> UrialError:
+    return UrialError(
+        f"The pair {name} could not be loaded ({type(error).__name__}); the server's log has the details."
+    )
