@@ -5,6 +5,7 @@ Knows models and encoded conversations; knows nothing about LoRA, optimizers or 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,11 @@ from urial.sibling.masking import Encoded
 
 @dataclass(frozen=True)
 class Learner:
-    """A causal model (under an adapter or not) and what its loss needs: its head's rows (V, H), its logits' cap."""
+    """A causal model (under an adapter or not) and what its loss needs: its head's rows (V, H), its logits' scale and cap."""
 
     causal: nn.Module
     head: Tensor
+    scale: float
     softcap: float | None
     pad: int
 
@@ -35,21 +37,21 @@ class Learner:
         """Negative log-likelihood (nats) of every learned token of a padded batch, in one row."""
         ids, learned = (t.to(self.device) for t in padded(examples, self.pad))
         hidden = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][learned]
-        return answer_losses(hidden, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
+        return answer_losses(hidden * self.scale, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
 
 
 def learner_of(causal: nn.Module) -> Learner:
-    """A Learner around a loaded model.
-
-    Raises SettingsError for an architecture whose logits are more than a product with the head and a cap.
-    """
-    config = causal.config
-    for name in ("logit_scale", "logits_scaling"):
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise SettingsError(f"The base scales its logits ({name}); the sibling's recipe does not support that.")
-    head = causal.get_output_embeddings()
+    """A Learner around a loaded model; SettingsError for a head with a bias, which the loss does not know."""
+    config, head = causal.config, causal.get_output_embeddings()
+    if getattr(head, "bias", None) is not None:
+        raise SettingsError("The base's output head has a bias; the sibling's recipe does not support that.")
     softcap = getattr(config, "final_logit_softcapping", None)
-    return Learner(causal, head.weight.detach(), softcap, config.pad_token_id or 0)
+    return Learner(causal, head.weight.detach(), _logit_scale(config), softcap, config.pad_token_id or 0)
+
+
+def _logit_scale(config: Any) -> float:
+    """What the head's products are multiplied with: Cohere's `logit_scale`, Granite's 1 / `logits_scaling`."""
+    return (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
 
 
 def held_out_loss(learner: Learner, examples: Sequence[Encoded], most_tokens: int) -> float:
