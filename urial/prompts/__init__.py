@@ -1,0 +1,21 @@
+"""What a base model is given to read: methods, formats, checks, stops. Start with `methods.py`.
+
+Knows nothing about models, tokens or pages.
+"""
+
+from urial.prompts.checks import QUERY_LIMIT, check_history, check_query, load_history
+from urial.prompts.methods import EXAMPLE_COUNTS, METHODS, Method, MethodInfo, method
+from urial.prompts.stops import StopFilter
+
+__all__ = [
+    "EXAMPLE_COUNTS",
+    "METHODS",
+    "QUERY_LIMIT",
+    "Method",
+    "MethodInfo",
+    "StopFilter",
+    "check_history",
+    "check_query",
+    "load_history",
+    "method",
+]

@@ -1,0 +1,92 @@
+"""Checks of what people send: a query, the turns before it, a history file.
+
+Lengths are in characters; whether a prompt fits a model is counted in tokens elsewhere. Knows nothing about formats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from urial.errors import PromptError
+from urial.prompts.files import read_text
+from urial.records import Message
+
+QUERY_LIMIT = 50_000  # characters: some twenty pages, more than a question and its material need
+HISTORY_LIMIT = 4_000_000  # bytes of a history file
+
+
+def check_query(query: str) -> None:
+    """Raises PromptError for a query that is empty, too long or no valid text."""
+    if not query.strip():
+        raise PromptError("The query is empty; write a question or a task.")
+    if len(query) > QUERY_LIMIT:
+        raise PromptError(
+            f"The query has {len(query):,} characters and the limit is {QUERY_LIMIT:,}; shorten it or split it."
+        )
+    _check_unicode(query, "The query")
+
+
+def check_history(history: Sequence[Message], source: str = "The history") -> None:
+    """Raises PromptError unless user and assistant alternate, from a user's message to an assistant's."""
+    for number, message in enumerate(history, start=1):
+        due = "user" if number % 2 else "assistant"
+        if message.role != due:
+            raise PromptError(
+                f'{source}: message {number} is from "{message.role}" where "{due}" is due; '
+                "let them alternate and start with the user."
+            )
+        if due == "user" and not message.content.strip():
+            raise PromptError(f"{source}: message {number} is empty; give the user's question or leave the turn out.")
+        _check_unicode(message.content, f"{source}: message {number}")
+    if len(history) % 2:
+        raise PromptError(
+            f"{source} ends with a user's message; end with an answer and give that message as the query."
+        )
+
+
+def load_history(path: str | Path) -> list[Message]:
+    """Earlier turns from a file: a JSON list of {"role": "user" | "assistant", "content": text}; it may be empty.
+
+    Raises PromptError where the file cannot be read or is not such a list.
+    """
+    source = f"History file {str(path)!r}"
+    data = _parse(read_text(path, source, HISTORY_LIMIT), source)
+    if not isinstance(data, list):
+        raise PromptError(f'{source} holds no JSON list; write [{{"role": "user", "content": "..."}}, ...].')
+    messages = [_message(item, f"{source}: message {number}") for number, item in enumerate(data, start=1)]
+    check_history(messages, source)
+    return messages
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise PromptError(f"{source} is nested too deeply; write a flat list of messages.") from error
+    except ValueError as error:
+        raise PromptError(f"{source} is not JSON ({error}); write a list of messages.") from error
+
+
+def _message(item: object, source: str) -> Message:
+    try:
+        return Message.model_validate(item)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = f'key "{first["loc"][0]}": ' if first["loc"] else ""
+        wanted = 'an object with "role" ("user" or "assistant") and "content" (text), nothing else'
+        raise PromptError(f"{source}: {key}{first['msg']}; write {wanted}.") from error
+
+
+def _check_unicode(text: str, source: str) -> None:
+    """A lone surrogate (a broken byte from a command line, half an emoji from JSON) cannot be encoded for a model."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"{source} holds a broken character at position {error.start + 1}; write it again as UTF-8 text."
+        ) from error

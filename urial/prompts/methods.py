@@ -1,0 +1,132 @@
+"""The methods: how a base model is prompted, from the bare question to URIAL with eight examples.
+
+A method is a constant prefix and a format; rendering appends turns to the prefix. Where the texts come from is in
+`texts.py` and `files.py`; how turns look is in `formats.py`. Knows nothing about models or tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from urial.errors import PromptError, SettingsError
+from urial.prompts.checks import check_history, check_query
+from urial.prompts.files import read_text
+from urial.prompts.formats import BACKTICKS, Format, count_queries, recognize
+from urial.prompts.stops import StopFilter
+from urial.prompts.texts import Version, load_texts
+from urial.records import Message
+
+EXAMPLE_COUNTS = (0, 1, 3, 8)
+DEFAULT_METHOD = "urial"
+PROMPT_FILE_LIMIT = 1_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to prompt, ready to render."""
+
+    name: str
+    examples: int  # how many the prefix shows
+    format: Format
+    prefix: str  # the constant text before the turns; empty for zero_shot
+
+    def render(self, query: str, history: Sequence[Message] = ()) -> str:
+        """The exact text for the base model. Raises PromptError for a query or history that cannot be used."""
+        check_query(query)
+        check_history(history)
+        turns = [
+            self.format.finished_turn(asked.content, answered.content)
+            for asked, answered in zip(history[::2], history[1::2], strict=True)
+        ]
+        return "".join([self.prefix, *turns, self.format.open_turn(query)])
+
+    def stops(self) -> StopFilter:
+        """A fresh filter for one streamed answer."""
+        return StopFilter(self.format.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodInfo:
+    """A method as a list shows it; `counts` are the numbers of examples to choose from, none where it is fixed."""
+
+    title: str
+    description: str
+    counts: tuple[int, ...] = ()
+    default: int | None = None
+
+
+METHODS: Mapping[str, MethodInfo] = MappingProxyType(
+    {
+        "urial": MethodInfo(
+            "URIAL", "Instructions and restyled examples, one of them a kind refusal.", EXAMPLE_COUNTS, 3
+        ),
+        "urial_no_refusal": MethodInfo(
+            "URIAL without refusals", "Instructions and restyled examples that only help.", EXAMPLE_COUNTS, 3
+        ),
+        "vanilla_icl": MethodInfo(
+            "Vanilla ICL", "The queries of URIAL's three examples with short, plain answers and no instructions."
+        ),
+        "zero_shot": MethodInfo("Zero-shot", "The question alone, in the same format."),
+        "file": MethodInfo("Prompt file", "A URIAL prompt file of your own, or an official one."),
+    }
+)
+
+
+def method(name: str | None = None, examples: int | None = None, prompt_file: str | Path | None = None) -> Method:
+    """The method of that name; `examples` None takes its default (3 for the two URIAL methods).
+
+    No name means "file" where a prompt file is given, else "urial". Raises SettingsError for an unknown name, a number
+    of examples that the method does not have, or a prompt file with another method; PromptError for a wrong file.
+    """
+    name = name or (DEFAULT_METHOD if prompt_file is None else "file")
+    if name not in METHODS:
+        raise SettingsError(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
+    if prompt_file is not None and name != "file":
+        raise SettingsError(f'A prompt file goes with the method "file", not "{name}"; leave one of them out.')
+    count = _count(name, examples)
+    match name:
+        case "urial":
+            return _urial(name, "safe", count)
+        case "urial_no_refusal":
+            return _urial(name, "no_refusal", count)
+        case "vanilla_icl":
+            return _vanilla(name)
+        case "zero_shot":
+            return Method(name, 0, BACKTICKS, "")
+        case _:
+            return _from_file(name, prompt_file)
+
+
+def _count(name: str, examples: int | None) -> int:
+    info = METHODS[name]
+    if examples is None:
+        return info.default or 0
+    if not info.counts:
+        raise SettingsError(f'The method "{name}" has no number of examples to set; leave it out.')
+    if examples not in info.counts:
+        allowed = ", ".join(map(str, info.counts))
+        raise SettingsError(f'The method "{name}" has no version with {examples} examples; choose one of {allowed}.')
+    return examples
+
+
+def _urial(name: str, version: Version, count: int) -> Method:
+    texts = load_texts()
+    shown = [BACKTICKS.finished_turn(each.query, each.answer) for each in texts.shown(version, count)]
+    return Method(name, count, BACKTICKS, texts.versions[version].instructions + "".join(shown))
+
+
+def _vanilla(name: str) -> Method:
+    pairs = [(each.query, each.plain) for each in load_texts().shown("safe", 3)]
+    shown = [BACKTICKS.finished_turn(query, plain) for query, plain in pairs if plain is not None]
+    return Method(name, len(shown), BACKTICKS, "".join(shown))
+
+
+def _from_file(name: str, path: str | Path | None) -> Method:
+    if path is None:
+        raise PromptError('The method "file" needs a prompt file; name one with --prompt-file.')
+    source = f"Prompt file {str(path)!r}"
+    text = read_text(path, source, PROMPT_FILE_LIMIT)
+    return Method(name, count_queries(text), recognize(text, source), text)
