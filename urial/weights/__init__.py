@@ -4,12 +4,10 @@
 Knows nothing about prompts or engines.
 """
 
-from urial.weights.chat import GEMMA_CHAT_TEMPLATE
 from urial.weights.loader import LoadedModel, LoadedPair, load_model, load_pair_models
 from urial.weights.sources import missing_reason
 
 __all__ = [
-    "GEMMA_CHAT_TEMPLATE",
     "LoadedModel",
     "LoadedPair",
     "load_model",

@@ -13,20 +13,23 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from urial.errors import WeightsError
+from urial.weights.progress import Progress
 
 MARKER = "complete.json"
-Progress = Callable[[str, float | None], None]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder() -> Path:
     """`URIAL_CACHE`, or the platform's cache folder for this program."""
-    return Path(os.environ.get("URIAL_CACHE") or platformdirs.user_cache_dir("urial"))
+    return Path(os.environ.get("URIAL_CACHE") or platformdirs.user_cache_dir("urial")).expanduser().absolute()
 
 
 def cached_folder(key: str, size: int, build: Callable[[Path], None], progress: Progress) -> Path:
@@ -45,18 +48,43 @@ def cached_folder(key: str, size: int, build: Callable[[Path], None], progress: 
 
 
 def is_complete(folder: Path, progress: Progress) -> bool:
-    """Whether the marker is there and every file has the size and digest that it names."""
+    """Whether the marker is there and every file is the one that it describes.
+
+    A file whose inode and times are those of its last hashing counts as unchanged (any writing moves its ctime);
+    another is hashed again.
+    """
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        expected = {name: (entry["size"], entry["sha256"]) for name, entry in marker["files"].items()}
+        marked = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+        found = {name: _check(folder / name, entry, progress) for name, entry in marked.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+    if not found or None in found.values():
+        return False
+    if found != marked:
+        with suppress(OSError):  # a cache that may only be read is hashed at every start instead
+            _write_marker(folder, found)
+    return True
+
+
+def _check(path: Path, entry: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
+    """The entry as it should be marked from now on; None if the file is not what it was."""
+    if path.stat().st_size != entry["size"]:
+        return None
+    if _seen(path) == entry["seen"]:
+        return entry
     progress("Checking the converted weights", None)
-    return all(_matches(folder / name, *entry) for name, entry in expected.items())
+    described = _describe(path)
+    return described if described["sha256"] == entry["sha256"] else None
 
 
-def _matches(path: Path, size: int, digest: str) -> bool:
-    return path.is_file() and path.stat().st_size == size and file_digest(path) == digest
+def _describe(path: Path) -> dict[str, Any]:
+    seen = _seen(path)  # before the hashing: a change during it shows next time
+    return {"size": path.stat().st_size, "sha256": file_digest(path), "seen": seen}
+
+
+def _seen(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def file_digest(path: Path) -> str:
@@ -67,7 +95,7 @@ def file_digest(path: Path) -> str:
 
 def _build_locked(folder: Path, size: int, build: Callable[[Path], None], progress: Progress) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder, progress):
+    with _locked(folder, progress):
         if is_complete(folder, progress):  # another process was faster
             return
         _remove_leftovers(folder)
@@ -75,19 +103,19 @@ def _build_locked(folder: Path, size: int, build: Callable[[Path], None], progre
         _build_and_publish(folder, build)
 
 
-def _lock(folder: Path, progress: Progress) -> FileLock:
+def _locked(folder: Path, progress: Progress) -> AbstractContextManager[Any]:
+    """The lock on that key, held; the system frees it when a process dies."""
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
-        lock.acquire(timeout=0.1)
+        return lock.acquire(timeout=0.1)
     except Timeout:
         progress("Waiting for another process that is converting the weights", None)
-        lock.acquire()
-    return lock
+        return lock.acquire()
 
 
 def _remove_leftovers(folder: Path) -> None:
     """What a killed or spoilt build left; nobody else is building while the lock is held."""
-    for path in [folder, *folder.parent.glob(f"{folder.name}.building*")]:
+    for path in [folder, *folder.parent.glob(f"{folder.name}.building-*")]:
         if path.exists():
             shutil.rmtree(path)
 
@@ -95,7 +123,7 @@ def _remove_leftovers(folder: Path) -> None:
 def _check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size:
-        raise OSError(errno.ENOSPC, f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+        raise OSError(errno.ENOSPC, f"{size / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
 
 
 def _build_and_publish(folder: Path, build: Callable[[Path], None]) -> None:
@@ -103,18 +131,28 @@ def _build_and_publish(folder: Path, build: Callable[[Path], None]) -> None:
     work.mkdir()
     try:
         build(work)
-        _write_marker(work)
+        paths = sorted(work.iterdir())
+        for path in paths:
+            _flush(path)
+        _write_marker(work, {path.name: _describe(path) for path in paths})
         os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _write_marker(folder: Path) -> None:
-    files = {path.name: {"size": path.stat().st_size, "sha256": file_digest(path)} for path in sorted(folder.iterdir())}
-    (folder / MARKER).write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
+def _flush(path: Path) -> None:
+    """Onto the disk, so that a power cut after the rename cannot leave empty files behind a good marker."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _write_marker(folder: Path, files: dict[str, Any]) -> None:
+    draft = folder / f"{MARKER}.{os.getpid()}"
+    draft.write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
+    os.replace(draft, folder / MARKER)
 
 
 def _explain(error: OSError, folder: Path) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in NO_ROOM:
         return f"No room for the converted weights in {folder} ({error.strerror}); free space or set URIAL_CACHE."
-    return f"The cache folder {folder} cannot be written ({error.strerror}); set URIAL_CACHE to a folder that can be."
+    return f"The cache folder {folder} cannot be used ({error.strerror}); set URIAL_CACHE to a folder to write to."

@@ -8,10 +8,10 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from jinja2 import TemplateError
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 TEMPLATE_FILE = "chat_template.jinja"
-GEMMA_CHAT_TEMPLATE = (Path(__file__).with_name("gemma_chat_template.jinja")).read_text(encoding="utf-8")
 PROBE = "Yes."
 
 
@@ -26,8 +26,13 @@ def with_chat_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreT
 
 
 def end_ids_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends an answer of a loaded model."""
+    return end_ids(model.generation_config, tokenizer)
+
+
+def end_ids(settings: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token that ends an answer: the configured ones, and the one that closes a turn in the chat template."""
-    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    configured = settings.eos_token_id if settings is not None else None
     listed = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in [*listed, tokenizer.eos_token_id, _closing_id(tokenizer)] if token is not None)
 
@@ -36,8 +41,15 @@ def _closing_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The first special token after an assistant's words in a rendered chat."""
     if tokenizer.chat_template is None:
         return None
-    turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
-    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
-    after = tokenizer.encode(rendered[rendered.rindex(PROBE) + len(PROBE) :], add_special_tokens=False)
+    after = tokenizer.encode(_after_answer(tokenizer), add_special_tokens=False)
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     return next((token for token in after if token in special), None)
+
+
+def _after_answer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the template writes behind an assistant's words; nothing if it cannot render a finished turn."""
+    turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False).rpartition(PROBE)[2]
+    except (TemplateError, ValueError):  # rendering a real chat will say what is wrong; a base may never need to
+        return ""

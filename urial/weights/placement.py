@@ -1,0 +1,53 @@
+"""Where and how precisely a model is to live, as arguments for `from_pretrained`.
+
+Knows nothing about which model it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from urial.errors import SettingsError, WeightsMissing
+from urial.pairs import Dtype, Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`dtype` to compute in, an optional quantisation of the linear layers, and a torch device."""
+
+    dtype: Dtype
+    quantization: Quantization | None
+    device: str
+
+    def options(self) -> dict[str, Any]:
+        """Arguments for `from_pretrained`. Raises SettingsError (no such device) or WeightsMissing (bitsandbytes)."""
+        check_device(self.device)
+        options: dict[str, Any] = {"dtype": getattr(torch, self.dtype)}
+        if self.quantization is not None:
+            options["quantization_config"] = self._quantization_config()
+        if self.quantization is not None or self.device != "cpu":
+            options["device_map"] = {"": self.device}
+        return options
+
+    def _quantization_config(self) -> BitsAndBytesConfig:
+        if find_spec("bitsandbytes") is None:
+            raise WeightsMissing(
+                "Quantised weights need a package that is not installed; run: pip install bitsandbytes"
+            )
+        if self.quantization == "int8":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        compute = getattr(torch, self.dtype)
+        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
+
+
+def check_device(device: str) -> None:
+    """Raises SettingsError unless torch can make a tensor there."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(f"There is no device {device!r} here; use cpu, or a device that torch can see.") from error
