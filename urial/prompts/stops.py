@@ -66,14 +66,14 @@ class StopFilter:
         return "".join(shown)
 
     def finish(self) -> str:
-        """What was held back, for an answer that the model itself has ended.
+        """What was held back, for an answer that the model itself has ended; a heading cut short is not part of it.
 
-        At a length limit do not call it: what is held back then may be half a marker.
+        At a length limit there is nothing to add: what is held back then may be half a marker.
         """
         if self.stopped or self._is_shown:
             return ""
         line = "".join(self._line)
-        if self._has_doubt or self._is_stop(line) or self._is_closing(line):
+        if self._has_doubt or self._is_stop(line) or self._is_closing(line) or self._is_begun_heading(line):
             return self._stop()
         return self._show_line()
 
@@ -172,6 +172,11 @@ class StopFilter:
         """Whether a whole line ends the answer on its own."""
         body = line.rstrip(BLANKS)
         return body == (self._marks.next_turn if self._code_ticks else self._marks.restart)
+
+    def _is_begun_heading(self, line: str) -> bool:
+        """Whether a last line is a heading cut short behind its first letter or later."""
+        begun = len(line) > len("# ") and any(heading.startswith(line) for heading in self._marks.headings)
+        return begun and not self._code_ticks
 
     def _is_closing(self, line: str) -> bool:
         return not self._code_ticks and line.rstrip(BLANKS) == self._marks.closing
