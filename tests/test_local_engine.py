@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from tests import tiny
 from urial.engines.base import Sampling
+from urial.engines.local import LocalEngine
+from urial.engines.stepper import Stepper
 from urial.errors import MismatchError, SettingsError
+from urial.weights.adapters import LowRankLinear, share_tensors
 
 PROMPT = "the answer to the question is here, and a longer text follows so that windows are passed. " * 2
 
@@ -95,15 +101,77 @@ def test_the_end_token_has_no_text_and_ends_the_answer() -> None:
     assert [(p.id, p.text, p.is_end) for p in pieces] == [(first, "", True)]
 
 
-def test_closing_a_generation_frees_its_cache() -> None:
+def test_closing_a_generation_frees_its_place_and_its_cache() -> None:
     engine = tiny.engine()
     running = engine.generate(ids_of(engine), Sampling(max_new_tokens=50))
     next(running)
-    cache = weakref.ref(running.gi_frame.f_locals["cache"])
+    (seat,) = engine._stepper._waiting
+    layer = weakref.ref(seat.row.layers[0])
+    del seat
     running.close()
     del running
     gc.collect()
-    assert cache() is None
+    assert engine._stepper._waiting == [] and layer() is None
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_answers_that_step_together_are_the_answers_that_step_alone(family: str) -> None:
+    engine = tiny.engine(family)
+    prompts = [ids_of(engine), ids_of(engine, "short"), ids_of(engine, "another one of some length")]
+    alone = [[p.id for p in engine.generate(ids, Sampling(max_new_tokens=9))] for ids in prompts]
+    running = [engine.generate(ids, Sampling(max_new_tokens=9)) for ids in prompts]
+    together = list(zip(*zip(*running, strict=True), strict=True))
+    assert [[p.id for p in pieces] for pieces in together] == alone
+
+
+def test_a_step_serves_everyone_who_waits() -> None:
+    engine, sizes = tiny.engine(), []
+    forward = engine._stepper._forward
+    engine._stepper._forward = lambda going: sizes.append(len(going)) or forward(going)
+    running = [engine.generate(ids_of(engine), Sampling(max_new_tokens=5)) for _ in range(3)]
+    for _ in zip(*running, strict=True):
+        pass
+    assert sizes == [3] * 4
+
+
+def test_threads_share_steps_without_mixing_answers() -> None:
+    engine = tiny.engine()
+    prompts = [ids_of(engine, f"text number {n} of some length") for n in range(8)]
+
+    def answer(ids: list[int]) -> list[int]:
+        return [p.id for p in engine.generate(ids, Sampling(max_new_tokens=12))]
+
+    alone = [answer(ids) for ids in prompts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(answer, prompts)) == alone
+
+
+def adapted_twin(plain: PreTrainedModel) -> PreTrainedModel:
+    """The same tensors with random low-rank layers on top."""
+    twin = share_tensors(plain)
+    torch.manual_seed(5)
+    for layer in twin.base_model.layers:
+        for part, name in ((layer.self_attn, "q_proj"), (layer.mlp, "down_proj")):
+            linear = getattr(part, name)
+            down, up = torch.randn(2, linear.in_features), torch.randn(linear.out_features, 2)
+            setattr(part, name, LowRankLinear(linear, down, up))
+    return twin
+
+
+def test_an_adapter_reaches_only_its_own_rows() -> None:
+    """Base and aligned over shared weights, in one batch: each answers as it does alone."""
+    plain = tiny.model("gemma3")
+    twin = adapted_twin(plain)
+    shared = {"name": "twin", "ends": frozenset(), "stepper": Stepper(twin, threading.Lock())}
+    base = LocalEngine(plain, tiny.tokenizer(), side="base", **shared)
+    aligned = LocalEngine(twin, tiny.tokenizer(), side="aligned", **shared)
+    ids, sampling = ids_of(base), Sampling(max_new_tokens=15)
+    alone = [[p.id for p in side.generate(ids, sampling)] for side in (base, aligned)]
+    pairs = list(zip(base.generate(ids, sampling), aligned.generate(ids, sampling), strict=True))
+    assert [[a.id for a, _ in pairs], [b.id for _, b in pairs]] == alone
+    options = {"attention_mask": torch.ones(1, len(ids)), "max_new_tokens": 15, "do_sample": False}
+    theirs = twin.generate(torch.tensor([ids]), **options, eos_token_id=None)[0, len(ids) :].tolist()
+    assert alone[1] == theirs != alone[0]
 
 
 def test_readings_are_bounded_and_forgotten_on_demand() -> None:

@@ -24,7 +24,8 @@ from transformers import (
 
 from urial.engines.local import LocalEngine
 from urial.engines.pair import PairEngines
-from urial.records import PairInfo
+from urial.engines.stepper import Stepper
+from urial.records import PairInfo, SideName
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<turn>{{ m['role'] }}\n{{ m['content'] }}<end>\n{% endfor %}"
@@ -91,16 +92,16 @@ MAKERS = {
 }
 
 
-def engine(family: str = "llama", seed: int = 0) -> LocalEngine:
-    ends = frozenset({1, 3})
-    return LocalEngine(
-        model(family, seed), tokenizer(), name=f"tiny-{family}-{seed}", ends=ends, turn=threading.Lock()
-    )
+def engine(family: str = "llama", seed: int = 0, side: SideName = "base") -> LocalEngine:
+    made = model(family, seed)
+    stepper = Stepper(made, threading.Lock())
+    name, ends = f"tiny-{family}-{seed}", frozenset({1, 3})
+    return LocalEngine(made, tokenizer(), name=name, ends=ends, stepper=stepper, side=side)
 
 
 def pair(family: str = "llama", seeds: tuple[int, int] = (0, 1)) -> PairEngines:
     """Two random siblings; equal seeds give identical models."""
-    base, aligned = engine(family, seeds[0]), engine(family, seeds[1])
+    base, aligned = engine(family, seeds[0]), engine(family, seeds[1], "aligned")
     info = PairInfo(
         name="tiny",
         base=base.name,

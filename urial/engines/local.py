@@ -5,7 +5,6 @@ Knows nothing about pairs, prompts' meaning, statistics or pages. Weights come f
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -14,10 +13,12 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from urial.engines.base import Capabilities, Piece, Sampling
 from urial.engines.cache import Reading, ReadingStore
 from urial.engines.head import Head, HiddenRows
+from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
+from urial.engines.stepper import LoneSteps, Stepper, Steps
 from urial.engines.text import TextStream, TokenNames, pieces_of
 from urial.errors import MismatchError, SettingsError
-from urial.records import Message
+from urial.records import Message, SideName
 
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
@@ -35,9 +36,10 @@ class LocalEngine:
         *,
         name: str,
         ends: frozenset[int],
-        turn: threading.Lock,
+        stepper: Stepper,
+        side: SideName,
     ) -> None:
-        """`ends` are the ids that end a turn; siblings on one device share `turn`, so that their steps take turns."""
+        """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
         self.name = name
         self._model = model.eval()
         self._trunk = model.base_model
@@ -47,7 +49,8 @@ class LocalEngine:
         self._names = TokenNames(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
-        self._turn = turn
+        self._stepper = stepper
+        self._is_adapted = side == "aligned"
         config = model.config.get_text_config()
         self.context_length = int(config.max_position_embeddings)
         self.vocabulary_size = int(config.vocab_size)
@@ -121,32 +124,45 @@ class LocalEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         reading = self.read(prompt_ids)
-        cache, hidden = reading.fork(), reading.last_hidden
-        sampler = Sampler(sampling, prompt_ids, hidden.device)
+        sampler = Sampler(sampling, prompt_ids, reading.last_hidden.device)
+        steps = self._open_steps(reading, sampling.max_new_tokens)
+        try:
+            yield from self._pieces(sampler, steps, self._first_logits(reading), sampling.max_new_tokens)
+        finally:
+            steps.close()
+
+    def _pieces(self, sampler: Sampler, steps: Steps, logits: torch.Tensor, limit: int) -> Iterator[Piece]:
         text = TextStream(self._tokenizer)
-        for count in range(1, sampling.max_new_tokens + 1):
-            token_id = self._choose(sampler, hidden)
-            is_end, is_last = token_id in self._ends, count == sampling.max_new_tokens
+        for count in range(1, limit + 1):
+            token_id = sampler.choose(logits)
+            is_end = token_id in self._ends
             piece = "" if is_end else text.feed(token_id)
-            yield Piece(token_id, piece + text.finish() if is_end or is_last else piece, is_end)
-            if is_end or is_last:
+            if is_end or count == limit:
+                yield Piece(token_id, piece + text.finish(), is_end)
                 return
-            hidden = self._forward([token_id], cache)
+            steps.put(token_id)  # before the piece goes out, so that the sibling's step takes this one along
+            yield Piece(token_id, piece, is_end)
+            logits = steps.logits()
+
+    def _open_steps(self, reading: Reading, room: int) -> Steps:
+        if can_decode_by_row(self._model, reading.cache):
+            return self._stepper.open(reading.cache, len(reading.ids), room, is_adapted=self._is_adapted)
+        return LoneSteps(self._model, reading.fork(), self._stepper.turn)
 
     def open_score(self, context_ids: Sequence[int]) -> LocalScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows."""
         return LocalScoreSession(self, self.read(context_ids))
 
     @torch.inference_mode()
-    def _choose(self, sampler: Sampler, hidden: torch.Tensor) -> int:
-        with self._turn:
-            return sampler.choose(self._head(hidden))
+    def _first_logits(self, reading: Reading) -> torch.Tensor:
+        """Logits [1, V] after the prompt."""
+        return self._head(reading.last_hidden)
 
     @torch.inference_mode()
     def _forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
         """Hidden states [len(ids), D]; the cache grows."""
         tokens = torch.tensor([list(ids)], device=self._model.device)
-        with self._turn:
+        with self._stepper.turn:
             output = self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True)
         return output.last_hidden_state[0]
 

@@ -1,0 +1,176 @@
+"""Who waits for a step goes together: one forward pass serves every answer that has chosen its last token.
+
+Two columns of one comparison, and the answers of several visitors, share each reading of the weights. A step never
+waits for others: it takes those that are ready. Knows rows and models; nothing about prompts, text or statistics.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+
+from urial.engines.head import Head
+from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
+from urial.weights.adapters import LowRankLinear, share_tensors
+
+MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One answer's place in the stepper: the token it put in, then the logits [1, V] that follow it."""
+
+    row: Row
+    is_adapted: bool
+    token: int | None = None
+    logits: torch.Tensor | None = None
+
+
+class Steps(Protocol):
+    """One answer's way forward: put in the chosen token, get the logits [1, V] that follow it."""
+
+    def put(self, token: int) -> None: ...
+
+    def logits(self) -> torch.Tensor: ...
+
+    def close(self) -> None: ...
+
+
+class AdaptedRows:
+    """How many rows at the front of the batch run without the adapter; the layers of one tree share it."""
+
+    def __init__(self) -> None:
+        self.first = 0
+
+
+class RowwiseLowRank(nn.Module):
+    """A low-rank layer that adds its part to the rows of the aligned side only."""
+
+    def __init__(self, layer: LowRankLinear, rows: AdaptedRows) -> None:
+        super().__init__()
+        self.layer = layer
+        self._rows = rows
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[R, 1, in] to [R, 1, out]; rows from `first` on are adapted."""
+        output = self.layer.base(x)
+        adapted = x[self._rows.first :]
+        if len(adapted):
+            down = nn.functional.linear(adapted, self.layer.down)
+            output[self._rows.first :] += nn.functional.linear(down, self.layer.up)
+        return output
+
+
+def rows_tree(model: PreTrainedModel, adapted: AdaptedRows) -> PreTrainedModel:
+    """A second tree over the same tensors that decodes by row, its low-rank layers limited to the adapted rows."""
+    tree = share_tensors(model)
+    tree.config = copy.deepcopy(tree.config)
+    tree.set_attn_implementation(ROWS_ATTENTION)
+    for parent in list(tree.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LowRankLinear):
+                setattr(parent, name, RowwiseLowRank(child, adapted))
+    return tree
+
+
+class Stepper:
+    """Runs the waiting rows of one set of weights; safe to use from several threads."""
+
+    def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
+        """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
+        self._adapted = AdaptedRows()
+        tree = rows_tree(model, self._adapted)
+        self._trunk = tree.base_model
+        self._head = Head(tree)
+        self._device = model.device
+        self.turn = turn
+        self._waiting: list[Seat] = []
+
+    def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> SeatSteps:
+        """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
+        return SeatSteps(self, Seat(Row(prompt, length, room), is_adapted))
+
+    def put(self, seat: Seat, token: int) -> None:
+        """The token that this answer chose; from now on the seat goes with the next step."""
+        with self.turn:
+            seat.token, seat.logits = token, None
+            self._waiting.append(seat)
+
+    def take(self, seat: Seat) -> torch.Tensor:
+        """Logits [1, V] after the token that was put; runs a step unless another caller's step had it."""
+        with self.turn:
+            if seat.logits is None:
+                self._step(seat)
+            return seat.logits
+
+    def leave(self, seat: Seat) -> None:
+        """Give the seat up, in the middle or at the end."""
+        with self.turn:
+            if seat in self._waiting:
+                self._waiting.remove(seat)
+
+    @torch.inference_mode()
+    def _step(self, wanted: Seat) -> None:
+        others = [seat for seat in self._waiting if seat is not wanted][: MOST_ROWS - 1]
+        going = sorted([wanted, *others], key=lambda seat: seat.is_adapted)
+        self._adapted.first = sum(not seat.is_adapted for seat in going)
+        logits = self._forward(going)
+        for index, seat in enumerate(going):
+            seat.logits = logits[index : index + 1]
+            seat.row.position += 1
+            self._waiting.remove(seat)
+
+    def _forward(self, going: list[Seat]) -> torch.Tensor:
+        """Logits [R, V] after each row's token."""
+        tokens = torch.tensor([[seat.token] for seat in going], device=self._device)
+        positions = torch.tensor([[seat.row.position] for seat in going], device=self._device)
+        rows = RowsCache([seat.row for seat in going])
+        output = self._trunk(input_ids=tokens, position_ids=positions, past_key_values=rows, use_cache=True)
+        return self._head(output.last_hidden_state[:, 0])
+
+
+class SeatSteps:
+    """Steps that go together with those of other answers."""
+
+    def __init__(self, stepper: Stepper, seat: Seat) -> None:
+        self._stepper = stepper
+        self._seat = seat
+
+    def put(self, token: int) -> None:
+        self._stepper.put(self._seat, token)
+
+    def logits(self) -> torch.Tensor:
+        return self._stepper.take(self._seat)
+
+    def close(self) -> None:
+        self._stepper.leave(self._seat)
+
+
+class LoneSteps:
+    """Steps through transformers' own cache, one answer at a time: for families that cannot decode by row."""
+
+    def __init__(self, model: PreTrainedModel, cache: DynamicCache, turn: threading.Lock) -> None:
+        self._model = model
+        self._head = Head(model)
+        self._cache = cache
+        self._turn = turn
+        self._token = 0
+
+    def put(self, token: int) -> None:
+        self._token = token
+
+    @torch.inference_mode()
+    def logits(self) -> torch.Tensor:
+        tokens = torch.tensor([[self._token]], device=self._model.device)
+        with self._turn:
+            output = self._model.base_model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
+            return self._head(output.last_hidden_state[:, 0])
+
+    def close(self) -> None:
+        """Nothing to give back: the cache goes with this object."""
