@@ -76,7 +76,7 @@ def test_mask_marks_every_answer_with_its_end_and_nothing_else() -> None:
 
 
 def test_conversation_that_does_not_fit_is_refused_not_cut() -> None:
-    with pytest.raises(RecordError, match="e0.*shorten"):
+    with pytest.raises(RecordError, match=r"e0.*shorten"):
         ChatEncoder(tiny.tokenizer()).encode(some_examples(1)[0], longest=3)
 
 
@@ -131,10 +131,10 @@ def test_sampled_partition_function_is_unbiased() -> None:
     sampled = SampledVocabulary(torch.arange(10), 200, 20, seed=5)
     logits = hidden @ head.T
     estimates = []
-    for step in range(3000):
+    for step in range(1000):
         loss = answer_losses(hidden, head, targets, sampled.at(step))
         estimates.append((loss + logits.gather(1, targets[:, None]).squeeze(1)).exp())
-    torch.testing.assert_close(torch.stack(estimates).mean(0), logits.exp().sum(1), rtol=0.02, atol=0)
+    torch.testing.assert_close(torch.stack(estimates).mean(0), logits.exp().sum(1), rtol=0.04, atol=0)
 
 
 def test_sample_of_a_step_is_always_the_same_and_never_holds_the_fixed() -> None:
@@ -268,7 +268,5 @@ def test_adapter_folder_gives_the_same_model_back(tmp_path: Path) -> None:
     fresh, ids = tiny.model("gemma3"), torch.arange(5, 25)[None]
     attach_adapter(fresh, tmp_path / "adapter")
     with torch.no_grad():
-        torch.testing.assert_close(
-            fresh(ids).logits, run.learner.causal(ids).logits, atol=0.05, rtol=1e-2
-        )
+        torch.testing.assert_close(fresh(ids).logits, run.learner.causal(ids).logits, atol=0.05, rtol=1e-2)
         assert (fresh(ids).logits - tiny.model("gemma3")(ids).logits).abs().max() > 0.1

@@ -21,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
-    parser.add_argument("--examples", metavar="FILE", type=Path, default=HERE / "examples.jsonl")
-    parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
+    parser.add_argument(
+        "--examples", metavar="FILE", type=Path, help="default: this project's, with its held-out split"
+    )
+    parser.add_argument("--held-out", metavar="FILE", type=Path, help="measured, never trained on")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-run"), help="run and adapter go here")
     for name, kind in (("epochs", int), ("rank", int), ("alpha", int), ("learning-rate", float), ("seed", int)):
         parser.add_argument(f"--{name}", metavar="N", type=kind, help="default: as in the card")

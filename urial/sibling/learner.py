@@ -18,7 +18,10 @@ from urial.sibling.masking import Encoded
 
 @dataclass(frozen=True)
 class Learner:
-    """A causal model (under an adapter or not) and what its loss needs: its head's rows (V, H), its logits' scale and cap."""
+    """A causal model, under an adapter or not, and what its loss needs.
+
+    head: the output head's rows (V, H). Logits are multiplied by `scale`, then bent by `softcap` where there is one.
+    """
 
     causal: nn.Module
     head: Tensor

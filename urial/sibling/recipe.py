@@ -22,7 +22,7 @@ class Recipe:
     epochs: int = 3
     rank: int = 16
     alpha: int = 32
-    learning_rate: float = 4e-4
+    learning_rate: float = 6e-4
     warmup_share: float = 0.06
     weight_decay: float = 0.0
     clip: float = 1.0

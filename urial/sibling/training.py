@@ -12,6 +12,7 @@ from tqdm import tqdm
 from urial.errors import WeightsMissing
 from urial.pairs import ModelSpec
 from urial.sibling.base_model import base_name, base_spec, placement
+from urial.sibling.cli import HERE
 from urial.sibling.examples import Example, load_examples
 from urial.sibling.learner import learner_of
 from urial.sibling.masking import ChatEncoder
@@ -25,10 +26,17 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return Recipe(**{name: value for name, value in given.items() if value is not None})
 
 
+def data_of(options: argparse.Namespace) -> tuple[list[Example], list[Example]]:
+    """Examples and held-out split: this project's where none are named; own examples without a split have none."""
+    if options.examples is None:
+        return load_examples(HERE / "examples.jsonl"), load_examples(options.held_out or HERE / "held_out.jsonl")
+    return load_examples(options.examples), load_examples(options.held_out) if options.held_out else []
+
+
 def run_training(options: argparse.Namespace) -> int:
     """Trains, or goes on where an earlier run of the same settings stopped. Returns 0; raises UrialError."""
     recipe, spec = recipe_of(options), base_spec(options)
-    examples, held_out = load_examples(options.examples), load_examples(options.held_out)
+    examples, held_out = data_of(options)
     device, dtype = placement(options)
     loaded = load_model(spec, dtype=dtype, device=device)
     _train(options.out, recipe, spec, loaded, examples, held_out)
