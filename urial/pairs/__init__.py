@@ -1,0 +1,40 @@
+"""`models.yaml`: which models make a pair, and whether this machine can run them.
+
+`schema.py` says what the file may hold, `reading.py` reads it, `messages.py` words what is wrong with it, `machine.py`
+looks at the machine, `availability.py` compares a pair with it. Knows nothing about how weights are fetched or run.
+"""
+
+from urial.pairs.availability import Availability, Precision, availability, choose_precision
+from urial.pairs.machine import Machine
+from urial.pairs.reading import DEFAULT_FILE, PairsFile, load_pairs
+from urial.pairs.schema import (
+    PRECISIONS,
+    AdapterSpec,
+    Dtype,
+    ModelSpec,
+    PackageName,
+    Pair,
+    PaperNumbers,
+    Quantization,
+    ServerSpec,
+)
+
+__all__ = [
+    "DEFAULT_FILE",
+    "PRECISIONS",
+    "AdapterSpec",
+    "Availability",
+    "Dtype",
+    "Machine",
+    "ModelSpec",
+    "PackageName",
+    "Pair",
+    "PairsFile",
+    "PaperNumbers",
+    "Precision",
+    "Quantization",
+    "ServerSpec",
+    "availability",
+    "choose_precision",
+    "load_pairs",
+]
