@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import TemplateError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from urial.errors import WeightsMissing
+
 TEMPLATE_FILE = "chat_template.jinja"
 PROBE = "Yes."
 
@@ -18,10 +20,18 @@ PROBE = "Yes."
 def with_chat_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
     """The same tokenizer under the folder's chat template, or itself where the folder has none."""
     path = folder / TEMPLATE_FILE
-    if not path.is_file():
-        return tokenizer
+    return with_template_file(tokenizer, path) if path.is_file() else tokenizer
+
+
+def with_template_file(tokenizer: PreTrainedTokenizerBase, path: Path) -> PreTrainedTokenizerBase:
+    """The same tokenizer under a Jinja file; the given one stays as it is. Raises WeightsMissing."""
     dressed = copy.copy(tokenizer)
-    dressed.chat_template = path.read_text(encoding="utf-8")
+    try:
+        dressed.chat_template = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsMissing(
+            f"The chat template {path} cannot be read; correct chat_template in models.yaml."
+        ) from error
     return dressed
 
 

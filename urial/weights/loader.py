@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from urial.errors import WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
 from urial.weights.adapters import attach_adapter, share_tensors
-from urial.weights.chat import end_ids_of, with_chat_template
+from urial.weights.chat import end_ids_of, with_chat_template, with_template_file
 from urial.weights.placement import Placement
 from urial.weights.progress import Progress, silent
 from urial.weights.sources import locate_adapter, locate_model
@@ -59,14 +59,14 @@ def load_pair_models(
     Raises WeightsMissing, WeightsError, SettingsError.
     """
     placement, show = Placement(dtype, quantization, device), progress or silent
-    shared = _without_adapter(base) == _without_adapter(aligned)
+    shared = _weights_of(base) == _weights_of(aligned)
     first = _load_plain(base, placement, show)
     second = first if shared else _load_plain(aligned, placement, show)
-    pair = LoadedPair(_adapted(first, base.adapter, show), _adapted(second, aligned.adapter, show), shared)
+    pair = LoadedPair(_finished(first, base, show), _finished(second, aligned, show), shared)
     if pair.aligned.tokenizer.chat_template is None:
         raise WeightsMissing(
             f"The aligned model ({pair.aligned.description}) has no chat template; "
-            "put a chat_template.jinja into its folder or its adapter's."
+            "name one in models.yaml, or put a chat_template.jinja into its folder or its adapter's."
         )
     return pair
 
@@ -81,11 +81,12 @@ def load_model(
 ) -> LoadedModel:
     """Loads one model with its adapter, if it has one. Raises as `load_pair_models`."""
     show = progress or silent
-    return _adapted(_load_plain(spec, Placement(dtype, quantization, device), show), spec.adapter, show)
+    return _finished(_load_plain(spec, Placement(dtype, quantization, device), show), spec, show)
 
 
-def _without_adapter(spec: ModelSpec) -> ModelSpec:
-    return spec.model_copy(update={"adapter": None})
+def _weights_of(spec: ModelSpec) -> ModelSpec:
+    """The entry without what may lie on top of the weights."""
+    return spec.model_copy(update={"adapter": None, "chat_template": None})
 
 
 def _load_plain(spec: ModelSpec, placement: Placement, progress: Progress) -> LoadedModel:
@@ -106,6 +107,15 @@ def _check_filled(missing: set[str], folder: Path) -> None:
         raise WeightsError(
             f"The weights in {folder} lack {len(missing)} tensors, such as {min(missing)}; fetch them again."
         )
+
+
+def _finished(loaded: LoadedModel, spec: ModelSpec, progress: Progress) -> LoadedModel:
+    """With the entry's adapter and chat template, where it names them."""
+    adapted = _adapted(loaded, spec.adapter, progress)
+    if spec.chat_template is None:
+        return adapted
+    tokenizer = with_template_file(adapted.tokenizer, Path(spec.chat_template))
+    return replace(adapted, tokenizer=tokenizer, end_ids=end_ids_of(adapted.model, tokenizer))
 
 
 def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progress) -> LoadedModel:
