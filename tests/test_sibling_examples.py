@@ -113,7 +113,7 @@ def test_declining_is_seen(answer: str) -> None:
     [
         "Sure! Here are three ideas. 1. Walk. 2. Swim. I can't help smiling at the last one.",
         "I don't know of any such battle, so I can't tell you what was said.",
-        'You could say: "I\'m sorry, I can\'t help with the move on Sunday."',
+        "You could say: \"I'm sorry, I can't help with the move on Sunday.\"",
         "I can't make it sound formal without knowing the reader. Who is it for?",
         "The lock can't help a door that is open.",
         "",

@@ -1,0 +1,66 @@
+"""`python -m urial sibling`: from a base in a folder and a file of examples to an adapter, and its evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.test_sibling_training import some_examples
+from urial.cli import main
+from urial.sibling import evaluate
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+FEW = ["--epochs", "1", "--rank", "2", "--alpha", "4", "--per-step", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny-base"
+    tiny.model("gemma3").save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.jsonl"
+    lines = [{"topic": e.topic, "messages": e.chat()} for e in some_examples(5)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_own_examples_and_base_become_an_adapter_that_can_be_evaluated(
+    tmp_path: Path, base: Path, mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train = ["sibling", "train", "--base-folder", str(base), "--examples", str(mine), "--out", str(run), *FEW]
+    assert main(train) == 0
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == "tiny-base" and config["r"] == 2
+    assert [set(json.loads(x)) & {"loss"} for x in (run / "log.jsonl").read_text().splitlines()] == [{"loss"}] * 3
+    monkeypatch.setattr(evaluate, "NEW_TOKENS", 4)
+    out = tmp_path / "evaluation"
+    told = ["--adapter", str(run / "adapter"), "--held-out", str(mine), "--out", str(out), "--limit", "3"]
+    assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told]) == 0
+    assert "| 3 queries, 0 of them harmful | sibling |" in capsys.readouterr().out
+    assert (out / "transcripts.md").read_text(encoding="utf-8").count("## line-") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--examples", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["train", "--epochs", "0"], "epochs must be above zero"),
+        (["train", "--epochs", "many"], "epochs"),
+        (["evaluate", "--limit", "0"], "--limit and --batch must be 1 or more"),
+        (["evaluate", "--held-out", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        ([], "COMMAND"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sibling", *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert says in complaint and complaint.count("\n") == 1
