@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import gradio as gr
 
@@ -28,6 +29,7 @@ def open_tiny(pair: Pair, progress: Progress) -> PairEngines:
     return long_pair()
 
 
+@cache
 def long_pair() -> PairEngines:
     """Tiny siblings that read a whole URIAL prompt: rotary positions have no end of their own."""
     pair = tiny.pair("llama")

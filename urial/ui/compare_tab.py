@@ -10,78 +10,129 @@ from typing import Any
 
 import gradio as gr
 
-from urial.ui.form import Form, build_form
-from urial.ui.host import Feed, Host, event_data
+from urial.ui import desk
+from urial.ui.form import FIELDS, Form, build_form, method_choices
+from urial.ui.host import event_data, feed, host
+from urial.ui.links import read_link
 from urial.ui.serving import Service
 
-EVENTS = ("run",)
+STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of its own, so that none hides another
 MODEL_WORK = "models"  # all that runs a model waits in one queue
 
+Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
-def build_compare(service: Service, default_pair: str, parallel: int) -> None:
-    """The tab's components and listeners, inside an open Blocks."""
+
+def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, parallel: int) -> None:
+    """The tab's components and listeners, inside the open `blocks`."""
     form, go = build_form(service.room.pairs, default_pair)
     queue_line = gr.HTML("", elem_id="queue-line", apply_default_css=False)
-    host = Host("compare", EVENTS, door(service))
-    with gr.Row(elem_id="follow"):
-        follow = gr.Textbox(
-            label="Go on talking to both",
-            placeholder="Go on talking to both",
-            show_label=False,
-            lines=1,
-            max_lines=8,
-            container=False,
-            elem_id="follow-query",
-            scale=10,
+    door = host("compare", STREAMS, desk.questions(service))
+    with gr.Column(elem_id="follow"):
+        gr.HTML(
+            "Go on talking to both. Each is shown the aligned model’s answers so far as what was said: "
+            "to the base as further examples, to the aligned model as the chat.",
+            elem_classes=["quiet"],
+            apply_default_css=False,
         )
-        send = gr.Button("Ask both", elem_id="follow-go", scale=0, min_width=120)
-    connect_form(form, go, follow, send)
-    connect_run(service, host, queue_line, parallel)
+        with gr.Row(elem_id="follow-line"):
+            follow = gr.Textbox(
+                label="Go on talking to both",
+                placeholder="A follow-up question",
+                show_label=False,
+                lines=1,
+                max_lines=8,
+                container=False,
+                elem_id="follow-query",
+                scale=10,
+            )
+            send = gr.Button("Ask both", elem_id="follow-go", scale=0, min_width=110)
+            over = gr.Button("Start over", elem_id="start-over", scale=0, min_width=110)
+    connect_form(form, go, follow, send, over)
+    connect_streams(service, door, queue_line, parallel)
+    connect_link(blocks, form, service)
 
 
-def connect_form(form: Form, go: gr.Button, follow: gr.Textbox, send: gr.Button) -> None:
+def connect_form(form: Form, go: gr.Button, follow: gr.Textbox, send: gr.Button, over: gr.Button) -> None:
     """Asking is the script's: it names the run, looks for a kept answer, and only then takes a place in the queue."""
     ask = "(...values) => window.UrialPage.ask(values)"
-    go_on = "(text, ...values) => window.UrialPage.goOn(text, values)"
+    go_on = "(text, ...values) => window.UrialPage.goOn(text, values)"  # gives the box's next text: empty once accepted
     for listen in (go.click, form.query.submit):
         listen(None, form.inputs, None, js=ask, show_progress="hidden")
     for listen in (send.click, follow.submit):
-        listen(None, [follow, *form.inputs], None, js=go_on, show_progress="hidden")
+        listen(None, [follow, *form.inputs], [follow], js=go_on, show_progress="hidden")
+    over.click(None, None, None, js="() => window.UrialPage.startOver()", show_progress="hidden")
+    form.pair.change(None, form.pair, None, js="(name) => window.UrialPage.watchPair(name)", show_progress="hidden")
 
 
-def connect_run(service: Service, host: Host, queue_line: gr.HTML, parallel: int) -> None:
-    """The stream of a comparison; the place in the queue shows on `queue_line`."""
-
-    def run(event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        data = event_data(event)
-        yield from service.compare(str(data.get("id")), data.get("ask") or {}, str(request.session_hash))
-
-    host.run(
-        run,
-        None,
-        Feed("run"),
-        concurrency_id=MODEL_WORK,
-        concurrency_limit=parallel,
-        trigger_mode="multiple",
-        show_progress="minimal",
-        show_progress_on=queue_line,
-        api_visibility="private",
-    )
+def connect_streams(service: Service, door: gr.HTML, queue_line: gr.HTML, parallel: int) -> None:
+    """The streams; a visitor's place in the queue shows on `queue_line`."""
+    for name, answering in answerings(service).items():
+        stream = getattr(door, name)(
+            streaming(answering),
+            None,
+            feed(name),
+            concurrency_id=MODEL_WORK,
+            concurrency_limit=parallel,
+            trigger_mode="multiple",
+            show_progress="minimal",
+            show_progress_on=queue_line,
+            api_visibility="private",
+        )
+        stream.then(None, None, None, js="() => window.UrialPage.ended()", show_progress="hidden")
 
 
-def door(service: Service) -> list[Callable[[dict], dict]]:
-    """What the script may ask beside the queue; each takes one object and answers with one."""
+def connect_link(blocks: gr.Blocks, form: Form, service: Service) -> None:
+    """A link fills the form when the page opens; the script says so and waits for a click."""
+    words = gr.Textbox(visible=False)
 
-    def look_up(data: dict[str, Any]) -> dict[str, Any]:
-        return service.look_up(str(data.get("id")), data.get("ask") or {})
+    def read(request: gr.Request) -> list[Any]:
+        methods = [value for _, value in method_choices()]
+        linked = read_link(dict(request.query_params), service.room.pairs, methods)
+        said = f"This link brings values that cannot be used here and were left out: {', '.join(linked.ignored)}."
+        values = [linked.values.get(name, gr.skip()) for name in FIELDS]
+        return [*values, said if linked.ignored else ""]
 
-    def stop(data: dict[str, Any]) -> dict[str, Any]:
-        return service.stop(str(data.get("id")), str(data.get("side")))
+    filled = blocks.load(read, None, [*form.inputs, words], show_progress="hidden", api_visibility="private")
+    arrived = "(words, ...values) => window.UrialPage.arrived(values, words)"
+    filled.then(None, [words, *form.inputs], None, js=arrived, show_progress="hidden")
 
-    def since(data: dict[str, Any]) -> dict[str, Any]:
-        return service.since(str(data.get("id")), int(data.get("seq") or 0))
 
-    def status(data: dict[str, Any]) -> dict[str, Any]:
-        return service.status(str(data.get("pair")))
+def streaming(answering: Answering) -> Callable[[gr.EventData, gr.Request], Iterator[str]]:
+    """A listener that Gradio iterates: every batch is a new value of its feed."""
 
-    return [look_up, stop, since, status]
+    def stream(event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        yield from answering(event_data(event), str(request.session_hash))
+
+    return stream
+
+
+def answerings(service: Service) -> dict[str, Answering]:
+    """What each stream does with what the page sent."""
+
+    def run(data: dict[str, Any], visitor: str) -> Iterator[str]:
+        return service.compare(str(data.get("id")), ask_of(data), visitor)
+
+    def again(side: str) -> Answering:
+        def answer(data: dict[str, Any], visitor: str) -> Iterator[str]:
+            draw = data.get("draw")
+            return service.again(
+                str(data.get("id")),
+                ask_of(data),
+                str(data.get("of")),
+                side,
+                draw if type(draw) is int else 1,
+                visitor,
+            )
+
+        return answer
+
+    def branch(data: dict[str, Any], visitor: str) -> Iterator[str]:
+        return service.go_on(str(data.get("id")), ask_of(data), data.get("answer_ids"), visitor)
+
+    return {"run": run, "again_base": again("base"), "again_aligned": again("aligned"), "branch": branch}
+
+
+def ask_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The question in what the page sent; anything but an object counts as empty and is refused later."""
+    ask = data.get("ask")
+    return ask if isinstance(ask, dict) else {}

@@ -2,50 +2,46 @@
 
 Gradio keeps the queue, its limits and its cancelling; the script keeps the view. A feed's value is one batch of JSON
 text, never markup: its template is a constant, so that model text is never rendered or evaluated by Gradio.
+Functions, not subclasses: Gradio writes a stub file beside every module that subclasses a component.
 Knows Gradio; nothing about comparisons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import gradio as gr
 
 FEED_TEMPLATE = "<i></i>"  # a constant: Gradio evaluates templates as code
 
 
-class Feed(gr.HTML):
-    """Hands every new value to `UrialPage.receive`."""
-
-    def __init__(self, name: str, **kwargs: object) -> None:
-        super().__init__(
-            value="",
-            html_template=FEED_TEMPLATE,
-            js_on_load="watch('value', () => window.UrialPage.receive(props.value));",
-            elem_id=f"feed-{name}",
-            elem_classes=["feed"],
-            apply_default_css=False,
-            visible="hidden",
-            **kwargs,
-        )
+def feed(name: str) -> gr.HTML:
+    """A hidden component that hands every new value to `UrialPage.receive`."""
+    return gr.HTML(
+        value="",
+        html_template=FEED_TEMPLATE,
+        js_on_load="watch('value', () => window.UrialPage.receive(props.value));",
+        elem_id=f"feed-{name}",
+        apply_default_css=False,
+        visible="hidden",
+    )
 
 
-class Host(gr.HTML):
-    """The element that the page's script fills; it asks the server through `server_functions` and by events."""
-
-    def __init__(self, name: str, events: Sequence[str], server_functions: Sequence[Callable]) -> None:
-        quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
-        super().__init__(
-            value="",
-            html_template=f'<div class="host" data-host="{name}"></div>',
-            js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}]);",
-            elem_id=f"host-{name}",
-            apply_default_css=False,
-            server_functions=list(server_functions),
-        )
+def host(name: str, events: Sequence[str], server_functions: Sequence[Callable]) -> gr.HTML:
+    """The element that the page's script fills; it asks through `server_functions` and triggers `events`."""
+    quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
+    return gr.HTML(
+        value="",
+        html_template=f'<div class="host" data-host="{name}"></div>',
+        js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}]);",
+        elem_id=f"host-{name}",
+        apply_default_css=False,
+        server_functions=list(server_functions),
+    )
 
 
-def event_data(event: gr.EventData) -> dict:
+def event_data(event: gr.EventData) -> dict[str, Any]:
     """What the script sent along with an event; anything but an object counts as empty."""
     data = event._data
     return data if isinstance(data, dict) else {}

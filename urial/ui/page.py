@@ -21,7 +21,7 @@ from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "conversation", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "page")
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
@@ -39,9 +39,11 @@ class AppState:
     queue_size: int = 64  # visitors that may wait
 
 
-TABS: tuple[tuple[str, str, Callable[[AppState], None]], ...] = (
-    ("Compare", "compare", lambda state: build_compare(state.service, state.default_pair, state.parallel)),
-)
+def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
+    build_compare(blocks, state.service, state.default_pair, state.parallel)
+
+
+TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (("Compare", "compare", compare_tab),)
 
 
 def build(state: AppState) -> gr.Blocks:
@@ -51,7 +53,7 @@ def build(state: AppState) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             for title, name, make in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
-                    make(state)
+                    make(blocks, state)
         blocks.unload(leaver(state.service))
     blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
     return blocks

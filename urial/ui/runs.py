@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from urial.request import Control
 from urial.errors import SettingsError
+from urial.request import Control
+from urial.ui.wire import Step, batch
 
 ID = re.compile(r"[0-9A-Za-z_-]{16,64}")
 
@@ -27,6 +28,17 @@ class Run:
     control: Control = field(default_factory=Control)
     batches: list[str] = field(default_factory=list)
     is_running: bool = True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its visitor has stopped all of it."""
+        return self.control.is_stopped("base") and self.control.is_stopped("aligned")
+
+    def send(self, steps: list[Step]) -> str:
+        """The next batch; it stays with the run, so that the page can fetch it again."""
+        text = batch(self.id, len(self.batches), steps)
+        self.batches.append(text)
+        return text
 
 
 class Runs:
@@ -53,7 +65,8 @@ class Runs:
             if run_id in self._runs:
                 raise SettingsError("This comparison has already been started; ask again.")
             run = self._runs[run_id] = Run(run_id, visitor)
-            if self._early.pop(run_id, self) is None:
+            if run_id in self._early:
+                del self._early[run_id]
                 run.control.stop_all()
             self._drop_old()
         return run

@@ -1,36 +1,47 @@
-"""Answering the page: a question becomes a stream of batches, from waiting for weights to the finished record.
+"""Running models for the page: a question becomes a stream of batches, from waiting for weights to the finished record.
 
-Every function takes plain values and gives plain values, so that it can be tested without a browser and called from
-Gradio, from the API or from a worker process. Knows the core, the room of models, the runs; nothing about Gradio.
+Functions take plain values and give plain values, so that they can be tested without a browser and called from
+Gradio, from the API or from a worker process. What is asked beside a stream is in `desk.py`.
+Knows the core, the room of models, the runs; nothing about Gradio.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from urial import compare, render
-from urial.request import Control
-from urial.errors import UrialError
+from urial import compare as core
+from urial.engines.pair import PairEngines
+from urial.errors import SettingsError, UrialError
 from urial.events import Done, Event, Failed
-from urial.records import Comparison
+from urial.records import Comparison, SideName
+from urial.request import Control
 from urial.ui import asking, wire
 from urial.ui.asking import Ask
 from urial.ui.results import Results, pack
-from urial.ui.room import Room
-from urial.ui.runs import Run, Runs, check_id
-
-log = logging.getLogger(__name__)
+from urial.ui.room import Room, Status
+from urial.ui.runs import Run, Runs
 
 WAIT_SECONDS = 0.4  # between two words about loading: also how long a visitor who left may hold a place
+ANSWER_LIMIT = 4096  # tokens of an answer that the base is asked to continue
 
 Feed = Iterator[str]
-Source = Callable[[Any, Control], Iterator[Event]]  # engines, control -> events
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run does once the models are there, and how its events become steps of the page."""
+
+    ask: Ask
+    events: Callable[[PairEngines, Control], Iterator[Event]]
+    steps: Callable[[list[Event], PairEngines], list[wire.Step]]
+    reusable: bool = False  # whether the same question may be answered with its record later
 
 
 class Service:
-    """What the page can ask for. One for each process."""
+    """What the page can run. One for each process."""
 
     def __init__(self, room: Room, placement: str = "") -> None:
         self.room = room
@@ -38,112 +49,138 @@ class Service:
         self.results = Results()
         self._placement = placement
 
-    # One comparison
+    def key(self, ask: Ask) -> str:
+        """The name under which the answer to this question is kept."""
+        return asking.cache_key(ask, self.room.pair(ask.pair), self._placement)
 
-    def compare(self, run_id: str, values: Mapping[str, Any], visitor: str) -> Feed:
-        """Batches of a whole comparison. A mistake comes as a `refuse` step, never as an exception."""
+    # Streams. A mistake comes as a `refuse` step, never as an exception.
+
+    def compare(self, run_id: str, values: Values, visitor: str) -> Feed:
+        """A whole comparison."""
+        yield from self._run(run_id, visitor, lambda: self._compare_work(values))
+
+    def again(self, run_id: str, values: Values, earlier_id: str, side: str, draw: int, visitor: str) -> Feed:
+        """One side once more; the other stays as it was in the result `earlier_id`."""
+        yield from self._run(run_id, visitor, lambda: self._again_work(values, earlier_id, side, draw))
+
+    def go_on(self, run_id: str, values: Values, answer_ids: object, visitor: str) -> Feed:
+        """The base writes on after the given beginning of an answer."""
+        yield from self._run(run_id, visitor, lambda: self._branch_work(values, answer_ids))
+
+    # What each of them does
+
+    def _compare_work(self, values: Values) -> Work:
+        ask = asking.parse(values)
+        request = asking.to_request(ask)
+
+        def steps(events: list[Event], engines: PairEngines) -> list[wire.Step]:
+            note = engines.note
+            return wire.steps_of(events, lambda event: wire.reset(event, ask.query, ask.history, note), note)
+
+        return Work(ask, lambda engines, control: core.compare(engines, request, control), steps, reusable=True)
+
+    def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
+        ask = asking.parse(values)
+        earlier, name = self._earlier(earlier_id), side_name(side)
+        if getattr(earlier, name).stop_reason in ("stop", "length"):
+            ask = asking.another_draw(ask, draw)
+        request = asking.to_request(ask)
+
+        def steps(events: list[Event], engines: PairEngines) -> list[wire.Step]:
+            return wire.steps_of(events, lambda event: wire.restart(event, name), engines.note)
+
+        return Work(ask, lambda engines, control: core.again(engines, request, name, earlier, control), steps)
+
+    def _branch_work(self, values: Values, answer_ids: object) -> Work:
+        ask, ids = asking.parse(values), answer_tokens(answer_ids)
+        request = asking.to_request(ask)
+        return Work(
+            ask,
+            lambda engines, control: core.continue_base(engines, request, known_to(engines, ids), control),
+            lambda events, engines: wire.branch_steps(events),
+        )
+
+    def _earlier(self, result_id: str) -> Comparison:
+        found = self.results.get(result_id)
+        if found is None:
+            raise SettingsError("This comparison is no longer kept here; press Compare to run it again.")
+        return found.comparison()
+
+    # How a run goes
+
+    def _run(self, run_id: str, visitor: str, prepare: Callable[[], Work]) -> Feed:
+        """Whatever happens, the run is closed and the engines are given back."""
         try:
-            ask = asking.parse(values)
-            request = asking.to_request(ask)
+            work = prepare()
             run = self.runs.open(run_id, visitor)
         except UrialError as error:
             yield wire.batch(str(run_id)[:64], 0, [["refuse", {"message": str(error)}]])
             return
-        yield from self._stream(run, ask, lambda engines, control: compare.compare(engines, request, control))
-
-    def _stream(self, run: Run, ask: Ask, source: Source) -> Feed:
-        """Run `source` on the pair's engines; whatever happens, the run is closed and the engines given back."""
         try:
-            yield from self._until_ready(run, ask.pair)
-            with self.room.lend(ask.pair) as engines:
+            yield from self._until_ready(run, work.ask.pair)
+            with self.room.lend(work.ask.pair) as engines:
                 if engines is None:
-                    yield self._send(run, [["refuse", {"message": "Stopped before the models were ready."}]])
-                    return
-                events = source(engines, run.control)
-                yield from self._forward(run, ask, events, engines.note)
+                    yield run.send([["refuse", {"message": "Stopped before the models were ready."}]])
+                else:
+                    yield from self._forward(run, work, engines)
         except UrialError as error:
-            yield self._send(run, [["refuse", {"message": str(error)}]])
+            yield run.send([["refuse", {"message": str(error)}]])
         finally:
             self.runs.close(run)
 
     def _until_ready(self, run: Run, pair: str) -> Feed:
         """Words about loading until the pair is there or the visitor stopped."""
-        said = None
-        while not run.control.is_stopped("base") and not self.room.wait(pair, WAIT_SECONDS):
+        said: Status | None = None
+        while not run.is_stopped and not self.room.wait(pair, WAIT_SECONDS):
             status = self.room.status(pair)
             if status != said:
-                yield self._send(run, [["say", {"message": status.message, "fraction": status.fraction}]])
+                yield run.send([["say", {"message": status.message, "fraction": status.fraction}]])
                 said = status
 
-    def _forward(self, run: Run, ask: Ask, events: Iterator[Event], note: str) -> Feed:
+    def _forward(self, run: Run, work: Work, engines: PairEngines) -> Feed:
+        yield run.send([["say", {"message": "Reading the prompt", "fraction": None}]])
+        events = work.events(engines, run.control)
         failed = False
-        yield self._send(run, [["say", {"message": "Reading the prompt", "fraction": None}]])
         try:
             for some in wire.gather(events):
-                steps = wire.steps_of(some, ask.query, ask.history, note)
                 failed = failed or any(isinstance(event, Failed) for event in some)
                 if isinstance(some[-1], Done):
-                    self._keep(run, ask, some[-1].comparison, failed)
-                    steps.append(["kept", {"id": run.id}])
-                yield self._send(run, steps)
+                    self._keep(run, work, some[-1].comparison, reusable=work.reusable and not failed)
+                yield run.send(work.steps(some, engines))
         finally:
             events.close()  # frees the memory of a comparison that nobody reads to its end
 
-    def _send(self, run: Run, steps: list[wire.Step]) -> str:
-        """The next batch; it stays with the run, so that the page can fetch it again."""
-        text = wire.batch(run.id, len(run.batches), steps)
-        run.batches.append(text)
-        return text
-
-    def _keep(self, run: Run, ask: Ask, comparison: Comparison, failed: bool) -> None:
+    def _keep(self, run: Run, work: Work, comparison: Comparison, *, reusable: bool) -> None:
         result = pack(comparison)
         self.results.put(run.id, result)
-        if not failed and is_whole(comparison):
-            self.results.put(asking.cache_key(ask, self.room.pair(ask.pair), self._placement), result)
-
-    # Asked beside the stream; each answers at once with plain values
-
-    def look_up(self, run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """{"error"} for a question that cannot be run, {"hit"} for one that has been answered, else {"miss"}."""
-        try:
-            check_id(run_id)
-            ask = asking.parse(values)
-            pair = self.room.pair(ask.pair)
-            found = self.results.get(asking.cache_key(ask, pair, self._placement))
-        except UrialError as error:
-            return {"error": str(error)}
-        if found is None:
-            self.room.start(ask.pair)
-            return {"miss": True}
-        self.results.put(run_id, found)
-        data = render.payload(found.comparison(), pair.note)
-        return {"hit": data, "computed_at": found.computed_at.isoformat(timespec="seconds")}
-
-    def stop(self, run_id: str, side: str) -> dict[str, Any]:
-        """Stop "base", "aligned" or "both"."""
-        try:
-            if side in ("base", "aligned"):
-                self.runs.stop(run_id, lambda control: control.stop(side))  # type: ignore[arg-type]
-            else:
-                self.runs.stop(run_id, Control.stop_all)
-        except UrialError as error:
-            return {"error": str(error)}
-        return {}
-
-    def since(self, run_id: str, seq: int) -> dict[str, Any]:
-        """The batches from number `seq` on, for a page that missed some; `known` is false for a forgotten run."""
-        return {"batches": self.runs.since(run_id, seq), **self.runs.state(run_id)}
-
-    def status(self, pair: str) -> dict[str, Any]:
-        """Where a pair's models are: {"state", "message", "fraction"}; asking starts the loading."""
-        try:
-            self.room.start(pair)
-            found = self.room.status(pair)
-        except UrialError as error:
-            return {"state": "failed", "message": str(error), "fraction": None}
-        return {"state": found.state, "message": found.message, "fraction": found.fraction}
+        if reusable and is_whole(comparison):
+            self.results.put(self.key(work.ask), result)
 
 
 def is_whole(comparison: Comparison) -> bool:
     """Whether both sides came to their own end, so that the same question would give the same again."""
     return all(side.stop_reason in ("stop", "length") for side in (comparison.base, comparison.aligned))
+
+
+def side_name(side: str) -> SideName:
+    """Raises SettingsError for anything but a side."""
+    if side == "base" or side == "aligned":
+        return side
+    raise SettingsError(f"There is no side {side!r}; choose base or aligned.")
+
+
+def answer_tokens(ids: object) -> list[int]:
+    """Token ids sent by a page. Raises SettingsError for anything else."""
+    if not isinstance(ids, list) or not all(type(each) is int and each >= 0 for each in ids):
+        raise SettingsError("The page sent no token ids to continue from; load the page again.")
+    if len(ids) > ANSWER_LIMIT:
+        raise SettingsError(f"The base continues after at most {ANSWER_LIMIT:,} tokens; choose an earlier one.")
+    return ids
+
+
+def known_to(engines: PairEngines, ids: list[int]) -> list[int]:
+    """The same ids, all of them in the base's vocabulary. Raises SettingsError where one is not."""
+    for each in ids:
+        if each >= engines.base.vocabulary_size:
+            raise SettingsError(f"The base does not know token {each}, so it cannot go on from there; choose another.")
+    return ids

@@ -1,20 +1,20 @@
 """Events of a comparison as batches for the page: only what is new, numbered, at most about fifteen a second.
 
 A batch is one JSON text: {"run", "seq", "do": [[name, argument], ...]} where every `do` names a step of the token view
-(`reset`, `append`, `sideDone`, `fail`, `done`) or of the page (`say`, `kept`). Model text travels in it as JSON strings
-and nowhere else; `<` is escaped, so that no part of it looks like markup to anyone on the way.
+(`reset`, `append`, `sideDone`, `fail`, `done`, ...) or of the page (`say`, `refuse`). Model text travels in it as JSON
+strings and nowhere else; `<` is escaped, so that no part of it looks like markup to anyone on the way.
 Knows events and the view's data; nothing about Gradio.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
-from urial.records import Comparison, ContextName, Message
-from urial.render import embed_json, payload, rows_payload, side_payload
+from urial.records import Comparison, ContextName, Message, SideName
+from urial.render import embed_json, payload, rows_payload, side_payload, started_payload
 
 SECONDS_BETWEEN = 0.07
 
@@ -26,31 +26,26 @@ def batch(run: str, seq: int, steps: Iterable[Step]) -> str:
     return embed_json({"run": run, "seq": seq, "do": list(steps)})
 
 
-def gather(events: Iterable[Event], *, now: Iterator[float] | None = None) -> Iterator[list[Event]]:
-    """Lists of events: the first at once, then whatever came within SECONDS_BETWEEN; ends are not held back.
-
-    `now` gives the time of each event, for tests; the process's clock otherwise.
-    """
-    clock = now or iter(time.monotonic, None)
+def gather(events: Iterable[Event], now: Callable[[], float] = time.monotonic) -> Iterator[list[Event]]:
+    """Lists of events: whatever came within SECONDS_BETWEEN; beginnings and ends are not held back."""
     waiting: list[Event] = []
     due = 0.0
     for event in events:
         waiting.append(event)
-        at = next(clock)
-        if at >= due or isinstance(event, Started | Done | Failed):
+        if now() >= due or isinstance(event, Started | Done | Failed):
             yield waiting
-            waiting, due = [], at + SECONDS_BETWEEN
+            waiting, due = [], now() + SECONDS_BETWEEN
     if waiting:
         yield waiting
 
 
-def steps_of(events: list[Event], query: str, history: tuple[Message, ...], note: str) -> list[Step]:
-    """The view's steps for some events, with consecutive tokens and rows joined."""
+def steps_of(events: Iterable[Event], opening: Callable[[Started], Step], note: str) -> list[Step]:
+    """The view's steps for some events of a comparison, with consecutive tokens joined."""
     steps: list[Step] = []
     for event in events:
         match event:
             case Started():
-                steps.append(["reset", _started(event, query, history, note)])
+                steps.append(opening(event))
             case BaseToken(_, text):
                 _add_base(_delta(steps), text)
             case AlignedToken(token_id, text):
@@ -64,6 +59,30 @@ def steps_of(events: list[Event], query: str, history: tuple[Message, ...], note
             case Done(comparison):
                 steps.append(["done", closing(comparison, note)])
     return steps
+
+
+def branch_steps(events: Iterable[Event]) -> list[Step]:
+    """The steps of a continuation, which has only the base's tokens and its end."""
+    text = "".join(event.text for event in events if isinstance(event, BaseToken))
+    steps: list[Step] = [["branchAppend", {"text": text}]] if text else []
+    for event in events:
+        if isinstance(event, SideDone):
+            ended = {"stop_reason": event.side.stop_reason, "tokens": len(event.side.token_ids)}
+            steps.append(["branchDone", ended])
+        elif isinstance(event, Failed):
+            steps.append(["branchDone", {"message": event.message}])
+    return steps
+
+
+def reset(event: Started, query: str, history: tuple[Message, ...], note: str) -> Step:
+    """The view starts a new comparison."""
+    facts = (event.pair, event.settings, event.prompts, event.prompt_tokens)
+    return ["reset", started_payload(query, history, *facts, note)]
+
+
+def restart(event: Started, name: SideName) -> Step:
+    """One side of the view starts once more."""
+    return ["restart", {"name": name, "settings": event.settings.model_dump()}]
 
 
 def closing(comparison: Comparison, note: str) -> dict[str, Any]:
@@ -80,18 +99,6 @@ def _context(comparison: Comparison, name: ContextName) -> dict[str, Any]:
         "context_tokens": len(found.context_ids),
         "exact": found.exact,
         "rows": len(found.tokens),
-    }
-
-
-def _started(event: Started, query: str, history: tuple[Message, ...], note: str) -> dict[str, Any]:
-    return {
-        "query": query,
-        "history": [message.model_dump() for message in history],
-        "pair": event.pair.model_dump(),
-        "settings": event.settings.model_dump(),
-        "note": note,
-        "prompts": event.prompts,
-        "prompt_tokens": event.prompt_tokens,
     }
 
 

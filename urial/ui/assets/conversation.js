@@ -1,87 +1,209 @@
-/* The turns of this visit: asking, going on, stopping, starting over. The aligned answers are the shared history. */
+/* The turns of this visit: asking, going on, stopping, once more, starting over. One live view serves the newest turn;
+   earlier turns fold and get a view of their own when they are opened. */
 
-function createConversation(server, events) {
+function createConversation(place, askServer, trigger) {
   const turns = [];
-  let place = null;
+  const live = make("div", { class: "live" });
+  const newest = () => turns[turns.length - 1];
+  const feeds = createFeeds(askServer);
+  let branchId = null;
+  let view = null;
 
   const acts = {
-    stop: (turn, side) => {
-      askServer("stop", { id: turn.id, side });
-      if (turn.state === "waiting") refuse(turn, "Stopped before it began.");
-    },
-    again: (turn, side) => again(turn, side),
-    branch: (turn, where) => branch(turn, where),
-    closeBranch: () => {},
-    keep: (turn, kind) => keep(turn, kind),
-    copyLink: (turn, from) => copyLink(turn, from),
+    stop: (turn, side) => askServer("stop", { id: turn.active || "", side }).then(() => stopWaiting(turn)),
+    again,
+    branch,
+    closeBranch,
+    toggle: (turn) => (turn.el.classList.contains("folded") ? unfold(turn) : fold(turn, true)),
+    keep: (turn, kind) => keepTurn(turn, kind, askServer),
+    copyLink: copyLinkOf,
   };
 
-  async function askServer(name, data) {
-    try {
-      return await server()[name](data);
-    } catch (error) {
-      return { error: "The server cannot be reached; check the connection and try again." };
-    }
-  }
-
-  const feeds = createFeeds(askServer);
-
-  /* A new conversation from the form. */
-  async function ask(values) {
+  /* A new conversation. Resolves to whether the question was accepted. */
+  function ask(values) {
     startOver();
-    await begin({ ...values, history: [] });
+    return begin({ ...values, history: [] });
   }
 
   /* The next turn: every aligned answer so far is what both models are shown as said. */
   async function goOn(values) {
-    const history = turns.flatMap((turn) => [
-      { role: "user", content: turn.ask.query },
-      { role: "assistant", content: turn.answer },
-    ]);
-    turns.forEach((turn) => fold(turn, true));
-    await begin({ ...values, history });
+    const last = newest();
+    if (!last || last.state !== "done") return false;
+    const said = [{ role: "user", content: last.ask.query }, { role: "assistant", content: last.answer }];
+    const accepted = await begin({ ...values, history: [...last.ask.history, ...said] });
+    return accepted;
   }
 
   async function begin(asked) {
-    const turn = createTurn(asked, newId(), acts);
+    const turn = addTurn(asked);
+    say(turn, "Waiting for a free place…");
+    const id = newId();
+    const found = await askServer("look_up", { id, ask: asked });
+    if (!turns.includes(turn)) return false;
+    if (found.error) {
+      refuse(turn, found.error);
+      return false;
+    }
+    if (found.hit) showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
+    else stream(turn, id, "run", { ask: asked });
+    return true;
+  }
+
+  function addTurn(asked) {
+    turns.forEach((turn) => fold(turn, true));
+    const turn = createTurn(asked, acts);
     turns.push(turn);
     place.append(turn.el);
-    document.body.classList.add("has-turns");
-    const found = await askServer("look_up", { id: turn.id, ask: asked });
-    if (found.error) return refuse(turn, found.error);
-    if (found.hit) return showPayload(turn, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
-    feeds.open(turn.id, (name, argument) => apply(turn, name, argument), () => lose(turn));
-    return events.trigger("run", { id: turn.id, ask: asked });
+    view = view || mountView(live, acts, newest);
+    turn.view = view;
+    turn.parts.body.append(live);
+    turn.parts.body.hidden = true;
+    setState(turn, "waiting");
+    showFollow();
+    turn.el.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    return turn;
   }
 
-  function apply(turn, name, argument) {
-    if (!turns.includes(turn)) return;
-    STEPS[name](turn, argument);
-    if (turn.state === "done" || turn.state === "failed") feeds.close(turn.id);
+  /* Take a place in the queue; the batches come by the feed. */
+  function stream(turn, id, name, data) {
+    turn.active = id;
+    feeds.open(id, (step, argument) => apply(turn, id, step, argument), () => lose(turn, id));
+    trigger(name, { id, ...data });
   }
 
-  function lose(turn) {
-    feeds.close(turn.id);
-    if (turn.state !== "done") refuse(turn, "The server lost this comparison on the way; press Compare to run it again.");
+  function apply(turn, id, name, argument) {
+    if (turn.active !== id) return;
+    if (name === "reset" || name === "restart") {
+      turn.parts.body.hidden = false;
+      setState(turn, "running");
+    }
+    applyStep(turn, name, argument);
+    if (name === "append" && turn.parts.status.textContent) say(turn, "");
+    if (name === "done") finish(turn, id, argument);
+    if (name === "refuse") end(turn, id);
+    showFollow();
+  }
+
+  function finish(turn, id, record) {
+    turn.resultId = id;
+    end(turn, id);
+    setState(turn, "done");
+    if (!isComplete(turn, record)) fetchWhole(turn, id);
+  }
+
+  async function fetchWhole(turn, id) {
+    const found = await askServer("whole", { id });
+    if (found.record) showRecord(turn, id, found.record, "");
+  }
+
+  function end(turn, id) {
+    feeds.close(id);
+    turn.active = null;
+  }
+
+  function lose(turn, id) {
+    end(turn, id);
+    refuse(turn, "The connection to this comparison was lost; press Compare to run it again.");
+    showFollow();
+  }
+
+  function showRecord(turn, id, record, words) {
+    turn.resultId = id;
+    turn.log = [];
+    turn.parts.body.hidden = false;
+    applyStep(turn, "load", record);
+    setState(turn, "done");
+    say(turn, words);
+    showFollow();
+  }
+
+  /* A saved comparison in the place of a conversation. */
+  function open({ id, record }, words) {
+    startOver();
+    showRecord(addTurn(askOf(record)), id, record, words);
+  }
+
+  function stopWaiting(turn) {
+    if (turn.state === "waiting" && turn.active) {
+      end(turn, turn.active);
+      refuse(turn, "Stopped before it began.");
+    }
+  }
+
+  /* Gradio's side has ended a stream: one that never began found no place. */
+  async function ended() {
+    const turn = newest();
+    const id = turn && turn.active;
+    if (!id) return;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const found = await askServer("since", { id, seq: 0 });
+    if (turn.active !== id || found.running) return;
+    (found.batches || []).forEach(feeds.receive);
+    if (turn.active !== id) return;
+    if (found.known) return lose(turn, id);
+    end(turn, id);
+    refuse(turn, "There is no free place in the queue right now; try again in a minute.");
+  }
+
+  function again(turn, side) {
+    if (turn.active || !turn.resultId) return;
+    forgive(turn);
+    turn.draws[side] = (turn.draws[side] || 0) + 1;
+    say(turn, `The ${side} answer once more…`);
+    stream(turn, newId(), `again_${side}`, { ask: turn.ask, of: turn.resultId, draw: turn.draws[side] });
+  }
+
+  /* The base goes on after the tokens up to `position`; `id` takes the place of that token. */
+  function branch(turn, { position, id, text }) {
+    closeBranch();
+    const own = (branchId = newId());
+    const kept = turn.pieces.slice(0, position).map(([token]) => token);
+    const last = id === undefined || id === null ? turn.pieces[position][0] : id;
+    turn.view.branchStart({ position, id, text });
+    const take = (name, argument) => {
+      if (branchId !== own || name === "say") return;
+      if (name === "refuse") turn.view.branchDone({ message: argument.message });
+      else turn.view[name](argument);
+      if (name !== "branchAppend") feeds.close(own);
+    };
+    feeds.open(own, take, () => take("refuse", { message: "The connection was lost." }));
+    trigger("branch", { id: own, ask: turn.ask, answer_ids: [...kept, last] });
+  }
+
+  function closeBranch() {
+    if (!branchId) return;
+    askServer("stop", { id: branchId, side: "both" });
+    feeds.close(branchId);
+    branchId = null;
+  }
+
+  function unfold(turn) {
+    if (turn.view === view && turn !== newest()) {
+      turn.view = window.UrialView.mount(turn.parts.body, { theme: "host", actions: [], continuation: false, visit: false });
+      turn.parts.body.hidden = turn.log.length === 0;
+      replay(turn);
+    }
+    fold(turn, false);
   }
 
   function startOver() {
+    closeBranch();
     for (const turn of turns) {
-      if (turn.state === "running" || turn.state === "waiting") askServer("stop", { id: turn.id, side: "both" });
-      feeds.close(turn.id);
-      turn.view.destroy();
+      if (turn.active) askServer("stop", { id: turn.active, side: "both" });
+      if (turn.active) end(turn, turn.active);
       turn.el.remove();
     }
     turns.length = 0;
-    document.body.classList.remove("has-turns");
+    showFollow();
   }
 
-  async function again() {}
-  async function branch() {}
-  async function keep() {}
-  async function copyLink() {}
+  function showFollow() {
+    const last = newest();
+    document.body.classList.toggle("has-answer", Boolean(last && last.state === "done"));
+    document.body.classList.toggle("has-turns", Boolean(last));
+  }
 
-  return { ask, goOn, startOver, receive: feeds.receive, settle: (element) => (place = element), askServer, turns };
+  return { ask, goOn, open, startOver, ended, receive: feeds.receive };
 }
 
 function when(iso) {

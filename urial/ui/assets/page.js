@@ -1,38 +1,111 @@
-/* window.UrialPage: what Gradio's side calls. It attaches the host, reads the form, and hands batches on. */
+/* window.UrialPage: what Gradio's side calls. It attaches the host, reads the form, hands batches on, watches loading. */
 
-const hosts = {};
-const conversation = createConversation(
-  () => hosts.compare.server,
-  { trigger: (name, data) => hosts.compare.trigger(name, data) },
-);
+let door = null; // {trigger, server}: Gradio's side, once the host is there
+let conversation = null;
+let watched = null;
+let notice = null;
 
-function attach(name, element, trigger, server) {
-  hosts[name] = { element: element.querySelector("[data-host]"), trigger, server };
-  if (name === "compare") settleCompare(hosts.compare.element);
+async function askServer(name, data) {
+  try {
+    return await door.server[name](data);
+  } catch (error) {
+    return { error: "The server cannot be reached; check the connection and try again." };
+  }
 }
 
-function settleCompare(element) {
+function attach(name, element, trigger, server) {
+  if (name !== "compare") return;
+  door = { trigger, server };
   const turns = make("div", { id: "turns" });
-  element.append(turns);
-  conversation.settle(turns);
+  notice = make("p", { class: "notice", id: "page-notice", role: "status", hidden: true });
+  const opener = make("div", { id: "opener" }, createOpener(askServer, opened));
+  element.querySelector("[data-host]").append(notice, turns, opener);
+  conversation = createConversation(turns, askServer, trigger);
+}
+
+function opened(found) {
+  tell(found.error || "");
+  if (found.record) conversation.open(found, "Opened from a file; nothing was computed.");
+}
+
+function tell(words) {
+  setText(notice, plainText(words));
+  notice.hidden = !words;
 }
 
 /* The form's values by name; a method comes as "name/examples". */
 function valuesOf(list) {
   const values = Object.fromEntries(FORM_FIELDS.map((name, index) => [name, list[index]]));
   const [method, examples] = String(values.method).split("/");
-  return { ...values, method, examples: examples === undefined ? null : Number(examples) };
+  return { ...values, query: values.query || "", method, examples: examples === undefined ? null : Number(examples) };
+}
+
+function ask(list) {
+  tell("");
+  watchPair(valuesOf(list).pair);
+  return conversation.ask(valuesOf(list));
+}
+
+/* Gives the query box's next text. */
+function askExample(list, text) {
+  tell("");
+  watchPair(valuesOf(list).pair);
+  conversation.ask({ ...valuesOf(list), query: text });
+  return text;
+}
+
+/* Gives the follow-up box's next text: empty once the question is accepted. */
+async function goOn(text, list) {
+  tell("");
+  return (await conversation.goOn({ ...valuesOf(list), query: text || "" })) ? "" : text;
+}
+
+function startOver() {
+  conversation.startOver();
+  tell("");
+  window.history.replaceState(null, "", window.location.pathname);
+  document.querySelector("#query textarea").focus();
+}
+
+/* Once the form is there: a link's question is asked by a click, not by opening the page. */
+function arrived(list, words) {
+  watchPair(valuesOf(list).pair);
+  const hasQuery = new URLSearchParams(window.location.search).has("query");
+  if (hasQuery || words) tell(words || "This link brings a question with its settings. Press Compare to run it.");
+  if (hasQuery) document.querySelector("#go").focus();
+}
+
+/* Says where the pair's models are until they are ready or failed. */
+async function watchPair(name) {
+  watched = name;
+  while (watched === name) {
+    const { state, message, fraction, error } = await askServer("status", { pair: name });
+    if (watched !== name) return;
+    showRoom(state, error || message, fraction);
+    if (state !== "loading") return;
+    await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+}
+
+function showRoom(state, message, fraction) {
+  const line = document.querySelector("#room-line");
+  if (!line) return;
+  const share = typeof fraction === "number" ? `: ${Math.round(100 * fraction)} %` : "…";
+  const words = { ready: "models ready", absent: "models load with the first question", loading: `${message}${share}` };
+  line.dataset.state = state || "failed";
+  setText(line, plainText(words[state] || message || ""));
 }
 
 window.UrialPage = {
   attach,
-  receive: conversation.receive,
-  ask: (list, text) => {
-    conversation.ask({ ...valuesOf(list), ...(text === null || text === undefined ? {} : { query: text }) });
-  },
-  goOn: (text, list) => {
-    conversation.goOn({ ...valuesOf(list), query: text });
-  },
+  receive: (text) => conversation.receive(text),
+  ended: () => conversation.ended(),
+  ask,
+  askExample,
+  goOn,
+  startOver,
+  arrived,
+  watchPair,
 };
 
 /* Shift+Enter breaks the line: Gradio's box would send. Listening first keeps the browser's own line break. */

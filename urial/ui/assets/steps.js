@@ -1,0 +1,76 @@
+/* What a batch may ask of a turn: the server's words for the token view (see `wire.py`) and for the page around it. */
+
+const VIEW_STEPS = {
+  reset: (turn, started) => {
+    turn.pieces = [];
+    turn.rows = {};
+    turn.view.reset(started);
+  },
+  restart: (turn, { name }) => {
+    if (name === "aligned") {
+      turn.pieces = [];
+      turn.rows = {};
+    }
+    turn.view.restart({ name });
+  },
+  append: (turn, delta) => {
+    if (delta.aligned) turn.pieces.push(...delta.aligned);
+    for (const [name, rows] of Object.entries(delta.shift || {})) countRows(turn, name, rows);
+    turn.view.append(delta);
+  },
+  sideDone: (turn, done) => turn.view.sideDone(done),
+  fail: (turn, failure) => turn.view.fail(failure),
+  done: (turn, record) => {
+    turn.answer = record.aligned.text;
+    turn.view.done(withEmptyRows(record));
+  },
+  load: (turn, record) => {
+    const [first] = Object.values(record.shift);
+    turn.pieces = first ? first.rows.token.map((entry) => first.rows.table[entry]) : [[null, record.aligned.text]];
+    turn.rows = {};
+    for (const [name, { rows }] of Object.entries(record.shift)) countRows(turn, name, rows);
+    turn.answer = record.aligned.text;
+    turn.view.load(record);
+  },
+};
+
+const PAGE_STEPS = {
+  say: (turn, { message, fraction }) => say(turn, fraction === null ? `${message}…` : `${message}: ${Math.round(100 * fraction)} %`),
+  refuse: (turn, { message }) => refuse(turn, message),
+};
+
+function applyStep(turn, name, argument) {
+  if (Object.hasOwn(PAGE_STEPS, name)) return PAGE_STEPS[name](turn, argument);
+  turn.log.push([name, argument]);
+  return VIEW_STEPS[name](turn, argument);
+}
+
+/* An earlier turn's view is made anew from what was sent for it. */
+function replay(turn) {
+  for (const [name, argument] of turn.log) VIEW_STEPS[name](turn, argument);
+}
+
+/* Classes by context, for the score of a folded turn; special rows are no words. */
+function countRows(turn, name, rows) {
+  const counts = (turn.rows[name] = turn.rows[name] || { rows: 0, words: 0, shifted: 0 });
+  const special = new Set(rows.special);
+  counts.rows += rows.token.length;
+  [...rows.class].forEach((letter, index) => {
+    if (special.has(rows.start + index)) return;
+    counts.words += 1;
+    counts.shifted += letter === "s" ? 1 : 0;
+  });
+  const shown = turn.rows.zero_shot || counts;
+  turn.score = shown.words ? `${((100 * shown.shifted) / shown.words).toFixed(1)} % shifted` : "";
+}
+
+/* Whether every row of a finished record has arrived. */
+function isComplete(turn, record) {
+  return Object.entries(record.shift).every(([name, context]) => (turn.rows[name] || { rows: 0 }).rows === context.rows);
+}
+
+/* The rows have been streamed; the view wants to know how many there are. */
+function withEmptyRows(record) {
+  const shift = Object.entries(record.shift).map(([name, context]) => [name, { ...context, rows: { token: new Array(context.rows) } }]);
+  return { ...record, shift: Object.fromEntries(shift) };
+}
