@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "records", "events"},
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},
-    {"request", "scoring", "sides", "compare", "corpus", "judge", "votes"},
+    {"request", "lists", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
     {"sibling", "bench", "gallery"},
     {"commands", "cli", "ui"},
     {"__main__"},

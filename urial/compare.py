@@ -7,19 +7,22 @@ Knows engines only through their interface; nothing about pages or files. Read `
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
-from urial.engines.base import Piece
+from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
-from urial.errors import EngineError, PromptError, UrialError
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
-from urial.records import Comparison, ContextName, ContextShift, Side, SideName, TokenShift, summarize
+from urial.errors import EngineError, PromptError, SettingsError, UrialError
+from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
-from urial.scoring import CHUNK, Rows, Scoring
-from urial.sides import OpenText, SideRun
+from urial.scored import Growing, ScoredAnswer, emit, sentence
+from urial.scoring import CHUNK, Scoring
+from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
-Growing = dict[ContextName, list[TokenShift]]  # the rows so far
+MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ def again(
 
 def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
     """The shift of a given answer instead of a generated one; the base's side stays empty."""
+    if engines.no_rows_reason:
+        raise SettingsError(engines.no_rows_reason)
     prompts = make_prompts(engines, request)
     ids = engines.aligned.encode_answer(answer)
     if not ids:
@@ -55,9 +60,10 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     rows: Growing = {name: [] for name in request.contexts}
     try:
         scoring = Scoring(engines, prompts.aligned_ids, prompts.context_ids)
-        for start in range(0, len(ids), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            yield from emit(rows, scoring.advance(ids[chunk], texts[chunk]))
+        size = len(ids) if engines.rereads_context else CHUNK
+        for start in range(0, len(ids), size):
+            chunk = slice(start, start + size)
+            yield from emit(rows, scoring.ask(ids[chunk], texts[chunk]).rows())
         sides = given_sides(prompts, ids, "".join(texts))
         yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
     finally:
@@ -80,8 +86,7 @@ def continue_base(
     pieces = read_then_generate(engines, request, prompts, ids)
     run = SideRun(prompts.base + beginning, ids, pieces, stops)
     try:
-        while run.is_running:
-            yield from advance_side("base", run, control or Control())
+        yield from advance_all(engines, prompts, {"base": run}, {}, control or Control())
     finally:
         run.end("cancelled")
         engines.base.forget(ids)
@@ -100,8 +105,11 @@ def run_sides(
     prompts = make_prompts(engines, request)
     yield started(engines, request, prompts)
     runs = {name: open_run(name, engines, request, prompts) for name in names}
-    rows: Growing = {name: [] for name in request.contexts} if "aligned" in runs else {}
+    contexts = request.contexts if "aligned" in runs else ()
+    rows: Growing = {} if engines.no_rows_reason else {name: [] for name in contexts}
     try:
+        if contexts and engines.no_rows_reason:
+            yield Failed(None, engines.no_rows_reason)
         yield from advance_all(engines, prompts, runs, rows, control)
         sides = {**kept, **{name: run.side() for name, run in runs.items()}}
         yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
@@ -121,7 +129,7 @@ def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started
 
 
 def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
-    """One side, nothing generated yet: an engine reads its prompt at its first step."""
+    """One side: an engine of this process reads its prompt at its first step, a server has begun."""
     if name == "base":
         pieces = read_then_generate(engines, request, prompts, prompts.base_ids)
         return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
@@ -131,25 +139,47 @@ def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Pr
 
 def read_then_generate(engines: PairEngines, request: Request, prompts: Prompts, ids: Sequence[int]) -> Iterator[Piece]:
     """The base's pieces; the method's constant beginning is read once and kept for the next query."""
-    engines.base.read_ahead(prompts.constant_ids)
-    yield from engines.base.generate(ids, request.sampling("base"))
+    pieces = engines.base.generate(ids, request.sampling("base"))
+    return Prepared(pieces, lambda: engines.base.read_ahead(prompts.constant_ids))
 
 
 def advance_all(
     engines: PairEngines, prompts: Prompts, runs: Mapping[SideName, SideRun], rows: Growing, control: Control
 ) -> Iterator[Event]:
-    """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there."""
+    """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
+
+    A side that waits for its server is passed over; where all do, a moment is waited.
+    """
     scored = ScoredAnswer(engines, prompts, runs["aligned"], rows) if rows else None
-    while any(run.is_running for run in runs.values()):
-        for name, run in runs.items():
-            yield from advance_side(name, run, control)
-        if scored:
-            yield from scored.catch_up()
+    places: dict[SideName, int] = dict.fromkeys(runs, 0)
+    while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
+        events = [advance_side(name, run, control) for name, run in runs.items()]
+        moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
+        if not moved:
+            yield from moves_in_line(runs, places)
+            time.sleep(MOMENT)
+
+
+def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
+    """All of them; returns whether there was one."""
+    moved = False
+    for event in events:
+        moved = True
+        yield event
+    return moved
+
+
+def moves_in_line(runs: Mapping[SideName, SideRun], places: dict[SideName, int]) -> Iterator[Waiting]:
+    """Where a side's number in line has changed; `places` holds what was told before."""
+    for name, run in runs.items():
+        if run.position != places[name]:
+            places[name] = run.position
+            yield Waiting(name, run.position)
 
 
 def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Event]:
     """One token of one side; its end and its failure are events too."""
-    if not run.is_running:
+    if not run.is_running or not (run.is_ready or control.is_stopped(name)):
         return
     try:
         token = cancel(run) if control.is_stopped(name) else run.step()
@@ -167,63 +197,15 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
 def cancel(run: SideRun) -> tuple[int, str] | None:
     """End a side that its user stopped; text that was held back still belongs to its last token."""
     rest = run.end("cancelled")
-    return (run.token_ids[-1], rest) if rest else None
-
-
-class ScoredAnswer:
-    """Follows the aligned side and scores what is new: a chunk at a time, and the rest at its end."""
-
-    def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing) -> None:
-        self._engines = engines
-        self._prompts = prompts
-        self._run = run
-        self._rows = rows
-        self._scoring: Scoring | None = None
-        self._done = 0
-        self._failed = False
-
-    def catch_up(self) -> Iterator[Event]:
-        """ShiftRows for the tokens that are due; a failure ends the shift and leaves the answers."""
-        waiting = len(self._run.token_ids) - self._done
-        is_due = waiting >= CHUNK or (waiting > 0 and not self._run.is_running)
-        if self._failed or not is_due:
-            return
-        try:
-            yield from emit(self._rows, self._advance())
-        except (UrialError, RuntimeError, ValueError, MemoryError) as error:
-            log.exception("the shift failed")
-            self._failed = True
-            yield Failed(None, sentence(error))
-
-    def _advance(self) -> Rows:
-        if self._scoring is None:
-            self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids)
-        new = slice(self._done, len(self._run.token_ids))
-        self._done = len(self._run.token_ids)
-        return self._scoring.advance(self._run.token_ids[new], self._run.token_texts[new])
-
-
-def emit(rows: Growing, new: Rows) -> Iterator[ShiftRows]:
-    for name, found in new.items():
-        rows[name].extend(found)
-        yield ShiftRows(name, found)
-
-
-def sentence(error: BaseException) -> str:
-    """What a user reads of a failure: our own errors as they are, others without their inside."""
-    if isinstance(error, UrialError):
-        return str(error)
-    kind = type(error).__name__
-    return f"The model stopped with an error ({kind}); the log has the details. Try again, or a shorter query."
+    return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
 
 
 def make_shift(engines: PairEngines, prompts: Prompts, rows: Growing) -> dict[ContextName, ContextShift]:
-    exact = engines.base.capabilities.has_logits and engines.aligned.capabilities.has_logits
     return {
         name: ContextShift(
             context=prompts.contexts[name],
             context_ids=prompts.context_ids[name],
-            exact=exact,
+            exact=engines.is_exact,
             summary=summarize(found),
             tokens=found,
         )

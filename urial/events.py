@@ -1,7 +1,7 @@
 """What happens in one comparison, in order: the stream that command line, page, corpus and API all read.
 
-Order: Started, then BaseToken / AlignedToken / ShiftRows mixed as they come, one SideDone for each side, at last Done.
-Failed takes the place of what it could not deliver. Knows nothing about who makes or reads the events.
+Order: Started, then Waiting / BaseToken / AlignedToken / ShiftRows mixed as they come, one SideDone for each side, at
+last Done. Failed takes the place of what it could not deliver. Knows nothing about who makes or reads the events.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ class Started:
     settings: Settings
     prompts: dict[SideName, str]
     prompt_tokens: dict[SideName, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A side is in line before a busy server: its number changed to `position`; 0 means that its turn has come."""
+
+    name: SideName
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +74,4 @@ class Done:
     comparison: Comparison
 
 
-Event = Started | BaseToken | AlignedToken | ShiftRows | SideDone | Failed | Done
+Event = Started | Waiting | BaseToken | AlignedToken | ShiftRows | SideDone | Failed | Done

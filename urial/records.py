@@ -92,6 +92,8 @@ class TokenShift(Part):
     is_special: bool
     base_top: list[TopEntry]
     aligned_top: list[TopEntry]
+    # Only where the shift is not exact: the aligned mass that the bounds in `kl` and `js` could not see.
+    uncovered: Probability | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Summary(Part):
@@ -172,6 +174,8 @@ def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
     try:
         data = json.loads(text)
+    except RecursionError as error:
+        raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
     except ValueError as error:
         raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

@@ -1,6 +1,6 @@
-"""The shift of an aligned answer while it grows: both models read it, `shift` compares, rows come out.
+"""The shift of an aligned answer while it grows: both models read it, the statistics compare, rows come out.
 
-Knows engines and the statistics; nothing about who generates the answer.
+Knows engines by what they can tell, and the statistics; nothing about who generates the answer.
 """
 
 from __future__ import annotations
@@ -8,15 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from urial import shift
-from urial.engines.base import Engine
+from urial.engines.base import Engine, LogitRows, TopRows
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
+from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
+from urial.shift import ShiftStatistics
 
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 CHUNK = 16  # aligned tokens scored at once while streaming: each chunk costs about one reading of the weights
+FIRST_REREAD = 64  # the first chunk where each one costs a reading of the context too
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
+
+
+def next_chunk(engines: PairEngines, done: int) -> int:
+    """How many new tokens to wait for before scoring again.
+
+    Where every chunk means reading the context again, each is as long as all before it: T tokens take about
+    log2(T / 64) + 1 readings, and no token is read more than twice as often as in one go.
+    """
+    return max(FIRST_REREAD, done) if engines.rereads_context else CHUNK
 
 
 class Scoring:
@@ -30,14 +42,17 @@ class Scoring:
         self._bases = {name: engines.base.open_score(ids) for name, ids in contexts.items()}
         self._position = 0
 
-    def advance(self, ids: Sequence[int], texts: Sequence[str]) -> Rows:
-        """Rows for the next answer tokens, `texts` aligned to `ids`. Raises MismatchError for a token of one model only."""
+    def ask(self, ids: Sequence[int], texts: Sequence[str]) -> Asked:
+        """Begin on the next answer tokens, `texts` aligned to `ids`.
+
+        Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
+        a token that only one model has.
+        """
         self._check_shared(ids)
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
         aligned = self._aligned.extend(ids)
-        found = shift.statistics(aligned, bases, ids, vocabulary=self._engines.vocabulary, top=TOP)
         start, self._position = self._position, self._position + len(ids)
-        return {name: self._rows(found[name], start, ids, texts) for name in self._bases}
+        return Asked(self._engines, aligned, bases, start, ids, texts)
 
     def _check_shared(self, ids: Sequence[int]) -> None:
         alone = [token_id for token_id in ids if token_id >= self._engines.vocabulary]
@@ -47,16 +62,56 @@ class Scoring:
                 "choose siblings with the same vocabulary."
             )
 
-    def _rows(
-        self, found: shift.ShiftStatistics, start: int, ids: Sequence[int], texts: Sequence[str]
-    ) -> tuple[TokenShift, ...]:
-        engine = self._engines.aligned
-        return tuple(make_row(engine, found, i, start + i, ids[i], texts[i]) for i in range(len(ids)))
+
+class Asked:
+    """A stretch of the answer that is being scored."""
+
+    def __init__(
+        self,
+        engines: PairEngines,
+        aligned: LogitRows | TopRows,
+        bases: Mapping[ContextName, LogitRows | TopRows],
+        start: int,
+        ids: Sequence[int],
+        texts: Sequence[str],
+    ) -> None:
+        self._engines = engines
+        self._aligned = aligned
+        self._bases = bases
+        self._start = start
+        self._ids = ids
+        self._texts = texts
+
+    def is_ready(self) -> bool:
+        """Whether `rows` needs no waiting for a server."""
+        sides = [(self._engines.aligned, self._aligned), *((self._engines.base, rows) for rows in self._bases.values())]
+        return all(engine.capabilities.has_logits or rows.is_ready() for engine, rows in sides)
+
+    def rows(self) -> Rows:
+        """Raises EngineError where a server failed, ValueError for broken logits."""
+        found = self._exact() if self._engines.is_exact else self._bounded()
+        count = range(len(self._ids))
+        return {
+            name: tuple(
+                make_row(self._engines.aligned, columns, i, self._start + i, self._ids[i], self._texts[i])
+                for i in count
+            )
+            for name, columns in found.items()
+        }
+
+    def _exact(self) -> dict[ContextName, ShiftStatistics]:
+        return shift.statistics(self._aligned, self._bases, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
+
+    def _bounded(self) -> dict[ContextName, BoundedStatistics]:
+        ids, vocabulary = self._ids, self._engines.vocabulary
+        aligned = rows_told(self._engines.aligned, self._aligned, ids, vocabulary)
+        return {
+            name: bounded_statistics(aligned, rows_told(self._engines.base, rows, ids, vocabulary), ids, TOP)
+            for name, rows in self._bases.items()
+        }
 
 
-def make_row(
-    engine: Engine, found: shift.ShiftStatistics, index: int, position: int, token_id: int, text: str
-) -> TokenShift:
+def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, token_id: int, text: str) -> TokenShift:
     """One row of the record from the statistics' columns."""
     return TokenShift(
         position=position,
@@ -72,6 +127,7 @@ def make_row(
         is_special=engine.is_special(token_id),
         base_top=named(engine, found.base_top[index]),
         aligned_top=named(engine, found.aligned_top[index]),
+        uncovered=found.uncovered[index] if isinstance(found, BoundedStatistics) else None,
     )
 
 

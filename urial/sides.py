@@ -6,10 +6,10 @@ Knows an engine's pieces and a method's stop filter; nothing about the other sid
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-from urial.engines.base import Piece
+from urial.engines.base import UNKNOWN_ID, Piece
 from urial.records import Side, StopReason
 
 
@@ -35,6 +35,23 @@ class OpenText:
         return ""
 
 
+class Prepared(Iterator[Piece]):
+    """Pieces before whose first one there is something to do. Waiting and closing are passed on."""
+
+    def __init__(self, pieces: Iterator[Piece], prepare: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._prepare: Callable[[], None] | None = prepare
+
+    def __next__(self) -> Piece:
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
+        return next(self._pieces)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pieces, name)
+
+
 class SideRun:
     """Steps through one side's pieces and keeps what the record needs."""
 
@@ -47,6 +64,7 @@ class SideRun:
         self._first: float | None = None
         self._ended = self._started
         self._shown: list[str] = []
+        self._pieces_seen = 0
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
         self.stop_reason: StopReason | None = None
@@ -54,6 +72,16 @@ class SideRun:
     @property
     def is_running(self) -> bool:
         return self.stop_reason is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a step has something to do now; an engine in this process always has."""
+        return getattr(self._pieces, "is_ready", lambda: True)()
+
+    @property
+    def position(self) -> int:
+        """The number in line before a busy server; 0 where there is no line."""
+        return getattr(self._pieces, "position", 0)
 
     def step(self) -> tuple[int, str] | None:
         """Advance by one token: its id and the text to show now, or None where the engine has no more."""
@@ -81,7 +109,7 @@ class SideRun:
 
     def side(self) -> Side:
         seconds = self._ended - self._started
-        count = len(self.token_ids)
+        count = self._pieces_seen
         return Side(
             prompt=self._prompt,
             prompt_ids=self._prompt_ids,
@@ -96,5 +124,7 @@ class SideRun:
     def _count(self, piece: Piece) -> None:
         if self._first is None:
             self._first = time.perf_counter() - self._started
-        self.token_ids.append(piece.id)
-        self.token_texts.append(piece.text)
+        self._pieces_seen += 1
+        if piece.id != UNKNOWN_ID:
+            self.token_ids.append(piece.id)
+            self.token_texts.append(piece.text)

@@ -1,4 +1,4 @@
-"""From a pair of `models.yaml` to two engines that run it.
+"""From a pair of `models.yaml` to two engines that run it, in this process or behind servers.
 
 Chooses device and precision where the user did not. Knows nothing about prompts or statistics.
 """
@@ -7,55 +7,111 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import torch
 
 from urial.engines.local import LocalEngine
 from urial.engines.pair import PairEngines, check_same_tokens
+from urial.engines.server import ServerEngine, connect
+from urial.engines.stepper import Stepper
 from urial.errors import SettingsError
-from urial.pairs import Dtype, Pair, Quantization
-from urial.records import PairInfo
-from urial.weights import LoadedModel, load_pair_models
+from urial.pairs import Dtype, ModelSpec, Pair, Quantization
+from urial.records import PairInfo, SideName
+from urial.weights import LoadedModel, load_model, load_pair_models
 
 Progress = Callable[[str, float | None], None]
+AS_SERVED = "as served"  # precision and device of a model that runs elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One side: its engine, and what the record says of it."""
+
+    engine: LocalEngine | ServerEngine
+    description: str
+    revision: str | None
 
 
 def open_pair(
     pair: Pair, *, device: str | None = None, dtype: str | None = None, progress: Progress | None = None
 ) -> PairEngines:
-    """Load both models and check that they belong together.
+    """Load both models, or ask their servers, and check that they belong together.
 
     `dtype` is float32, bfloat16, float16, or int8 / nf4 for quantized weights; None takes the pair's own, else what
-    suits the device. Raises WeightsMissing, WeightsError, MismatchError, SettingsError.
+    suits the device; a server has its own. Raises WeightsMissing, WeightsError, MismatchError, SettingsError,
+    PairsError, and EngineError where a server cannot be reached.
     """
     device = device or default_device()
     chosen, quantization = choose_precision(pair, device, dtype)
-    loaded = load_pair_models(
-        pair.base, pair.aligned, dtype=chosen, quantization=quantization, device=device, progress=progress
-    )
-    turn = threading.Lock()
-    base, aligned = (make_engine(model, turn) for model in (loaded.base, loaded.aligned))
-    check_same_tokens(base.vocabulary(), aligned.vocabulary(), pair.name)
+    loading = Loading(chosen, quantization, device, progress or silent)
+    base, aligned = open_sides(pair, loading)
+    check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
+    is_served = pair.base.server is not None and pair.aligned.server is not None
     return PairEngines(
         info=PairInfo(
             name=pair.name,
-            base=loaded.base.description,
-            aligned=loaded.aligned.description,
-            dtype=chosen,
-            quantization=quantization,
-            device=device,
-            revisions={"base": loaded.base.revision, "aligned": loaded.aligned.revision},
+            base=base.description,
+            aligned=aligned.description,
+            dtype=AS_SERVED if is_served else chosen,
+            quantization=None if is_served else quantization,
+            device=AS_SERVED if is_served else device,
+            revisions={"base": base.revision, "aligned": aligned.revision},
         ),
-        base=base,
-        aligned=aligned,
-        vocabulary=min(base.vocabulary_size, aligned.vocabulary_size),
+        base=base.engine,
+        aligned=aligned.engine,
+        vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
         note=pair.note,
     )
 
 
-def make_engine(loaded: LoadedModel, turn: threading.Lock) -> LocalEngine:
-    return LocalEngine(loaded.model, loaded.tokenizer, name=loaded.description, ends=loaded.end_ids, turn=turn)
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How weights of this process are loaded, and whom to tell of it."""
+
+    dtype: Dtype
+    quantization: Quantization | None
+    device: str
+    progress: Progress
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "dtype": self.dtype,
+            "quantization": self.quantization,
+            "device": self.device,
+            "progress": self.progress,
+        }
+
+
+def open_sides(pair: Pair, loading: Loading) -> tuple[Opened, Opened]:
+    """Both engines; weights that both sides name are loaded once, and then both sides step together."""
+    turn = threading.Lock()
+    if pair.base.server is not None or pair.aligned.server is not None:
+        return open_side(pair.base, loading, turn, "base"), open_side(pair.aligned, loading, turn, "aligned")
+    loaded = load_pair_models(pair.base, pair.aligned, **loading.options())
+    stepper = Stepper(loaded.aligned.model, turn)
+    base_stepper = stepper if loaded.shares_weights else Stepper(loaded.base.model, turn)
+    return make_local(loaded.base, base_stepper, "base"), make_local(loaded.aligned, stepper, "aligned")
+
+
+def open_side(spec: ModelSpec, loading: Loading, turn: threading.Lock, side: SideName) -> Opened:
+    """One model of a pair of which at least one runs behind a server."""
+    if spec.server is None:
+        loaded = load_model(spec, **loading.options())
+        return make_local(loaded, Stepper(loaded.model, turn), side)
+    engine = connect(spec, loading.progress)
+    return Opened(engine, engine.name, spec.revision)
+
+
+def make_local(loaded: LoadedModel, stepper: Stepper, side: SideName) -> Opened:
+    name, ends = loaded.description, loaded.end_ids
+    engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, stepper=stepper, side=side)
+    return Opened(engine, name, loaded.revision)
+
+
+def silent(stage: str, fraction: float | None) -> None:
+    """Progress that nobody looks at."""
 
 
 def default_device() -> str:

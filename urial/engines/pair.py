@@ -25,6 +25,21 @@ class PairEngines:
     def side(self, name: SideName) -> Engine:
         return self.base if name == "base" else self.aligned
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every statistic is over the full vocabulary."""
+        return self.base.capabilities.has_logits and self.aligned.capabilities.has_logits
+
+    @property
+    def rereads_context(self) -> bool:
+        """Whether scoring in many small chunks is dear."""
+        return self.base.capabilities.rereads_context or self.aligned.capabilities.rereads_context
+
+    @property
+    def no_rows_reason(self) -> str:
+        """Why there can be no shift, in one sentence; empty where there can."""
+        return self.base.no_rows_reason or self.aligned.no_rows_reason
+
 
 def check_same_tokens(base: dict[str, int], aligned: dict[str, int], name: str) -> None:
     """Raise MismatchError unless every token that both know has the same id, and every shared id the same token.

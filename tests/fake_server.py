@@ -1,0 +1,148 @@
+"""A server without a network: replies in vLLM's shapes, the numbers from a real tiny model.
+
+The shapes were recorded from vLLM 0.32 (keys that nothing reads are left out).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any
+
+import httpx
+import torch
+
+from tests import tiny
+from urial.engines.base import Sampling
+from urial.engines.local import LocalEngine
+from urial.engines.server import ServerEngine
+from urial.engines.server.address import Address
+from urial.engines.server.background import background
+from urial.engines.server.client import Limits, ServerClient
+from urial.engines.server.probe import probe
+from urial.engines.server.tries import Patience
+from urial.pairs import ServerSpec
+
+URL = "http://fake/v1"
+QUICK = Patience(connect=1, first=0.6, stall=0.3, whole=0.6, away=1.0, first_pause=0.01, longest_pause=0.05)
+Handler = Callable[[httpx.Request], Any]
+
+
+class ByteStream(httpx.AsyncByteStream):
+    """A body in the chunks that are given."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            yield chunk
+
+
+def streamed(chunks: AsyncIterator[bytes] | Iterable[bytes]) -> httpx.Response:
+    """A streamed answer of status 200."""
+    return httpx.Response(200, stream=ByteStream(chunks if hasattr(chunks, "__aiter__") else in_turn(chunks)))
+
+
+async def in_turn(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0.001)
+
+
+def event(**choice: Any) -> bytes:
+    """One event of a stream, as vLLM writes it."""
+    filled = {"index": 0, "text": "", "logprobs": None, "finish_reason": None, "stop_reason": None} | choice
+    return f"data: {json.dumps({'object': 'text_completion', 'choices': [filled]})}\n\n".encode()
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+class FakeServer:
+    """Serves tiny models by name. `overrides` answer first, one for each request to /completions, then are used up."""
+
+    def __init__(self, models: Mapping[str, LocalEngine], *, told: Iterable[str] = ("ids", "rows", "ranks")) -> None:
+        self.models = models
+        self.told = frozenset(told)
+        self.overrides: list[Handler] = []
+        self.seen: list[httpx.Request] = []
+        self.bodies: list[dict[str, Any]] = []
+
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self.answer)
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        if request.url.path.endswith("/models"):
+            return httpx.Response(200, json=self.listed())
+        self.bodies.append(json.loads(request.content))
+        if self.overrides:
+            return await called(self.overrides.pop(0), request)
+        body = self.bodies[-1]
+        return streamed(self.written(body)) if body.get("stream") else httpx.Response(200, json=self.scored(body))
+
+    def listed(self) -> dict[str, Any]:
+        return {
+            "object": "list",
+            "data": [{"id": name, "object": "model", "parent": None, "max_model_len": 2048} for name in self.models],
+        }
+
+    def written(self, body: dict[str, Any]) -> Iterable[bytes]:
+        """A greedy answer, one event for each token."""
+        sampling = Sampling(
+            max_new_tokens=body["max_tokens"],
+            temperature=body["temperature"],
+            repetition_penalty=body["repetition_penalty"],
+        )
+        pieces = list(self.models[body["model"]].generate(body["prompt"], sampling))
+        for piece in pieces:
+            finish = ("stop" if piece.is_end else "length") if piece is pieces[-1] else None
+            ids = {"token_ids": [piece.id]} if "ids" in self.told else {}
+            yield event(text=piece.text, finish_reason=finish, **ids)
+        yield DONE
+
+    def scored(self, body: dict[str, Any]) -> dict[str, Any]:
+        """One token, and what is told of the prompt."""
+        choice: dict[str, Any] = {"index": 0, "text": "x", "finish_reason": "length"}
+        if body.get("return_token_ids") and "ids" in self.told:
+            choice["token_ids"] = [7]
+        if "rows" in self.told and body.get("prompt_logprobs") is not None:
+            choice["prompt_logprobs"] = self.prompt_logprobs(body)
+        return {"object": "text_completion", "choices": [choice]}
+
+    def prompt_logprobs(self, body: dict[str, Any]) -> list[dict[str, Any] | None]:
+        engine, ids, top = self.models[body["model"]], body["prompt"], body["prompt_logprobs"]
+        session = engine.open_score(ids[:1])
+        logits = session.extend(ids[1:]).chunk(0, len(ids) - 1)
+        return [None, *(self.entry(engine, row, i, top) for row, i in zip(logits, ids[1:], strict=True))]
+
+    def entry(self, engine: LocalEngine, row: torch.Tensor, token_id: int, top: int) -> dict[str, Any]:
+        """vLLM's dictionary: the most probable tokens and the prompt's own, each with its rank."""
+        told = row.log_softmax(-1)
+        listed = {int(i): rank for rank, i in enumerate(row.topk(top).indices, 1)}
+        listed[token_id] = int((row >= row[token_id]).sum())
+        ranks = {i: {"rank": rank} if "ranks" in self.told else {} for i, rank in listed.items()}
+        return {
+            str(i): {"logprob": float(told[i]), "decoded_token": tiny.tokenizer().decode([i]), **ranks[i]}
+            for i in listed
+        }
+
+
+async def called(handler: Handler, request: httpx.Request) -> httpx.Response:
+    found = handler(request)
+    return await found if hasattr(found, "__await__") else found
+
+
+def client_of(
+    transport: httpx.AsyncBaseTransport, *, patience: Patience = QUICK, limits: Limits | None = None, **spec: Any
+) -> ServerClient:
+    address = Address(ServerSpec(**{"base_url": URL, "model": "any", **spec}))
+    return ServerClient(address, patience=patience, limits=limits, transport=transport)
+
+
+def engine_of(client: ServerClient, model: str = "base") -> ServerEngine:
+    """Probed, as at a start."""
+    abilities = background().wait(probe(client, model, tiny.tokenizer()))
+    return ServerEngine(client, model, abilities, tiny.tokenizer(), frozenset({1, 3}))

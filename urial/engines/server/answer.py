@@ -1,0 +1,84 @@
+"""One streamed answer, from the loop of the connections to the thread that reads it, piece by piece.
+
+Knows when an answer begins, ends and fails; nothing about how a piece is made from a server's words.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from urial.engines.base import Piece
+from urial.engines.server import failures
+from urial.engines.server.background import background
+from urial.engines.server.client import ServerClient
+from urial.engines.server.gate import Ticket
+from urial.engines.server.pieces import PieceReader
+from urial.engines.server.wire import Malformed, first_choice
+from urial.errors import EngineError, UrialError
+
+log = logging.getLogger(__name__)
+
+
+class Answer(Iterator[Piece]):
+    """Pieces of an answer; begins at once, waits in line where the server is busy. Closing it ends the request."""
+
+    def __init__(self, client: ServerClient, body: Mapping[str, Any], reader: PieceReader) -> None:
+        self._client = client
+        self._body = body
+        self._reader = reader
+        self._ticket = Ticket()
+        self._arrived: queue.SimpleQueue[Piece | UrialError | None] = queue.SimpleQueue()
+        self._work = background().start(self._fetch())
+
+    @property
+    def position(self) -> int:
+        """0 once the server is at work, else the number in line."""
+        return self._ticket.position
+
+    def is_ready(self) -> bool:
+        """Whether the next step returns at once."""
+        return not self._arrived.empty()
+
+    def __next__(self) -> Piece:
+        """The next token; waits for it. Raises EngineError or SettingsError where the answer failed."""
+        found = self._arrived.get()
+        if isinstance(found, Piece):
+            return found
+        self._arrived.put(found)  # the end stays the end
+        if found is None:
+            raise StopIteration
+        raise found
+
+    def close(self) -> None:
+        """Stop: the connection is closed, at which a server ends its work."""
+        self._work.cancel()
+        self._arrived.put(None)
+
+    async def _fetch(self) -> None:
+        """Runs on the loop: whatever happens, who waits for pieces is told."""
+        end: UrialError | None = EngineError("The answer was interrupted; what was written is kept, try again.")
+        try:
+            await self._read()
+            end = None
+        except Malformed as error:
+            end = failures.missing(self._client.address, str(error))
+        except UrialError as error:
+            end = error
+        except Exception:
+            log.exception("reading an answer failed")
+            raise
+        finally:
+            self._arrived.put(end)
+
+    async def _read(self) -> None:
+        async with aclosing(self._client.stream(self._body, self._ticket)) as events:
+            async for event in events:
+                choice = first_choice(event)
+                for piece in self._reader.pieces(choice) if choice is not None else ():
+                    self._arrived.put(piece)
+                if self._reader.has_ended:
+                    return

@@ -1,0 +1,159 @@
+"""Requests to one server: one pool of connections, a line before it, time limits, and tries that are repeated safely.
+
+Knows HTTP and the order of things; nothing about tokens or what a reply means. Everything here runs on one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from pydantic_core import from_json
+
+from urial.engines.server import failures
+from urial.engines.server.address import Address
+from urial.engines.server.gate import Gate, Ticket
+from urial.engines.server.sse import data_fields
+from urial.engines.server.tries import Patience, Tries
+
+DONE = "[DONE]"
+Body = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many requests a server gets at once. Scoring is heavy (logits of a whole prompt), so it has few places."""
+
+    generating: int = 64
+    scoring: int = 4
+    line: int = 512
+
+
+class ServerClient:
+    """All requests of this process to one server."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        limits: Limits | None = None,
+        patience: Patience | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        self.address = address
+        self.generating = Gate(limits.generating, limits.line)
+        self.scoring = Gate(limits.scoring, limits.line)
+        self._patience = patience or Patience()
+        self._http = httpx.AsyncClient(
+            headers=address.headers(),
+            timeout=httpx.Timeout(None, connect=self._patience.connect),  # the other limits are kept here
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"ServerClient({self.address.url!r})"
+
+    async def get(self, path: str) -> Any:
+        """The JSON at a path; no waiting in line, no repeated tries. Raises EngineError or SettingsError."""
+        try:
+            return await self._whole("GET", path, None)
+        except failures.Passing as error:
+            raise error.final from None
+
+    async def ask(self, body: Body, ticket: Ticket | None = None, *, away: float | None = None) -> Any:
+        """The JSON answer to a completion request. Raises EngineError or SettingsError."""
+        async with self.scoring.place(ticket or Ticket()):
+            tries = Tries(self._patience, self._patience.away if away is None else away)
+            while True:
+                try:
+                    return await self._whole("POST", "/completions", body)
+                except failures.Passing as error:
+                    await tries.pause_or_raise(error)
+
+    async def stream(self, body: Body, ticket: Ticket) -> AsyncIterator[Any]:
+        """The events of a streamed completion, as JSON. Raises EngineError or SettingsError.
+
+        Until the first event a failed try is repeated; after it, never: its words may be on a screen.
+        """
+        async with self.generating.place(ticket):
+            tries, has_begun = Tries(self._patience, self._patience.away), False
+            while True:
+                try:
+                    async with aclosing(self._events(body)) as events:
+                        async for event in events:
+                            has_begun = True
+                            yield event
+                    return
+                except failures.Passing as error:
+                    if has_begun:
+                        raise failures.broke_off(self.address) from error
+                    await tries.pause_or_raise(error)
+
+    async def _whole(self, method: str, path: str, body: Body | None) -> Any:
+        """One try of a request that is answered at once. Raises Passing where another may succeed."""
+        try:
+            async with asyncio.timeout(self._patience.whole):
+                reply = await self._http.request(method, self.address.url + path, json=body)
+        except TimeoutError as error:
+            raise failures.silent(self.address, self._patience.whole, has_begun=False) from error
+        except httpx.TransportError as error:
+            raise failures.unreachable(self.address, error) from error
+        except httpx.DecodingError as error:
+            raise failures.not_json(self.address) from error
+        if not reply.is_success:
+            raise failures.refused(self.address, reply.status_code, reply.content)
+        return self._parsed(reply.content)
+
+    async def _events(self, body: Body) -> AsyncIterator[Any]:
+        """One try of a stream: its events up to the mark of its end. Raises Passing where another may succeed."""
+        limit = self._patience.first
+        try:
+            reply = await self._opened(body)
+            async with aclosing(reply), aclosing(data_fields(reply.aiter_bytes())) as fields:
+                while (data := await self._within(limit, anext(fields, None))) != DONE:
+                    if data is None:
+                        raise failures.cut_short(self.address)
+                    yield self._event(data)
+                    limit = self._patience.stall
+        except TimeoutError as error:
+            has_begun = limit == self._patience.stall
+            raise failures.silent(self.address, limit, has_begun) from error
+        except httpx.TransportError as error:
+            raise failures.unreachable(self.address, error) from error
+        except httpx.DecodingError as error:
+            raise failures.not_json(self.address) from error
+
+    def _event(self, data: str) -> Any:
+        event = self._parsed(data)
+        message = failures.error_message(event)
+        if message:
+            raise failures.reported(self.address, message)
+        return event
+
+    async def _opened(self, body: Body) -> httpx.Response:
+        """The answer up to its headers."""
+        request = self._http.build_request("POST", self.address.url + "/completions", json=body)
+        reply = await self._within(self._patience.first, self._http.send(request, stream=True))
+        if not reply.is_success:
+            async with aclosing(reply):
+                content = await self._within(self._patience.stall, reply.aread())
+            raise failures.refused(self.address, reply.status_code, content)
+        return reply
+
+    @staticmethod
+    async def _within(seconds: float, work: Awaitable[T]) -> T:
+        async with asyncio.timeout(seconds):
+            return await work
+
+    def _parsed(self, data: str | bytes) -> Any:
+        try:
+            return from_json(data)
+        except ValueError as error:
+            raise failures.not_json(self.address) from error

@@ -1,0 +1,116 @@
+"""A model behind an OpenAI-compatible server as an engine: text and ids here, generating and scoring there.
+
+Knows nothing about pairs, prompts' meaning, statistics or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from urial.engines.base import Sampling
+from urial.engines.sampling import check_sampling
+from urial.engines.server.answer import Answer
+from urial.engines.server.client import ServerClient
+from urial.engines.server.pieces import PieceReader
+from urial.engines.server.probe import Abilities
+from urial.engines.server.session import ServerScoreSession
+from urial.engines.server.wire import generation_body
+from urial.engines.text import TokenNames, pieces_of
+from urial.errors import MismatchError, SettingsError
+from urial.records import Message
+
+
+class ServerEngine:
+    """One model of a server. Any number of requests may run at once; the server batches them."""
+
+    def __init__(
+        self,
+        client: ServerClient,
+        model: str,
+        abilities: Abilities,
+        tokenizer: PreTrainedTokenizerBase,
+        ends: frozenset[int],
+    ) -> None:
+        """`model` is the server's name for it; `ends` are the ids that end a turn."""
+        self.name = f"{model} at {client.address.url}"
+        self.capabilities = abilities.capabilities
+        self.context_length = abilities.context_length
+        self.vocabulary_size = len(tokenizer)
+        self.no_rows_reason = abilities.reason
+        self._client = client
+        self._model = model
+        self._id_source = abilities.id_source
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._names = TokenNames(tokenizer)
+        self._special = frozenset(tokenizer.all_special_ids) | ends
+
+    @property
+    def waiting(self) -> int:
+        """Answers in line before this server."""
+        return self._client.generating.waiting
+
+    # Text and ids
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Token ids of a given answer: nothing is added at its beginning."""
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """The chat template with an open assistant turn. Raises MismatchError where there is none."""
+        if not self._tokenizer.chat_template:
+            raise MismatchError(
+                f"The tokenizer of {self.name} has no chat template; name one that has, or an adapter with a "
+                "chat_template.jinja, in models.yaml."
+            )
+        turns = [message.model_dump() for message in messages]
+        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+    def encode_chat(self, rendered: str) -> list[int]:
+        return self._tokenizer.encode(rendered, add_special_tokens=False)
+
+    def token_text(self, token_id: int) -> str:
+        return self._names[token_id]
+
+    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
+        return pieces_of(self._tokenizer, ids)
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id in self._special
+
+    def vocabulary(self) -> dict[str, int]:
+        """Token strings and their ids, to compare two siblings."""
+        return self._tokenizer.get_vocab()
+
+    # Running
+
+    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
+        """Raise SettingsError where prompt and answer, and the one token that scoring adds, do not fit."""
+        if prompt_tokens + max_new_tokens + 1 > self.context_length:
+            raise SettingsError(
+                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
+                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
+            )
+
+    def read_ahead(self, ids: Sequence[int]) -> None:
+        """Nothing to do: a server that keeps beginnings of prompts does so by itself."""
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Nothing is kept here."""
+
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Answer:
+        """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
+        check_sampling(sampling)
+        self.check_length(len(prompt_ids), sampling.max_new_tokens)
+        body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._id_source)
+        reader = PieceReader(self._tokenizer, self._ends, self._id_source, sampling.max_new_tokens)
+        return Answer(self._client, body, reader)
+
+    def open_score(self, context_ids: Sequence[int]) -> ServerScoreSession:
+        """Score an answer that follows `context_ids`, in pieces as it grows."""
+        return ServerScoreSession(self._client, self._model, context_ids)

@@ -1,0 +1,122 @@
+"""What can go wrong between here and a server, each as one sentence that names what to change.
+
+Knows HTTP's status codes; nothing about models or events.
+"""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from urial.engines.server.address import Address
+from urial.errors import EngineError, SettingsError, UrialError
+
+BEHIND_A_PROXY = (502, 503, 504)  # what a proxy says of a server that is down
+KEPT = "what it had written is kept; try again."
+
+
+class Passing(Exception):
+    """A failure that may be over soon: the request may be sent again as long as nothing of it was shown.
+
+    `final` is what to raise in the end. `is_away`: the server is down and may come back; otherwise it answers, but
+    with a failure, which a few tries settle.
+    """
+
+    def __init__(self, final: UrialError, *, is_away: bool) -> None:
+        super().__init__(str(final))
+        self.final = final
+        self.is_away = is_away
+
+
+def unreachable(address: Address, error: httpx.TransportError) -> Passing:
+    """The connection failed or broke."""
+    kind = type(error).__name__
+    sentence = f"The server {address.url} cannot be reached ({kind}); start it, or correct base_url in models.yaml."
+    return Passing(EngineError(sentence), is_away=True)
+
+
+def cut_short(address: Address) -> Passing:
+    """The server closed an answer that had not ended."""
+    sentence = f"The server {address.url} closed the connection before it answered; look into its log, then try again."
+    return Passing(EngineError(sentence), is_away=True)
+
+
+def broke_off(address: Address) -> EngineError:
+    return EngineError(f"The server {address.url} broke off in the middle of the answer; {KEPT}")
+
+
+def silent(address: Address, seconds: float, has_begun: bool) -> EngineError:
+    """No answer, or no further word of one, in time."""
+    if has_begun:
+        return EngineError(f"The server {address.url} has sent nothing more for {seconds:g} s; {KEPT}")
+    return EngineError(
+        f"The server {address.url} did not answer within {seconds:g} s; it may be overloaded: try again."
+    )
+
+
+def not_json(address: Address) -> EngineError:
+    return EngineError(
+        f"The server {address.url} answered with something that is not JSON; check that base_url in models.yaml "
+        "leads to an OpenAI-compatible server (it usually ends in /v1)."
+    )
+
+
+def missing(address: Address, key: str) -> EngineError:
+    return EngineError(
+        f"The server {address.url} left out {key!r} or filled it wrongly; it is not OpenAI-compatible in this, "
+        "use another server."
+    )
+
+
+def reported(address: Address, message: str) -> EngineError:
+    """An error that the server sent inside a stream."""
+    return EngineError(f"The server {address.url} reports: {address.quote(message)}; {KEPT}")
+
+
+def refused(address: Address, status: int, body: bytes) -> UrialError | Passing:
+    """A status other than success: Passing where it may be over soon."""
+    words = said(address, body)
+    if status in (401, 403):
+        return SettingsError(refused_key(address, status))
+    if status == 404:
+        return SettingsError(
+            f"The server {address.url} does not have what was asked for (404{words}); correct base_url or model in "
+            "models.yaml."
+        )
+    if status == 429:
+        return EngineError(f"The server {address.url} has too many requests (429); wait a minute and try again.")
+    if status >= 500:
+        sentence = f"The server {address.url} failed ({status}{words}); look into its log, then try again."
+        return Passing(EngineError(sentence), is_away=status in BEHIND_A_PROXY)
+    return EngineError(f"The server {address.url} refused the request ({status}{words}); change what it names.")
+
+
+def refused_key(address: Address, status: int) -> str:
+    """Without the server's words: some repeat a part of the key."""
+    if address.key_variable is None:
+        return (
+            f"The server {address.url} asks for a key ({status}); put it into an environment variable and name that "
+            "as api_key_env in models.yaml."
+        )
+    return f"The server {address.url} refuses the key ({status}); put a valid one into {address.key_variable}."
+
+
+def said(address: Address, body: bytes) -> str:
+    """The server's own words, if it has any, to stand behind a status."""
+    text = body[:65536].decode("utf-8", errors="replace")
+    try:
+        message = error_message(json.loads(text))
+    except ValueError:
+        message = "" if text.lstrip().startswith("<") else text
+    return f": {address.quote(message).rstrip('.')}" if message.strip() else ""
+
+
+def error_message(data: object) -> str:
+    """The message in an OpenAI-style error, or in FastAPI's; empty where there is none."""
+    if not isinstance(data, dict):
+        return ""
+    found = data.get("error", data.get("detail", data.get("message", "")))
+    if isinstance(found, dict):
+        found = found.get("message", "")
+    return found if isinstance(found, str) else ""

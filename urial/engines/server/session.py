@@ -1,0 +1,63 @@
+"""Scoring over HTTP: the server reads context and answer together and tells each position's most probable tokens.
+
+Knows rows; nothing about statistics. A server keeps nothing between two requests for prompt log-probabilities, so
+every call reads the context anew: callers score in few, growing pieces (see `Capabilities.rereads_context`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from urial.engines.base import TopRow
+from urial.engines.server import failures
+from urial.engines.server.background import background
+from urial.engines.server.client import ServerClient
+from urial.engines.server.wire import TOP_K, Malformed, first_choice, read_rows, scoring_body
+
+
+class RequestedRows:
+    """Rows that are on their way: several may be asked for before the first is waited for."""
+
+    def __init__(self, work: Future[list[TopRow]], count: int) -> None:
+        self._work = work
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def is_ready(self) -> bool:
+        return self._work.done()
+
+    def rows(self) -> list[TopRow]:
+        """One row for each answer token; waits for them. Raises EngineError or SettingsError."""
+        return self._work.result()
+
+    def close(self) -> None:
+        """They are not wanted any more."""
+        self._work.cancel()
+
+
+class ServerScoreSession:
+    """Teacher forcing over a growing answer."""
+
+    def __init__(self, client: ServerClient, model: str, context_ids: Sequence[int]) -> None:
+        self._client = client
+        self._model = model
+        self._ids = list(context_ids)
+
+    def extend(self, answer_ids: Sequence[int]) -> RequestedRows:
+        """Ask for the rows that predict `answer_ids`, which follow what was given before."""
+        start = len(self._ids)
+        self._ids += answer_ids
+        return RequestedRows(background().start(self._ask(list(self._ids), start)), len(answer_ids))
+
+    async def _ask(self, ids: list[int], start: int) -> list[TopRow]:
+        reply = await self._client.ask(scoring_body(self._model, ids, TOP_K))
+        try:
+            choice = first_choice(reply)
+            if choice is None:
+                raise Malformed("choices")
+            return read_rows(choice, ids, start, TOP_K)
+        except Malformed as error:
+            raise failures.missing(self._client.address, str(error)) from error
