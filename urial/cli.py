@@ -104,6 +104,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
     from urial import commands
+    from urial.bench import cli as bench
     from urial.sibling import cli as sibling
 
     parser = OneLineParser(prog="python -m urial", description="A base model beside its chat-tuned sibling.")
@@ -115,6 +116,7 @@ def make_parser() -> OneLineParser:
         ("compare", "two answers and the shift of every token", add_compare, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
+        ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

@@ -1,0 +1,125 @@
+"""`python -m urial bench`: runs the contestants in turns and prints medians and ratios."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from typing import Any
+
+from urial.errors import SettingsError
+
+KNOWN = ("naive", "llama.cpp", "vllm")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--against", metavar="NAMES", default="naive", help=f"rivals, of {', '.join(KNOWN)}, or none")
+    parser.add_argument("--models", metavar="FILE")
+    parser.add_argument("--pair", metavar="NAME")
+    parser.add_argument("--device", metavar="D")
+    parser.add_argument("--dtype", metavar="NAME")
+    parser.add_argument("--examples", metavar="K", type=int, default=3)
+    parser.add_argument("--new-tokens", metavar="N", type=int, default=128)
+    parser.add_argument("--rounds", metavar="R", type=int, default=1)
+    parser.add_argument("--server", metavar="URL", help="a running vLLM server, for --against vllm")
+    parser.add_argument("--json", action="store_true")
+
+
+def chosen_rivals(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
+    wrong = [name for name in names if name not in KNOWN]
+    if wrong:
+        raise SettingsError(f"--against {text!r}: {wrong[0]!r} is not known; choose of {', '.join(KNOWN)}, or none.")
+    return names
+
+
+def run(options: argparse.Namespace) -> int:
+    from urial.bench.table import as_text
+
+    report = measure(options, chosen_rivals(options.against))
+    print(json.dumps(report) if options.json else as_text(report))
+    return 0
+
+
+def measure(options: argparse.Namespace, rivals: list[str]) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    from urial.bench import workload
+    from urial.bench.contestants import Ours
+    from urial.bench.measure import peak_rss_gb, take_turns
+    from urial.engines.opening import default_device
+    from urial.pairs import load_pairs
+
+    pairs = load_pairs(options.models)
+    pair = pairs.get(options.pair or pairs.default)
+    work = workload.load(
+        pair,
+        device=options.device or default_device(),
+        dtype=options.dtype,
+        examples=options.examples,
+        new_tokens=options.new_tokens,
+    )
+    engines = workload.endless_engines(work)
+    ours = Ours(work, engines, "ours", ("zero_shot", "urial"))
+    bare = Ours(work, engines, "ours without scoring", ())
+    ours.run(workload.QUERIES[0])
+    peak = peak_rss_gb()  # before any rival is loaded
+    first = first_token_ratio(bare, workload.QUERIES)
+    contestants = [ours, bare, *(open_rival(name, work, options) for name in rivals)]
+    timings = take_turns(contestants, workload.QUERIES, options.rounds)
+    return make_report(work, timings, rivals, peak, first)
+
+
+def first_token_ratio(ours: Any, queries: tuple[str, ...]) -> dict[str, float]:
+    """Seconds to the base's first token: with the URIAL prompt, its constant part read before, and the bare query."""
+    urial = [ours.record(query).base.first_token_seconds for query in queries]
+    bare = [ours.record(query, examples=0).base.first_token_seconds for query in queries]
+    return {"urial": statistics.median(urial), "bare": statistics.median(bare)}
+
+
+def open_rival(name: str, work: Any, options: argparse.Namespace) -> Any:
+    if name == "naive":
+        from urial.bench.contestants import Naive
+
+        return Naive(work)
+    if name == "llama.cpp":
+        import torch
+
+        from urial.bench.llama_cpp import LlamaCpp
+
+        return LlamaCpp(work, torch.get_num_threads())
+    raise SettingsError("--against vllm needs --server URL of a running server; docs/serving.md says how to start one.")
+
+
+def make_report(work: Any, timings: Any, rivals: list[str], peak: float, first: dict[str, float]) -> dict[str, Any]:
+    from urial.bench.limit import read_bandwidth, step_bytes
+    from urial.bench.measure import agreement
+
+    bandwidth, weights = read_bandwidth(work.device), step_bytes(work.loaded.base.model)
+    ratios = {
+        "scoring_share": timings.ratio("ours", "ours without scoring") - 1,
+        "first_token_urial_vs_bare": first["urial"] / first["bare"],
+    }
+    keys = {"naive": "comparison_vs_naive", "llama.cpp": "comparison_vs_llama_cpp", "vllm": "comparison_vs_vllm"}
+    ratios |= {keys[name]: timings.ratio(name, "ours") for name in rivals}
+    steps_per_second = work.new_tokens / timings.median("ours without scoring")
+    return {
+        "pair": work.pair.name,
+        "dtype": work.dtype,
+        "device": work.device,
+        "new_tokens": work.new_tokens,
+        "examples": work.examples,
+        "ratios": ratios,
+        "peak_rss_gb": peak,
+        "limit": {
+            "weight_bytes": weights,
+            "bandwidth_bytes_per_second": bandwidth,
+            "steps_per_second": bandwidth / weights,
+            "share_reached": steps_per_second * weights / bandwidth,
+        },
+        "agreement": {
+            name: agreement(timings.found["ours"], timings.found[name]) for name in rivals if name == "naive"
+        },
+        "medians": {name: timings.median(name) for name in timings.seconds},
+        "first_token_seconds": first,
+        "seconds": timings.seconds,
+    }

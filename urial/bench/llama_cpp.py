@@ -1,0 +1,74 @@
+"""llama.cpp on the same GGUF file: the two generations alone, greedy, no scoring.
+
+Needs requirements-bench.txt. Its side "aligned" runs the base's weights on the aligned prompt: the cost is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from urial.bench.contestants import Found
+from urial.bench.workload import Workload, endless_engines
+from urial.errors import SettingsError
+from urial.request import make_prompts
+from urial.weights.packages import find_package, read_package
+
+
+class LlamaCpp:
+    """The server-level interface in this process; a prompt's cache is kept between requests, as it is by default."""
+
+    name = "llama.cpp"
+
+    def __init__(self, work: Workload, threads: int) -> None:
+        self._work = work
+        self._engines = endless_engines(work)
+        self._folder = tempfile.TemporaryDirectory()
+        self._server = open_server(unpack(work, Path(self._folder.name)), threads)
+
+    def run(self, query: str) -> Found:
+        prompts = make_prompts(self._engines, self._work.request(query))
+        return Found(self._complete(prompts.base_ids), self._complete(prompts.aligned_ids), {})
+
+    def _complete(self, ids: list[int]) -> list[int]:
+        request = {
+            "prompt": ids,
+            "n_predict": self._work.new_tokens,
+            "temperature": 0,
+            "ignore_eos": True,
+            "return_tokens": True,
+            "cache_prompt": True,
+        }
+        answer = self._server.handle_completions(json.dumps(request))
+        found: dict[str, Any] = answer if isinstance(answer, dict) else json.loads(answer)
+        if found.get("tokens_predicted") != self._work.new_tokens:
+            raise SettingsError(f"llama.cpp wrote {found.get('tokens_predicted')} tokens; see its message: {found}")
+        return found.get("tokens", [])
+
+
+def unpack(work: Workload, folder: Path) -> Path:
+    """The pair's packaged GGUF as one file."""
+    name = work.pair.base.package
+    if name is None:
+        raise SettingsError(f"The pair {work.pair.name} has no packaged GGUF, which llama.cpp needs; choose another.")
+    path = folder / f"{name}.gguf"
+    read_package(find_package(name)).tofile(path)
+    return path
+
+
+def open_server(gguf: Path, threads: int) -> Any:
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise SettingsError("llama.cpp is not installed; run: pip install -r requirements-bench.txt") from error
+    options = xllamacpp.CommonParams()
+    options.model.path = str(gguf)
+    options.n_ctx = 4096
+    options.n_parallel = 1
+    options.cpuparams.n_threads = threads
+    options.cpuparams_batch.n_threads = threads
+    options.warmup = True
+    options.verbosity = -1
+    return xllamacpp.Server(options)

@@ -1,0 +1,87 @@
+"""What every contestant runs: the same queries, prompts and lengths, with no early end.
+
+Knows requests and weights; nothing about how fast anybody is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from urial.engines.local import LocalEngine
+from urial.engines.opening import choose_precision
+from urial.engines.pair import PairEngines
+from urial.engines.stepper import Stepper
+from urial.pairs import Pair
+from urial.prompts import Method, method
+from urial.records import PairInfo, SideName
+from urial.request import Request
+from urial.sides import OpenText
+from urial.weights import LoadedModel, LoadedPair, load_pair_models
+
+QUERIES = (
+    "Give me three tips for staying healthy.",
+    "Why is the sky blue in the day and red in the evening?",
+    "Write a short letter that invites my neighbours to a garden party.",
+)
+
+
+class EndlessMethod(Method):
+    """A method whose answers end at the length limit alone, so that all contestants write as many tokens."""
+
+    __slots__ = ()
+
+    def stops(self) -> OpenText:
+        return OpenText()
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Loaded models, and how much each contestant writes for each query."""
+
+    pair: Pair
+    loaded: LoadedPair
+    dtype: str
+    device: str
+    examples: int
+    new_tokens: int
+
+    def request(
+        self, query: str, examples: int | None = None, contexts: Sequence[str] = ("zero_shot", "urial")
+    ) -> Request:
+        """One comparison; `examples` 0 with no instructions is the bare query."""
+        chosen = method("zero_shot") if examples == 0 else method("urial", examples or self.examples)
+        endless = EndlessMethod(chosen.name, chosen.examples, chosen.format, chosen.prefix)
+        return Request(query=query, method=endless, contexts=tuple(contexts), max_new_tokens=self.new_tokens)
+
+
+def load(pair: Pair, *, device: str, dtype: str | None, examples: int, new_tokens: int) -> Workload:
+    chosen, quantization = choose_precision(pair, device, dtype)
+    loaded = load_pair_models(pair.base, pair.aligned, dtype=chosen, quantization=quantization, device=device)
+    return Workload(pair, loaded, quantization or chosen, device, examples, new_tokens)
+
+
+def endless_engines(work: Workload) -> PairEngines:
+    """Our engines over the loaded models, with no token that ends an answer."""
+    turn = threading.Lock()
+    stepper = Stepper(work.loaded.aligned.model, turn)
+    base_stepper = stepper if work.loaded.shares_weights else Stepper(work.loaded.base.model, turn)
+    base = engine(work.loaded.base, base_stepper, "base")
+    aligned = engine(work.loaded.aligned, stepper, "aligned")
+    info = PairInfo(
+        name=work.pair.name,
+        base=base.name,
+        aligned=aligned.name,
+        dtype=work.dtype,
+        quantization=None,
+        device=work.device,
+        revisions={"base": work.loaded.base.revision, "aligned": work.loaded.aligned.revision},
+    )
+    vocabulary = min(base.vocabulary_size, aligned.vocabulary_size)
+    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=vocabulary)
+
+
+def engine(loaded: LoadedModel, stepper: Stepper, side: SideName) -> LocalEngine:
+    name = loaded.description
+    return LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=frozenset(), stepper=stepper, side=side)
