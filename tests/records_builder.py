@@ -175,7 +175,7 @@ def _row(
             "text": text,
             "base_rank": rank,
             "class": classify(rank),
-            "base_probability": base_top[rank - 1][2] if rank <= 10 else rng.random() * base_top[-1][2],
+            "base_probability": base_top[rank - 1][2] if rank <= len(base_top) else rng.random() * base_top[-1][2],
             "aligned_probability": aligned_top[0][2],
             "aligned_rank": 1,
             "kl": math.log(rank) + rng.random(),

@@ -72,11 +72,13 @@ function rankedList(title, row, side, host) {
   const top = row ? topOf(row, side) : [];
   const items = top.map((entry, k) => listRow(k + 1, entry, entry.id === row.id, side, row.position, host));
   const rank = side === "base" ? row && row.rank : row && row.alignedRank;
+  const listed = [...top];
   if (row && !top.some((entry) => entry.id === row.id)) {
     const own = { id: row.id, text: row.text, p: side === "base" ? row.pb : row.pa };
+    listed.push(own);
     items.push(listRow(rank, own, true, side, row.position, host));
   }
-  const rest = Math.max(0, 1 - top.reduce((sum, entry) => sum + entry.p, 0));
+  const rest = Math.max(0, 1 - listed.reduce((sum, entry) => sum + entry.p, 0));
   const restRow = h("li", { class: "uv-entry uv-rest" }, h("span"), h("span", null, "the rest"), h("span"), h("span", null, probability(rest)));
   return h("div", { class: "uv-list" }, h("h4", null, title), h("ol", null, items, top.length ? restRow : []));
 }

@@ -21,7 +21,8 @@ function createControls(store, term, host) {
   const boxes = { onlyShifted: 0, spaces: 1, words: 2, countEnd: 3 };
   const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control" }, mode.el));
   const quiet = h("div", { class: "uv-quiet" }, checks.map((check) => check.el), bounds.el);
-  let offered = "";
+  let offered = null;
+  let sees = null;
 
   function update() {
     const held = heldContexts(store);
@@ -31,9 +32,11 @@ function createControls(store, term, host) {
       offered = key;
       const options = held.map((name) => ({ value: name, label: names[name] }));
       if (held.length === 2) options.push({ value: SEES_BOTH, label: "both" });
-      const sees = choices(term("context"), options, shownContexts(store).length === 2 ? SEES_BOTH : shownContexts(store)[0], set("sees"));
+      sees = choices(term("context"), options, "", set("sees"));
       replace(seesBox, held.length ? sees.el : []);
     }
+    const shown = shownContexts(store);
+    sees.show(shown.length === 2 ? SEES_BOTH : shown[0]);
     mode.show(store.ui.mode);
     for (const [name, i] of Object.entries(boxes)) checks[i].input.checked = store.ui[name];
     bounds.el.hidden = store.ui.mode !== "rank";

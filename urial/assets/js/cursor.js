@@ -50,6 +50,8 @@ function createCursor(store, panes, tip, emit, flush) {
       store.changed("hover");
     },
     tip: (pane, unit) => showTip(store, tip, pane, unit),
+    // the open sheet already says all of it
+    tipOnFocus: (pane, unit) => (card.el.hidden || !card.el.classList.contains("uv-sheet")) && showTip(store, tip, pane, unit),
     tipAt: (name, position) => {
       const unit = panes[name].unitAt(position);
       if (unit) showTip(store, tip, panes[name], unit);
@@ -65,7 +67,7 @@ function showTip(store, tip, pane, unit) {
   const place = row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`;
   const [first] = topOf(row, "base");
   const lines = [
-    h("p", { class: "uv-tip-text" }, h("b", null, h("bdi", null, wordName(row.text))), ` ${CLASS_NAMES[row.cls]}: ${place}`),
+    h("p", { class: "uv-tip-text" }, "“", h("b", null, h("bdi", null, wordName(row.text))), `”, ${CLASS_NAMES[row.cls]}: ${place}`),
     h("p", { class: "uv-tip-more" }, `P base ${probability(row.pb)}, P aligned ${probability(row.pa)}, KL ${nats(row.kl)} nats`),
   ];
   if (row.rank > 1 && first) {

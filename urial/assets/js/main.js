@@ -22,7 +22,7 @@ function mount(root, options) {
 function createView(page, store, host, settings, emit) {
   const tip = createTip(page);
   const term = createGlossary(tip);
-  const status = h("p", { class: "uv-status", role: "status", "aria-live": "polite" });
+  const status = h("p", { class: settings.showQuery ? "uv-offscreen" : "uv-status", role: "status", "aria-live": "polite" });
   const help = h("p", { class: "uv-offscreen", id: uniqueId("help") }, "Arrow keys walk, Home and End jump, n and p go to the next and previous shifted token, Enter opens the card, Escape closes it.");
   const panes = Object.fromEntries(CONTEXTS.map((name) => [name, createPane(store, name, help.id)]));
   const cursor = createCursor(store, panes, tip, emit, () => flush());

@@ -21,6 +21,7 @@ function createMethods(page, store, parts, status, emit) {
   return {
     load: (payload) => (loadPayload(store, payload), branch.close(), finish()),
     reset: (started) => (startLive(store, started), branch.close(), say("Both models are writing.")),
+    restart: ({ name }) => (restartSide(store, name), branch.close(), say(`The ${name} answer is written once more.`)),
     append: (delta) => appendDelta(store, delta),
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
@@ -65,6 +66,15 @@ function startLive(store, started) {
   store.changed("sides");
 }
 
+/* One side begins again; the other, and with the base the shift, stay as they are. */
+function restartSide(store, name) {
+  const { prompt, prompt_tokens } = store.sides[name];
+  store.sides[name] = { text: "", tokens: 0, prompt, prompt_tokens };
+  if (name === "aligned") Object.assign(store, { pieces: [], contexts: {}, selected: null, hovered: null });
+  store.running = true;
+  ["meta", "sides"].forEach((topic) => store.changed(topic));
+}
+
 /* `delta`: {base: "suffix" or {text, tokens}, aligned: [[id, text], ...], shift: {zero_shot: rows, urial: rows}}; each may be absent. */
 function appendDelta(store, delta) {
   if (delta.base) {
@@ -76,10 +86,12 @@ function appendDelta(store, delta) {
   store.changed("data");
 }
 
-/* The finished record: facts that only it holds; its rows replace the streamed ones where they differ in number. */
+/* The finished record: facts that only it holds. Its rows replace the streamed ones where their number differs;
+   a host that has sent them all may give their number in place of them. */
 function completeLive(store, payload) {
-  const whole = Object.entries(payload.shift).every(([name, { rows }]) => (store.contexts[name] || { rows: [] }).rows.length === rows.token.length);
-  if (!whole) return loadPayload(store, payload);
+  const streamed = (name) => (store.contexts[name] || { rows: [] }).rows.length;
+  const missing = Object.entries(payload.shift).filter(([name, { rows }]) => streamed(name) !== (rows.token ? rows.token.length : rows));
+  if (missing.some(([, { rows }]) => rows.table)) return loadPayload(store, payload);
   store.meta = metaOf(payload);
   for (const [name, context] of Object.entries(payload.shift)) setContext(store, name, context);
   for (const name of ["base", "aligned"]) setSide(store, name, payload[name]);

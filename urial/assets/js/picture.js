@@ -91,38 +91,65 @@ function textWriter(pen, palette, draws) {
   return { wrapped };
 }
 
-/* Tokens flow like words: a line breaks before a token that starts with a space and does not fit. */
+/* Tokens flow like words: a line breaks before a token that does not fit, and no line starts with a space. */
 function drawTokens(pen, rows, palette, top, draws) {
-  const { margin, width, size, line } = PICTURE;
-  let x = margin;
+  const right = PICTURE.width - PICTURE.margin;
+  let x = PICTURE.margin;
   let y = top;
-  for (const row of rows) {
-    if (row.special) continue;
-    for (const part of visible(row.text).split(/(\n)/u)) {
-      if (part === "\n") [x, y] = [margin, y + line];
-      if (part === "\n" || part === "") continue;
-      pen.font = `${size}px ${palette.font}`;
-      const wide = pen.measureText(part).width + (row.cls === "s" ? 12 : 0);
-      if (x + wide > width - margin) [x, y] = [margin, y + line];
-      if (draws) drawToken(pen, row, part, x, y, palette);
-      x += wide;
+  const newLine = () => ([x, y] = [PICTURE.margin, y + PICTURE.line]);
+  for (const row of rows.filter((item) => !item.special)) {
+    for (const part of pictureParts(row)) {
+      if (part.text === "\n") newLine();
+      if (part.text === "\n") continue;
+      if (x + partWidth(pen, part, palette) > right && x > PICTURE.margin) newLine();
+      if (x === PICTURE.margin) part.text = part.text.trimStart();
+      if (draws) drawPart(pen, part, x, y, palette);
+      x += partWidth(pen, part, palette);
     }
   }
   return y;
 }
 
-function drawToken(pen, row, part, x, y, palette) {
-  const lead = pen.measureText(part.slice(0, part.length - part.trimStart().length)).width;
-  const core = part.trim();
-  const wide = pen.measureText(core).width + (row.cls === "s" ? 12 : 0);
-  const marked = row.cls !== "u" && core !== "";
-  if (marked) markToken(pen, row.cls, x + lead, y, wide, palette);
-  pen.fillStyle = marked ? palette[`${row.cls}-ink`] : palette.ink;
-  pen.font = `${PICTURE.size}px ${palette.font}`;
-  pen.fillText(core, x + lead, y);
-  if (row.cls !== "s" || core === "") return;
-  pen.font = `10px ${palette.font}`;
-  pen.fillText(String(row.rank), x + lead + wide - 11, y - 9);
+/* A token cut at line breaks and, where it is very long, into pieces that fit; the rank goes with the last piece. */
+function pictureParts(row) {
+  const parts = visible(row.text)
+    .split(/(\n)/u)
+    .flatMap((text) => text.match(/[\s\S]{1,40}/gu) || [])
+    .map((text) => ({ text, cls: row.cls, rank: "" }));
+  const words = parts.filter(({ text }) => text.trim() !== "");
+  if (row.cls === "s" && words.length) words[words.length - 1].rank = String(row.rank);
+  return parts;
+}
+
+function partFonts(palette) {
+  return { text: `${PICTURE.size}px ${palette.font}`, rank: `11px ${palette.font}` };
+}
+
+function widthOf(pen, text, font) {
+  pen.font = font;
+  return pen.measureText(text).width;
+}
+
+function rankWidth(pen, part, palette) {
+  return part.rank ? widthOf(pen, part.rank, partFonts(palette).rank) + 3 : 0;
+}
+
+function partWidth(pen, part, palette) {
+  return widthOf(pen, part.text, partFonts(palette).text) + rankWidth(pen, part, palette);
+}
+
+function drawPart(pen, part, x, y, palette) {
+  const fonts = partFonts(palette);
+  const core = part.text.trim();
+  const from = x + widthOf(pen, part.text.slice(0, part.text.length - part.text.trimStart().length), fonts.text);
+  const wide = widthOf(pen, core, fonts.text);
+  const marked = part.cls !== "u" && core !== "";
+  if (marked) markToken(pen, part.cls, from, y, wide + rankWidth(pen, part, palette), palette);
+  pen.fillStyle = marked ? palette[`${part.cls}-ink`] : palette.ink;
+  pen.font = fonts.text;
+  pen.fillText(core, from, y);
+  pen.font = fonts.rank;
+  pen.fillText(part.rank, from + wide + 1.5, y - 8);
 }
 
 function markToken(pen, cls, x, y, wide, palette) {

@@ -24,7 +24,7 @@ function clearPane(pane) {
 /* Bring the pane up to the store; true when nothing is left to build. */
 function growPane(pane, store) {
   const wanted = unitsOf(store);
-  dropChangedUnits(pane, wanted);
+  dropChangedUnits(pane, store, wanted);
   const next = wanted.slice(pane.units.length, pane.units.length + CHUNK).map((positions) => makeUnit(store, positions));
   if (next.length) {
     pane.units.push(...next);
@@ -34,8 +34,10 @@ function growPane(pane, store) {
   return pane.units.length === wanted.length;
 }
 
-function dropChangedUnits(pane, wanted) {
-  const differs = pane.units.findIndex((unit, i) => !wanted[i] || unit.positions.join() !== wanted[i].join());
+/* A streamed token is known for an end token only when its row comes; a word may grow by a piece. */
+function dropChangedUnits(pane, store, wanted) {
+  const changed = (unit, i) => !wanted[i] || unit.positions.join() !== wanted[i].join() || unit.special !== store.pieces[unit.positions[0]].special;
+  const differs = pane.units.findIndex(changed);
   if (differs < 0) return;
   pane.units.splice(differs).forEach((unit) => unit.el.remove());
   pane.painted = Math.min(pane.painted, differs);
@@ -59,12 +61,14 @@ function makeUnit(store, positions) {
   const mark = h("span", { class: "uv-mark" });
   const number = h("sup", { class: "uv-number", "aria-hidden": "true" });
   const el = h("span", { class: "uv-token", role: "option", tabindex: "-1", "aria-selected": "false" });
-  const unit = { positions, text, el, mark, number, look: "" };
+  const unit = { positions, text, el, mark, number, special: pieces[0].special, look: "" };
   if (pieces[0].special) return endUnit(unit, text);
   const [, lead, core, trail] = /^(\s*)([\s\S]*?)(\s*)$/u.exec(text);
   if (core === "") mark.append(...(text === "" ? ["◦"] : blanks(text)));
   else mark.append(visible(core));
-  mark.append(number);
+  const line = core === "" && mark.querySelector(".uv-line");
+  if (line) line.prepend(number); // before the break, not on the next line
+  else mark.append(number);
   el.append(...(core === "" ? [mark] : [...blanks(lead), mark, ...blanks(trail)]));
   if (core === "") el.classList.add("uv-blank");
   return unit;

@@ -1,6 +1,6 @@
 /* Moving through the tokens of a pane: pointer, touch and keys. Knows panes; what "open" means is its caller's. */
 
-/* `actions`: open(position, byKey), hover(position | null), close(), tip(unit), hideTip(). */
+/* `actions`: open(position, byKey), close(), follow(position), hover(position | null), tip and tipOnFocus(pane, unit), hideTip(). */
 function makeWalkable(pane, store, actions) {
   const unitOf = (event) => {
     const el = event.target.closest && event.target.closest(".uv-token");
@@ -24,7 +24,7 @@ function makeWalkable(pane, store, actions) {
     const index = unitOf(event);
     if (index < 0) return;
     rove(pane, index);
-    if (pane.units[index].el.matches(":focus-visible")) actions.tip(pane, pane.units[index]);
+    if (pane.units[index].el.matches(":focus-visible")) actions.tipOnFocus(pane, pane.units[index]);
   });
   pane.el.addEventListener("focusout", () => actions.hideTip());
   pane.el.addEventListener("keydown", (event) => onKey(event, pane, store, actions));

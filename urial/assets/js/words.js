@@ -110,8 +110,14 @@ const GLOSSARY = {
   },
 };
 
+/* A method this page does not know, by its own name, as far as there is room. */
+function unknownMethod(name) {
+  const text = visible(name);
+  return [...text].length > 24 ? `${[...text].slice(0, 24).join("")}…` : text;
+}
+
 function methodName(settings) {
-  const name = METHOD_NAMES[settings.method] || settings.method;
+  const name = Object.hasOwn(METHOD_NAMES, settings.method) ? METHOD_NAMES[settings.method] : unknownMethod(settings.method);
   return settings.method === "urial" ? `${name}, ${plural(settings.examples, "example")}` : name;
 }
 
@@ -126,5 +132,5 @@ function contextNames(settings) {
     icil: "the ICIL prompt",
     file: "the prompt file",
   };
-  return { zero_shot: "only the question", urial: second[method] || `the ${method} prompt` };
+  return { zero_shot: "only the question", urial: Object.hasOwn(second, method) ? second[method] : `the ${unknownMethod(method)} prompt` };
 }

@@ -1,0 +1,89 @@
+"""A report opened in Chromium for a test, watched for everything that it must not do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, expect
+
+from urial import render
+from urial.records import Comparison
+
+ANSWER = '[role="listbox"]:visible'
+TOKENS = f"{ANSWER} >> [role=option]"
+
+Open = Callable[..., Page]
+
+
+def ready(page: Page, tokens: int) -> Page:
+    expect(page.locator(TOKENS)).to_have_count(tokens)
+    return page
+
+
+def choose(page: Page, label: str) -> None:
+    page.locator(".uv-choice", has_text=re.compile(f"^{label}$")).locator("input").check()
+
+
+@pytest.fixture(scope="module")
+def pages(chromium: Browser) -> Iterator[dict[str, Page]]:
+    """One page for each way of looking, kept for all tests: opening a window costs more than most tests."""
+    kept: dict[str, Page] = {}
+    yield kept
+    for page in kept.values():
+        page.context.close()
+
+
+@pytest.fixture
+def show(chromium: Browser, pages: dict[str, Page], tmp_path: Path) -> Iterator[Open]:
+    """Opens a report in a page that reports every error, dialog and request beyond the file."""
+    complaints: list[str] = []
+    shown: list[Page] = []
+    watch = _watches(complaints)
+
+    def open_report(comparison: Comparison, *, note: str = "", init: str = "", **options: object) -> Page:
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        key = repr((init, sorted(options.items())))
+        if key not in pages:
+            pages[key] = chromium.new_context(**options).new_page()
+            pages[key].add_init_script(init)
+        page = pages[key]
+        if page not in shown:
+            shown.append(page)
+            for event, listener in watch.items():
+                page.on(event, listener)
+        path = tmp_path / f"report-{len(shown)}.html"
+        path.write_text(render.report(comparison, note), encoding="utf-8")
+        page.goto(path.as_uri())
+        return page
+
+    yield open_report
+    for page in shown:
+        for event, listener in watch.items():
+            page.remove_listener(event, listener)
+    assert complaints == []
+
+
+def _watches(complaints: list[str]) -> dict[str, Callable[..., None]]:
+    def on_dialog(dialog: Dialog) -> None:
+        complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def on_request(request: Request) -> None:
+        if _foreign(request.url):
+            complaints.append(f"request: {request.url}")
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text}")
+
+    def on_error(error: Error) -> None:
+        complaints.append(f"error: {error}")
+
+    return {"dialog": on_dialog, "request": on_request, "console": on_console, "pageerror": on_error}
+
+
+def _foreign(url: str) -> bool:
+    return not url.startswith(("file:", "blob:", "data:"))

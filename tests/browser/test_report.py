@@ -1,0 +1,151 @@
+"""The stand-alone report in a real Chromium: what it shows, and what its choices change."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.report_page import ANSWER, TOKENS, Open, choose, ready
+from tests.records_builder import PLAIN, build, long_answer
+
+pytestmark = pytest.mark.browser
+
+
+def test_tokens_show_text_class_and_rank(show: Open) -> None:
+    comparison = build()
+    page = ready(show(comparison), len(PLAIN) + 1)
+    rows = comparison.shift["zero_shot"].tokens
+    for i, row in enumerate(rows[:-1]):
+        token = page.locator(TOKENS).nth(i)
+        style = f"uv-c-{row.shift_class[0]}"
+        assert style in (token.locator(".uv-mark").get_attribute("class") or "")
+        assert f"{row.shift_class}, base rank {row.base_rank:,}" in (token.get_attribute("aria-label") or "")
+        number = f"{row.base_rank:,}" if row.shift_class == "shifted" else ""
+        assert token.locator(".uv-number").text_content() == number
+    assert "end of turn" in (page.locator(TOKENS).last.get_attribute("aria-label") or "")
+
+
+def test_answer_is_the_text_without_numbers_and_signs(show: Open) -> None:
+    page = ready(show(build()), len(PLAIN) + 1)
+    text = page.locator(ANSWER).evaluate(
+        """e => {
+          const copy = e.cloneNode(true);
+          copy.querySelectorAll(".uv-number, .uv-end").forEach((sign) => sign.remove());
+          return copy.textContent;
+        }"""
+    )
+    assert text == "".join(PLAIN)
+
+
+def test_leading_spaces_are_left_unmarked(show: Open) -> None:
+    page = ready(show(build()), len(PLAIN) + 1)
+    marks = page.locator(f"{ANSWER} >> .uv-token:not(.uv-blank) .uv-mark").all_text_contents()
+    assert marks
+    assert all(not mark.startswith(" ") for mark in marks)
+
+
+def test_legend_counts_what_the_record_counts(show: Open) -> None:
+    comparison = build(long_answer(80))
+    page = ready(show(comparison), 81)
+    rows = [row for row in comparison.shift["zero_shot"].tokens if not row.is_special]
+    counted = [sum(row.shift_class == name for row in rows) for name in ("unshifted", "marginal", "shifted")]
+    assert [int(n) for n in page.locator(".uv-legend b").all_text_contents()] == counted
+    page.get_by_label("count the end token").check()
+    expect(page.locator(".uv-count").first).to_have_text("n = 81".replace(" ", "\u00a0"))
+
+
+def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None:
+    comparison = build(long_answer(83))
+    page = ready(show(comparison), 84)
+    for block, name in zip(page.locator(".uv-meter-block").all(), ("zero_shot", "urial"), strict=True):
+        summary = comparison.shift[name].summary
+        wanted = [f"{100 * share:.1f}\u00a0%" for share in (summary.unshifted, summary.marginal, summary.shifted)]
+        assert block.locator(".uv-numbers b").all_text_contents() == wanted
+        low, high = wilson(round(summary.shifted * summary.tokens), summary.tokens)
+        assert f"{100 * low:.1f} to {100 * high:.1f}" in block.locator("small").last.text_content()
+    assert page.get_by_text("One answer is one sample").count() == 1
+    assert page.get_by_text("77.7").count() == 1
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The roots p of (k/n - p)^2 = z^2 p (1 - p) / n: Wilson's definition, solved as a quadratic."""
+    z = 1.959964
+    a, b, c = 1 + z * z / n, -(2 * k / n + z * z / n), (k / n) ** 2
+    root = (b * b - 4 * a * c) ** 0.5
+    return (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+def test_colour_modes_repaint_in_the_browser(show: Open) -> None:
+    comparison = build(long_answer(60))
+    page = ready(show(comparison), 61)
+    rows = comparison.shift["zero_shot"].tokens[:-1]
+    choose(page, "rank")
+    expect(page.locator(f"{ANSWER} >> .uv-l4")).to_have_count(sum(row.base_rank > 100 for row in rows))
+    choose(page, "KL")
+    expect(page.locator(f"{ANSWER} >> .uv-l4")).to_have_count(sum(row.kl >= 2 for row in rows))
+    choose(page, "gap")
+    surer = sum(round(row.aligned_probability, 5) - round(row.base_probability, 5) >= 0.7 for row in rows)
+    expect(page.locator(f"{ANSWER} >> .uv-g-p3")).to_have_count(surer)
+    choose(page, "class")
+    expect(page.locator(f"{ANSWER} >> .uv-c-s")).to_have_count(sum(row.base_rank > 3 for row in rows))
+
+
+def test_rank_thresholds_are_editable_and_checked(show: Open) -> None:
+    comparison = build(long_answer(60))
+    page = ready(show(comparison), 61)
+    rows = comparison.shift["zero_shot"].tokens[:-1]
+    choose(page, "rank")
+    page.get_by_label("Rank bands, third bound").fill("2000")
+    expect(page.locator(f"{ANSWER} >> .uv-l4")).to_have_count(sum(row.base_rank > 2000 for row in rows))
+    page.get_by_label("Rank bands, first bound").fill("50")
+    expect(page.get_by_text("Use three whole numbers that grow")).to_be_visible()
+
+
+def test_the_base_sees_either_context_or_both(show: Open) -> None:
+    comparison = build(long_answer(60))
+    page = ready(show(comparison), 61)
+    choose(page, "the URIAL prompt")
+    prompted = comparison.shift["urial"].tokens[:-1]
+    expect(page.locator(f"{ANSWER} >> .uv-c-s")).to_have_count(sum(row.base_rank > 3 for row in prompted))
+    choose(page, "both")
+    expect(page.locator(ANSWER)).to_have_count(2)
+    shares = [f"{100 * comparison.shift[name].summary.shifted:.1f}\u00a0% shifted" for name in ("zero_shot", "urial")]
+    expect(page.locator(".uv-pane-title b")).to_have_text(shares)
+    page.locator(TOKENS).nth(5).click()
+    expect(page.locator(".uv-token-card .uv-list")).to_have_count(3)
+
+
+def test_only_shifted_leaves_no_other_mark(show: Open) -> None:
+    page = ready(show(build(long_answer(60))), 61)
+    page.get_by_label("only shifted").check()
+    expect(page.locator(f"{ANSWER} >> .uv-c-m")).to_have_count(0)
+    expect(page.locator(f"{ANSWER} >> .uv-c-s")).not_to_have_count(0)
+
+
+def test_spaces_and_line_breaks_are_shown_on_demand(show: Open) -> None:
+    page = ready(show(build()), len(PLAIN) + 1)
+    sign = "e => getComputedStyle(e, '::before').content"
+    space = page.locator(f"{ANSWER} >> .uv-space").first
+    assert space.evaluate(sign) == "none"
+    page.get_by_label("spaces and line breaks").check()
+    expect(page.locator(".uv-show-spaces")).to_have_count(1)
+    assert space.evaluate(sign) == '"·"'
+    assert page.locator(f"{ANSWER} >> .uv-line").first.evaluate(sign) == '"↵"'
+
+
+def test_pieces_become_words_and_the_worst_piece_speaks(show: Open) -> None:
+    texts = ["I", "'", "m", " health", "ier", " now", "，", "你好", "世界"]
+    comparison = build(texts)
+    page = ready(show(comparison), len(texts) + 1)
+    page.get_by_label("whole words").check()
+    words = page.locator(TOKENS).evaluate_all(
+        """tokens => tokens.map((token) => {
+          const mark = token.querySelector(".uv-mark").cloneNode(true);
+          mark.querySelector("sup").remove();
+          return mark.textContent;
+        })"""
+    )
+    assert words[:3] == ["I'm", "healthier", "now"]
+    rows = comparison.shift["zero_shot"].tokens
+    worst = max(rows[3].base_rank, rows[4].base_rank)
+    assert page.locator(TOKENS).nth(1).get_attribute("aria-label").endswith(f"base rank {worst:,}")

@@ -1,0 +1,109 @@
+"""The report for everyone and at any length: axe, zoom, phone, dark, calm motion, no long task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.report_page import TOKENS, Open, choose, ready
+from tests.records_builder import PLAIN, UNICODE, build, long_answer
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(show: Open, scheme: str, width: int) -> None:
+    page = show(build(PLAIN + UNICODE), color_scheme=scheme, viewport={"width": width, "height": 900})
+    ready(page, len(PLAIN + UNICODE) + 1)
+    page.get_by_text("Every token as a table").click()
+    page.get_by_text("What exactly was run").click()
+    page.get_by_text("Words and exact definitions").click()
+    page.locator(TOKENS).first.click()
+    for mode in ("class", "rank", "KL", "gap"):
+        choose(page, mode)
+        no_finding(page)
+    choose(page, "both")
+    no_finding(page)
+    page.get_by_label("only shifted").check()
+    no_finding(page)
+
+
+def no_finding(page: Page) -> None:
+    page.wait_for_timeout(60)
+    found = Axe().run(page).response["violations"]
+    serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == []
+
+
+@pytest.mark.parametrize("width", [1280, 640, 390, 320], ids=["wide", "zoom-200", "phone", "zoom-400"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_scrolls_sideways(show: Open, width: int, scheme: str) -> None:
+    texts = [*PLAIN, *UNICODE, "x" * 300, " " * 300, "😀" * 100, "　" * 100]
+    page = ready(
+        show(build(texts, query="q" * 400), color_scheme=scheme, viewport={"width": width, "height": 800}),
+        len(texts) + 1,
+    )
+    page.get_by_text("Every token as a table").click()
+    page.get_by_text("What exactly was run").click()
+    for label in ("both", "rank"):
+        choose(page, label)
+    page.locator(TOKENS).nth(1).click()
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_calm_motion_is_respected(show: Open) -> None:
+    page = ready(show(build(), reduced_motion="reduce"), len(PLAIN) + 1)
+    assert page.locator(".uv-bar").first.evaluate("e => getComputedStyle(e).transitionDuration") == "0s"
+
+
+def test_dark_by_system_and_by_a_class_above(show: Open) -> None:
+    colour = "e => getComputedStyle(e).color"
+    dark = ready(show(build(), color_scheme="dark"), len(PLAIN) + 1)
+    assert dark.locator(".urial-view").evaluate(colour) == "rgb(232, 230, 225)"
+    light = ready(show(build(), color_scheme="light"), len(PLAIN) + 1)
+    assert light.locator(".urial-view").evaluate(colour) == "rgb(29, 31, 35)"
+    light.evaluate("document.body.classList.add('dark')")
+    assert light.locator(".urial-view").evaluate(colour) == "rgb(232, 230, 225)"
+
+
+WATCH = """
+window.longest = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((e) => (longest = Math.max(longest, e.duration))))
+  .observe({type: "longtask", buffered: true});
+"""
+
+
+def test_a_long_answer_never_blocks_the_page_for_a_fifth_of_a_second(chromium: Browser, show: Open) -> None:
+    """512 tokens: loading, every switch, a card, the table.
+
+    A task's time is the main thread's own processor time, from a trace: the wall time of a task also counts how long
+    other programs kept the processor. The longest wall time (PerformanceObserver, longtask) is in the message.
+    """
+    page = show(build(), init=WATCH)
+    chromium.start_tracing(page=page, categories=["toplevel", "disabled-by-default-devtools.timeline"])
+    ready(show(build(long_answer(512)), init=WATCH), 513)
+    for label in ("rank", "KL", "gap", "class", "the URIAL prompt", "both"):
+        choose(page, label)
+        page.wait_for_timeout(60)
+    page.get_by_label("whole words").check()
+    page.locator(TOKENS).nth(40).click()
+    page.get_by_text("Every token as a table").click()
+    expect(page.locator(".uv-token-table tbody tr")).to_have_count(513)
+    events = json.loads(chromium.stop_tracing())["traceEvents"]
+    longest = max(milliseconds(events))
+    assert longest < 200, f"processor time {longest:.0f} ms; longest task by the clock {page.evaluate('longest')} ms"
+
+
+def milliseconds(events: list[dict]) -> Iterator[float]:
+    """Processor time of every task on a page's main thread."""
+    names = [event for event in events if event.get("name") == "thread_name"]
+    main = {(event["pid"], event["tid"]) for event in names if event["args"]["name"] == "CrRendererMain"}
+    tasks = [event for event in events if event.get("ph") == "X" and "RunTask" in event["name"]]
+    assert tasks, "the trace holds no task"
+    return (event.get("tdur", 0) / 1000 for event in tasks if (event["pid"], event["tid"]) in main)
