@@ -1,4 +1,4 @@
-"""The Compare tab: the form, the place of the answers, the box to go on talking, and the doors to the server.
+"""The Compare tab: the form, the place of the answers, and the doors to the server.
 
 Knows Gradio and the service; what the place of the answers looks like is the script's (`assets/`).
 """
@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from urial.ui import desk
-from urial.ui.form import FIELDS, Form, build_form, method_choices
+from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices
 from urial.ui.host import event_data, feed, host
 from urial.ui.links import read_link
 from urial.ui.serving import Service
@@ -24,44 +24,23 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, parallel: int) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
-    form, go = build_form(service.room.pairs, default_pair)
+    form, buttons = build_form(service.room.pairs, default_pair)
     queue_line = gr.HTML("", elem_id="queue-line", apply_default_css=False)
     door = host("compare", STREAMS, desk.questions(service))
-    with gr.Column(elem_id="follow"):
-        gr.HTML(
-            "Go on talking to both. Each is shown the aligned model’s answers so far as what was said: "
-            "to the base as further examples, to the aligned model as the chat.",
-            elem_classes=["quiet"],
-            apply_default_css=False,
-        )
-        with gr.Row(elem_id="follow-line"):
-            follow = gr.Textbox(
-                label="Go on talking to both",
-                placeholder="A follow-up question",
-                show_label=False,
-                lines=1,
-                max_lines=8,
-                container=False,
-                elem_id="follow-query",
-                scale=10,
-            )
-            send = gr.Button("Ask both", elem_id="follow-go", scale=0, min_width=110)
-            over = gr.Button("Start over", elem_id="start-over", scale=0, min_width=110)
-    connect_form(form, go, follow, send, over)
+    connect_form(form, buttons)
     connect_streams(service, door, queue_line, parallel)
     connect_link(blocks, form, service)
 
 
-def connect_form(form: Form, go: gr.Button, follow: gr.Textbox, send: gr.Button, over: gr.Button) -> None:
+def connect_form(form: Form, buttons: Buttons) -> None:
     """Asking is the script's: it names the run, looks for a kept answer, and only then takes a place in the queue."""
-    ask = "(...values) => window.UrialPage.ask(values)"
-    go_on = "(text, ...values) => window.UrialPage.goOn(text, values)"  # gives the box's next text: empty once accepted
-    for listen in (go.click, form.query.submit):
-        listen(None, form.inputs, None, js=ask, show_progress="hidden")
-    for listen in (send.click, follow.submit):
-        listen(None, [follow, *form.inputs], [follow], js=go_on, show_progress="hidden")
-    over.click(None, None, None, js="() => window.UrialPage.startOver()", show_progress="hidden")
-    form.pair.change(None, form.pair, None, js="(name) => window.UrialPage.watchPair(name)", show_progress="hidden")
+    for listen in (buttons.compare.click, form.query.submit):
+        listen(None, form.inputs, None, js="(...values) => window.UrialPage.ask(values)", show_progress="hidden")
+    go_on = "(...values) => window.UrialPage.goOn(values)"
+    buttons.go_on.click(None, form.inputs, None, js=go_on, show_progress="hidden")
+    buttons.over.click(None, None, None, js="() => window.UrialPage.startOver()", show_progress="hidden")
+    watch = "(name) => window.UrialPage.watchPair(name)"
+    form.pair.change(None, form.pair, None, js=watch, show_progress="hidden")
 
 
 def connect_streams(service: Service, door: gr.HTML, queue_line: gr.HTML, parallel: int) -> None:

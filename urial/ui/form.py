@@ -19,6 +19,10 @@ from urial.ui.asking import TOKEN_LIMIT
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
+GO_ON_WORDS = (
+    "“Go on” asks this as the next turn: both models are shown the aligned model’s answers so far as what was said, "
+    "the base as further examples, the aligned model as the chat. “Compare” starts afresh."
+)
 EXAMPLES = (
     ("Three tips for staying healthy", "Give me three tips for staying healthy."),
     ("Why do cats purr?", "Why do cats purr?"),
@@ -44,6 +48,15 @@ class Form:
     @property
     def inputs(self) -> list[gr.components.Component]:
         return [getattr(self, name) for name in FIELDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """Ask both anew, ask both next, forget the conversation."""
+
+    compare: gr.Button
+    go_on: gr.Button
+    over: gr.Button
 
 
 FIELDS = tuple(field.name for field in fields(Form))
@@ -74,21 +87,30 @@ def settings_words(temperature: float, max_new_tokens: int) -> str:
     return f"Settings: {decoding}, up to {max_new_tokens} tokens"
 
 
-def build_form(pairs: Mapping[str, Pair], default_pair: str) -> tuple[Form, gr.Button]:
-    """The query box with its button, the choosers, the folded settings, the examples."""
+def build_form(pairs: Mapping[str, Pair], default_pair: str) -> tuple[Form, Buttons]:
+    """The query box with its buttons, the choosers, the folded settings, the examples."""
     with gr.Column(elem_id="ask"):
         with gr.Row(elem_id="ask-line"):
             query = query_box()
-            go = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=120)
+            buttons = ask_buttons()
+        gr.HTML(GO_ON_WORDS, elem_id="go-on-words", elem_classes=["quiet"], apply_default_css=False)
         with gr.Row(elem_id="choosers"):
             choosers = pair_and_method(pairs, default_pair)
-            gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
             settings = folded_settings()
+            gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         examples = example_buttons()
     form = Form(query, *choosers, *settings)
     for button, text in examples:
         button.click(None, form.inputs, form.query, js=example_script(text), show_progress="hidden")
-    return form, go
+    return form, buttons
+
+
+def ask_buttons() -> Buttons:
+    """The second and third show once there is an answer to go on from."""
+    compare = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=120)
+    go_on = gr.Button("Go on", elem_id="go-on", scale=0, min_width=90)
+    over = gr.Button("Start over", elem_id="start-over", scale=0, min_width=110)
+    return Buttons(compare, go_on, over)
 
 
 def query_box() -> gr.Textbox:

@@ -71,8 +71,7 @@ def leaver(service: Service) -> Callable[[gr.Request], None]:
 def launch_arguments() -> dict[str, Any]:
     """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off."""
     return {
-        "css": style(),
-        "head": f"<script>{script()}</script>",
+        "head": f"<style>{style()}</style><script>{script()}</script>",  # as it is: `css` would lose @container rules
         "theme": theme(),
         "footer_links": ["api"],
         "run_history": False,
@@ -94,4 +93,8 @@ def script() -> str:
 
 @cache
 def style() -> str:
-    return render.style() + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    """The token view's style sheet and the page's own, ready for a style element."""
+    text = render.style() + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    if "</style" in text.lower():
+        raise ValueError("The page's style sheet holds an end of style element; write it without.")
+    return text

@@ -203,7 +203,8 @@ function createConversation(place, askServer, trigger) {
     document.body.classList.toggle("has-turns", Boolean(last));
   }
 
-  return { ask, goOn, open, startOver, ended, receive: feeds.receive };
+  const lastQuery = () => (newest() ? newest().ask.query : "");
+  return { ask, goOn, open, startOver, ended, lastQuery, receive: feeds.receive };
 }
 
 function when(iso) {

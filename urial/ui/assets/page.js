@@ -40,24 +40,24 @@ function valuesOf(list) {
   return { ...values, query: values.query || "", method, examples: examples === undefined ? null : Number(examples) };
 }
 
-function ask(list) {
+async function ask(list) {
+  const values = valuesOf(list);
   tell("");
-  watchPair(valuesOf(list).pair);
-  return conversation.ask(valuesOf(list));
+  await conversation.ask(values);
+  watchPair(values.pair);
 }
 
 /* Gives the query box's next text. */
 function askExample(list, text) {
+  const values = { ...valuesOf(list), query: text };
   tell("");
-  watchPair(valuesOf(list).pair);
-  conversation.ask({ ...valuesOf(list), query: text });
+  conversation.ask(values).then(() => watchPair(values.pair));
   return text;
 }
 
-/* Gives the follow-up box's next text: empty once the question is accepted. */
-async function goOn(text, list) {
+async function goOn(list) {
   tell("");
-  return (await conversation.goOn({ ...valuesOf(list), query: text || "" })) ? "" : text;
+  await conversation.goOn(valuesOf(list));
 }
 
 function startOver() {
@@ -96,6 +96,12 @@ function showRoom(state, message, fraction) {
   setText(line, plainText(words[state] || message || ""));
 }
 
+/* A question that has been asked is replaced by typing, as in a search box. */
+document.addEventListener("focusin", (event) => {
+  const box = event.target;
+  if (box.matches("#query textarea") && conversation && box.value && box.value === conversation.lastQuery()) box.select();
+});
+
 window.UrialPage = {
   attach,
   receive: (text) => conversation.receive(text),
@@ -112,7 +118,7 @@ window.UrialPage = {
 document.addEventListener(
   "keypress",
   (event) => {
-    if (event.key === "Enter" && event.shiftKey && event.target.closest("#query, #follow-query")) event.stopPropagation();
+    if (event.key === "Enter" && event.shiftKey && event.target.closest("#query")) event.stopPropagation();
   },
   true,
 );

@@ -19,8 +19,8 @@ function createTurn(ask, acts) {
     keep: make("div", { class: "turn-keep", hidden: true }),
   });
   parts.query.addEventListener("click", () => acts.toggle(turn));
-  const head = make("header", { class: "turn-head" }, parts.query, parts.brief, parts.stop);
-  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, parts.status, parts.problem, parts.body, parts.keep);
+  const head = make("header", { class: "turn-head" }, parts.query, parts.brief, parts.stop, parts.keep);
+  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, parts.status, parts.problem, parts.body);
   fillKeep(turn, acts);
   return turn;
 }
@@ -28,7 +28,7 @@ function createTurn(ask, acts) {
 function fillKeep(turn, acts) {
   const buttons = KINDS.map(([kind, label]) => button(label, () => acts.keep(turn, kind), { "data-kind": kind, "aria-label": `Download as ${label}` }));
   const link = button("Copy link", (event) => acts.copyLink(turn, event.currentTarget), { "data-kind": "link", hidden: turn.ask.history.length > 0 });
-  turn.parts.keep.append(make("span", { class: "quiet" }, "Keep this:"), ...buttons, link);
+  turn.parts.keep.append(make("span", { class: "quiet" }, "Keep:"), ...buttons, link);
 }
 
 function mountView(root, acts, turnOf) {
