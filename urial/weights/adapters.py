@@ -1,10 +1,10 @@
 """A LoRA adapter over a model whose tensors stay shared.
 
-`share_tensors` makes a second tree of modules over the very same parameters; `attach_adapter` then puts low-rank
-layers into one tree only, so that base and aligned run side by side and nothing is switched on or off.
-A plain adapter becomes lean layers without peft (whose import alone takes seconds); anything beyond plain low-rank
-matrices on linear layers goes through peft. Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3.
-Knows nothing about where adapters come from.
+`share_tensors` makes a second tree of modules over the very same parameters; low-rank layers then go into one tree
+only, so that base and aligned run side by side and nothing is switched on or off. A plain adapter (a pair of low-rank
+matrices for each of some linear layers) needs no peft, whose import alone takes seconds. Anything beyond may change
+the base's own tensors, so it goes through peft over a copy of them.
+Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3. Knows nothing about where adapters come from.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import copy
 import json
 import math
 import re
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,12 @@ from urial.errors import WeightsError, WeightsMissing
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LORA_NAME = re.compile(r"(?:base_model\.model\.)?(.+)\.(lora_[AB])\.weight")
 BEYOND_PLAIN = ("use_dora", "modules_to_save", "trainable_token_indices", "fan_in_fan_out", "target_parameters")
+USUAL_STARTS = (True, False, "gaussian")  # PiSSA and others move the base's own tensors
+HALVES = {"lora_A", "lora_B"}
 
 
 class LowRankLinear(nn.Module):
-    """y = base(x) + (x A^T) B^T, with A [r, in] and B [out, r], the scale folded into B."""
+    """y = base(x) + (x A^T) B^T, with `down` = A [r, in] and `up` = B [out, r], the scale folded into B."""
 
     def __init__(self, base: nn.Module, down: torch.Tensor, up: torch.Tensor) -> None:
         super().__init__()
@@ -42,51 +46,64 @@ class LowRankLinear(nn.Module):
         return self.base(x) + nn.functional.linear(nn.functional.linear(x, self.down), self.up)
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter as it lies in its folder: its settings, and its tensors under peft's names."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is nothing but low-rank matrices for linear layers."""
+        beyond = any(self.config.get(key) for key in BEYOND_PLAIN) or self.config.get("bias", "none") != "none"
+        usual_start = self.config.get("init_lora_weights", True) in USUAL_STARTS
+        return not beyond and usual_start and all(LORA_NAME.fullmatch(name) for name in self.tensors)
+
+    def unfit(self, reason: str) -> WeightsError:
+        """The error for an adapter that was made for another model."""
+        return WeightsError(f"The adapter in {self.folder} does not fit this model: {reason}")
+
+
 def share_tensors(model: PreTrainedModel) -> PreTrainedModel:
     """A second tree of modules over the same parameter and buffer objects; only Python objects are copied."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    kept: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    for module in model.modules():
+        kept |= _quantised_state(module)
+    return copy.deepcopy(model, kept)
 
 
-def attach_adapter(model: PreTrainedModel, folder: Path) -> None:
-    """Puts the adapter of a peft folder into `model`, in place.
+def _quantised_state(module: nn.Module) -> dict[int, Any]:
+    """What bitsandbytes keeps beside the parameters; for int8 it moves there at the first run, once for all trees."""
+    if not type(module).__module__.startswith("bitsandbytes."):
+        return {}
+    if getattr(module.weight, "CB", None) is not None:
+        module.init_8bit_state()
+    states = [getattr(module, name, None) for name in ("state", "quant_state")]
+    return {id(state): state for state in states if state is not None}
 
-    Raises WeightsMissing (a file is not there) or WeightsError (damaged, or made for another model).
-    """
-    config = read_adapter_config(folder)
+
+def read_adapter(folder: Path) -> Adapter:
+    """Raises WeightsMissing (a file is not there) or WeightsError (damaged, or no LoRA)."""
+    config = _read_config(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise WeightsError(f"The adapter in {folder} is of type {config.get('peft_type')!r}; only LORA can be used.")
-    tensors = _read_tensors(folder / WEIGHTS)
-    if _is_plain(config, tensors):
-        _attach_plain(model, config, _halves_by_layer(tensors), folder)
-    else:
-        _attach_with_peft(model, folder)
-    model.requires_grad_(False)
+    if not isinstance(config.get("lora_alpha"), int | float):
+        raise WeightsError(f"The adapter's {folder / CONFIG} names no lora_alpha; fetch it again.")
+    return Adapter(folder, config, _read_tensors(folder / WEIGHTS))
 
 
-def read_adapter_config(folder: Path) -> dict[str, Any]:
-    """`adapter_config.json`. Raises WeightsMissing or WeightsError."""
+def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise WeightsMissing(f"No adapter in {folder}: it holds no {CONFIG}.") from error
+        raise WeightsMissing(f"The folder {path.parent} holds no {path.name}; name an adapter's folder.") from error
     except (OSError, ValueError) as error:
-        raise WeightsError(f"The adapter's {folder / CONFIG} cannot be read: {error}") from error
-
-
-def _is_plain(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> bool:
-    """Whether the adapter is nothing but a pair of low-rank matrices for each of some linear layers."""
-    beyond = config.get("bias", "none") != "none" or any(config.get(key) for key in BEYOND_PLAIN)
-    return not beyond and all(LORA_NAME.fullmatch(name) for name in tensors)
-
-
-def _halves_by_layer(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """Layer name -> {"lora_A": [r, in], "lora_B": [out, r]}."""
-    halves: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        layer, half = LORA_NAME.fullmatch(name).groups()
-        halves.setdefault(layer, {})[half] = tensor
-    return halves
+        raise WeightsError(f"The adapter's {path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"The adapter's {path} cannot be read: it holds no settings.")
+    return config
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -98,36 +115,46 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"The adapter's {path} is damaged ({error}); fetch it again.") from error
 
 
-def _attach_plain(
-    model: PreTrainedModel, config: dict[str, Any], halves: dict[str, dict[str, torch.Tensor]], folder: Path
-) -> None:
-    layers = dict(model.named_modules())
-    for name, half in halves.items():
-        if set(half) != {"lora_A", "lora_B"} or name not in layers:
-            raise WeightsError(f"The adapter in {folder} does not fit this model: layer {name!r} is not in both.")
-        _check_shapes(layers[name], half, name, folder)
+def with_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    """A tree of its own with the adapter in it; `model` stays as it is.
+
+    Every tensor is shared where the adapter is plain, none where it is not. Raises WeightsError if it does not fit.
+    """
+    if adapter.is_plain:
+        return _with_low_rank_layers(share_tensors(model), adapter)
+    return _with_peft(copy.deepcopy(model), adapter)
+
+
+def _with_low_rank_layers(tree: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    layers = dict(tree.named_modules())
+    for name, half in _halves_by_layer(adapter).items():
+        if set(half) != HALVES or name not in layers:
+            raise adapter.unfit(f"layer {name!r} is not in both.")
         parent, _, child = name.rpartition(".")
-        setattr(layers[parent], child, _low_rank(layers[name], half, scale_of(config, name, half), model))
+        setattr(layers[parent], child, _low_rank(tree, name, half, adapter))
+    return tree
 
 
-def _check_shapes(layer: nn.Module, half: dict[str, torch.Tensor], name: str, folder: Path) -> None:
+def _halves_by_layer(adapter: Adapter) -> dict[str, dict[str, torch.Tensor]]:
+    """Layer name -> {"lora_A": [r, in], "lora_B": [out, r]}."""
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in adapter.tensors.items():
+        layer, half = LORA_NAME.fullmatch(name).groups()
+        halves.setdefault(layer, {})[half] = tensor
+    return halves
+
+
+def _low_rank(tree: PreTrainedModel, name: str, half: dict[str, torch.Tensor], adapter: Adapter) -> LowRankLinear:
+    layer, to = tree.get_submodule(name), {"device": tree.device, "dtype": tree.dtype}
+    down, up = half["lora_A"], half["lora_B"]
     wanted = (getattr(layer, "in_features", None), getattr(layer, "out_features", None))
-    given = (half["lora_A"].shape[1], half["lora_B"].shape[0])
-    if wanted != given or half["lora_A"].shape[0] != half["lora_B"].shape[1]:
-        raise WeightsError(
-            f"The adapter in {folder} does not fit this model: {name!r} maps {wanted[0]} to {wanted[1]} values, "
-            f"the adapter {given[0]} to {given[1]}."
-        )
+    if wanted != (down.shape[1], up.shape[0]) or len(down) != up.shape[1]:
+        raise adapter.unfit(f"{name!r} maps {wanted}, the adapter {(down.shape[1], up.shape[0])}.")
+    return LowRankLinear(layer, down.to(**to), (up.float() * scale_of(adapter.config, name, len(down))).to(**to))
 
 
-def _low_rank(layer: nn.Module, half: dict[str, torch.Tensor], scale: float, model: PreTrainedModel) -> LowRankLinear:
-    to = {"device": model.device, "dtype": model.dtype}
-    return LowRankLinear(layer, half["lora_A"].to(**to), (half["lora_B"].float() * scale).to(**to))
-
-
-def scale_of(config: dict[str, Any], name: str, half: dict[str, torch.Tensor]) -> float:
+def scale_of(config: dict[str, Any], name: str, rank: int) -> float:
     """alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA (https://arxiv.org/abs/2312.03732)."""
-    rank = half["lora_A"].shape[0]
     alpha = _by_pattern(config.get("alpha_pattern") or {}, name, config["lora_alpha"])
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
@@ -140,10 +167,16 @@ def _by_pattern(patterns: dict[str, float], name: str, default: float) -> float:
     return default
 
 
-def _attach_with_peft(model: PreTrainedModel, folder: Path) -> None:
-    from peft import PeftModel  # seconds to import, and most adapters need none of it
+def _with_peft(tree: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    from peft import PeftModel, get_peft_model_state_dict  # seconds to import, and most adapters need none of it
 
     try:
-        PeftModel.from_pretrained(model, str(folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they could tell is checked below
+            adapted = PeftModel.from_pretrained(tree, str(adapter.folder))
+            needed = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     except (RuntimeError, ValueError, OSError) as error:
-        raise WeightsError(f"The adapter in {folder} does not fit this model: {error}") from error
+        raise adapter.unfit(str(error).strip().split("\n")[0]) from error
+    if lacking := set(needed) - set(adapter.tensors):
+        raise adapter.unfit(f"it lacks {len(lacking)} tensors, such as {min(lacking)}.")
+    return tree.requires_grad_(False)

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from urial.errors import WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
-from urial.weights.adapters import attach_adapter, share_tensors
+from urial.weights.adapters import read_adapter, with_adapter
 from urial.weights.chat import end_ids_of, with_chat_template, with_template_file
 from urial.weights.placement import Placement
 from urial.weights.progress import Progress, silent
@@ -59,16 +59,17 @@ def load_pair_models(
     Raises WeightsMissing, WeightsError, SettingsError.
     """
     placement, show = Placement(dtype, quantization, device), progress or silent
-    shared = _weights_of(base) == _weights_of(aligned)
+    same = _weights_of(base) == _weights_of(aligned)
     first = _load_plain(base, placement, show)
-    second = first if shared else _load_plain(aligned, placement, show)
-    pair = LoadedPair(_finished(first, base, show), _finished(second, aligned, show), shared)
-    if pair.aligned.tokenizer.chat_template is None:
+    second = first if same else _load_plain(aligned, placement, show)
+    sides = _finished(first, base, show), _finished(second, aligned, show)
+    if sides[1].tokenizer.chat_template is None:
         raise WeightsMissing(
-            f"The aligned model ({pair.aligned.description}) has no chat template; "
+            f"The aligned model ({sides[1].description}) has no chat template; "
             "name one in models.yaml, or put a chat_template.jinja into its folder or its adapter's."
         )
-    return pair
+    one, other = (side.model.get_input_embeddings().weight for side in sides)
+    return LoadedPair(*sides, shares_weights=one is other)
 
 
 def load_model(
@@ -124,8 +125,7 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
         return loaded
     found = locate_adapter(adapter, progress)
     progress("Loading the adapter", None)
-    model = share_tensors(loaded.model)
-    attach_adapter(model, found.folder)
+    model = with_adapter(loaded.model, read_adapter(found.folder))
     tokenizer = with_chat_template(loaded.tokenizer, found.folder)
     return replace(
         loaded,

@@ -5,6 +5,7 @@ Knows nothing about which model it is.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +15,8 @@ from transformers import BitsAndBytesConfig
 
 from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import Dtype, Quantization
+
+INT8_LOGGER = "bitsandbytes.autograd._functions"  # says at every layer of every step that int8 rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Placement:
                 "Quantised weights need a package that is not installed; run: pip install bitsandbytes"
             )
         if self.quantization == "int8":
+            logging.getLogger(INT8_LOGGER).setLevel(logging.ERROR)
             return BitsAndBytesConfig(load_in_8bit=True)
         compute = getattr(torch, self.dtype)
         return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)

