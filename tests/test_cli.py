@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table of one mistake a line)
 """The command line: what scripts rely on, and one line with exit code 2 for every mistake."""
 
 from __future__ import annotations

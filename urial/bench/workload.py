@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from urial.engines.local import LocalEngine
-from urial.engines.opening import choose_precision
 from urial.engines.pair import PairEngines
 from urial.engines.stepper import Stepper
-from urial.pairs import Pair
+from urial.pairs import Machine, Pair, choose_precision
 from urial.prompts import Method, method
 from urial.records import PairInfo, SideName
 from urial.request import Request
@@ -57,9 +56,11 @@ class Workload:
 
 
 def load(pair: Pair, *, device: str, dtype: str | None, examples: int, new_tokens: int) -> Workload:
-    chosen, quantization = choose_precision(pair, device, dtype)
-    loaded = load_pair_models(pair.base, pair.aligned, dtype=chosen, quantization=quantization, device=device)
-    return Workload(pair, loaded, quantization or chosen, device, examples, new_tokens)
+    precision = choose_precision(pair, Machine.probe(), dtype, device)
+    loaded = load_pair_models(
+        pair.base, pair.aligned, dtype=precision.dtype, quantization=precision.quantization, device=device
+    )
+    return Workload(pair, loaded, precision.quantization or precision.dtype, device, examples, new_tokens)
 
 
 def endless_engines(work: Workload) -> PairEngines:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -16,8 +16,7 @@ from urial.engines.local import LocalEngine
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
 from urial.engines.stepper import Stepper
-from urial.errors import SettingsError
-from urial.pairs import Dtype, ModelSpec, Pair, Quantization
+from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
 from urial.records import PairInfo, SideName
 from urial.weights import LoadedModel, load_model, load_pair_models
 
@@ -44,8 +43,8 @@ def open_pair(
     PairsError, and EngineError where a server cannot be reached.
     """
     device = device or default_device()
-    chosen, quantization = choose_precision(pair, device, dtype)
-    loading = Loading(chosen, quantization, device, progress or silent)
+    precision = choose_precision(pair, Machine.probe(), dtype, device)
+    loading = Loading(precision, device, progress or silent)
     base, aligned = open_sides(pair, loading)
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
     is_served = pair.base.server is not None and pair.aligned.server is not None
@@ -54,8 +53,8 @@ def open_pair(
             name=pair.name,
             base=base.description,
             aligned=aligned.description,
-            dtype=AS_SERVED if is_served else chosen,
-            quantization=None if is_served else quantization,
+            dtype=AS_SERVED if is_served else precision.dtype,
+            quantization=None if is_served else precision.quantization,
             device=AS_SERVED if is_served else device,
             revisions={"base": base.revision, "aligned": aligned.revision},
         ),
@@ -70,15 +69,14 @@ def open_pair(
 class Loading:
     """How weights of this process are loaded, and whom to tell of it."""
 
-    dtype: Dtype
-    quantization: Quantization | None
+    precision: Precision
     device: str
     progress: Progress
 
     def options(self) -> dict[str, Any]:
         return {
-            "dtype": self.dtype,
-            "quantization": self.quantization,
+            "dtype": self.precision.dtype,
+            "quantization": self.precision.quantization,
             "device": self.device,
             "progress": self.progress,
         }
@@ -116,16 +114,3 @@ def silent(stage: str, fraction: float | None) -> None:
 
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def choose_precision(pair: Pair, device: str, asked: str | None) -> tuple[Dtype, Quantization | None]:
-    """The dtype to compute in and the quantization, if any. Raises SettingsError for an unknown name."""
-    suits = "float32" if device == "cpu" else "bfloat16"
-    if asked is None:
-        return pair.dtype or suits, pair.quantization
-    if asked in get_args(Dtype):
-        return asked, None
-    if asked in get_args(Quantization):
-        return pair.dtype or suits, asked
-    known = ", ".join([*get_args(Dtype), *get_args(Quantization)])
-    raise SettingsError(f"There is no precision {asked!r}; choose one of {known}.")
