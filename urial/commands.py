@@ -96,9 +96,9 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
 
 def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
-    from urial.request import Request
     from urial.engines.sampling import check_sampling
     from urial.prompts import check_query
+    from urial.request import Request
 
     check_query(options.query)
     request = Request(
