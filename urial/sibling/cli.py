@@ -26,7 +26,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--held-out", metavar="FILE", type=Path, help="measured, never trained on")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-run"), help="run and adapter go here")
-    for name, kind in (("epochs", int), ("rank", int), ("alpha", int), ("learning-rate", float), ("seed", int)):
+    numbers = {"epochs": int, "rank": int, "alpha": int, "learning-rate": float, "dropout": float, "seed": int}
+    for name, kind in numbers.items():
         parser.add_argument(f"--{name}", metavar="N", type=kind, help="default: as in the card")
     parser.add_argument("--per-step", metavar="N", type=int, help="conversations per optimizer step")
     parser.add_argument("--longest", metavar="N", type=int, help="most tokens of a conversation")

@@ -13,16 +13,17 @@ from urial.sibling.examples import Example
 
 @dataclass(frozen=True)
 class Recipe:
-    """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a tenth of the peak.
+    """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a hundredth of the peak.
 
     per_step: conversations per optimizer step. most_tokens: padded tokens per forward pass. longest: tokens of a
     conversation. sampled_tokens: see answer_loss.SampledVocabulary; 0 takes the softmax over the whole vocabulary.
     """
 
-    epochs: int = 3
+    epochs: int = 2
     rank: int = 16
     alpha: int = 32
-    learning_rate: float = 6e-4
+    learning_rate: float = 3e-4
+    dropout: float = 0.1  # of what enters the low-rank matrices, while training
     warmup_share: float = 0.06
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -36,6 +37,8 @@ class Recipe:
         for name in ("epochs", "rank", "alpha", "learning_rate", "per_step", "most_tokens", "longest"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} must be above zero, not {getattr(self, name)}.")
+        if not 0 <= self.dropout < 1:
+            raise SettingsError(f"dropout must be from 0 to below 1, not {self.dropout}.")
         if self.sampled_tokens < 0:
             raise SettingsError(f"sampled_tokens must be zero or more, not {self.sampled_tokens}.")
 

@@ -32,7 +32,7 @@ def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
-        lora_dropout=0.0,
+        lora_dropout=recipe.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
@@ -40,12 +40,12 @@ def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate of a 0-based step: linear warm-up, then a cosine down to a tenth of the peak."""
+    """Learning rate of a 0-based step: linear warm-up, then a cosine down to a hundredth of the peak."""
     warmup = max(1, round(recipe.warmup_share * steps))
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    return recipe.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def training_vocabulary(learner: Learner, train: Sequence[Encoded], extra: Sequence[int], recipe: Recipe) -> Any:
@@ -118,6 +118,7 @@ def _steps(
         rate = rate_at(step, len(plan), run.recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        torch.manual_seed(run.recipe.seed * 1_000_003 + step)  # for dropout: a resumed run repeats it
         loss, tokens = _one_step(run, optimizer, plan[step], vocabulary(step))
         if not math.isfinite(loss):
             raise EngineError(f"The loss is {loss} at step {step + 1}; try a lower --learning-rate.")
@@ -135,6 +136,7 @@ def _one_step(
     lengths = [len(example.ids) for example in run.train]
     tokens = sum(run.train[i].answer_tokens for i in indices)
     total = 0.0
+    run.adapter.train()
     for batch in micro_batches(indices, lengths, run.recipe.most_tokens):
         loss = run.learner.losses([run.train[i] for i in batch], vocabulary).sum() / tokens
         loss.backward()
@@ -147,6 +149,7 @@ def _one_step(
 
 def _log_held_out(run: Run, log: RunLog, step: int) -> None:
     if run.held_out:
+        run.adapter.eval()
         loss = held_out_loss(run.learner, run.held_out, run.recipe.most_tokens)
         log.add({"step": step, "held_out_loss": loss})
 
