@@ -38,6 +38,7 @@ class Head:
         self._plain = type(self._layer) is nn.Linear and self._layer.bias is None
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        hidden = hidden.to(self._layer.weight.device)  # a model over several GPUs may end elsewhere
         return self._postprocess(self._multiply(hidden))
 
     def _multiply(self, hidden: torch.Tensor) -> torch.Tensor:

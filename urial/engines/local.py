@@ -124,10 +124,11 @@ class LocalEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         reading = self.read(prompt_ids)
-        sampler = Sampler(sampling, prompt_ids, reading.last_hidden.device)
+        logits = self._first_logits(reading)
+        sampler = Sampler(sampling, prompt_ids, logits.device)
         steps = self._open_steps(reading, sampling.max_new_tokens)
         try:
-            yield from self._pieces(sampler, steps, self._first_logits(reading), sampling.max_new_tokens)
+            yield from self._pieces(sampler, steps, logits, sampling.max_new_tokens)
         finally:
             steps.close()
 

@@ -34,8 +34,14 @@ class Placement:
         if self.quantization is not None:
             options["quantization_config"] = self._quantization_config()
         if self.quantization is not None or self.device != "cpu":
-            options["device_map"] = {"": self.device}
+            options["device_map"] = self._device_map()
         return options
+
+    def _device_map(self) -> str | dict[str, str]:
+        """All on one device; "cuda" with several GPUs fills one after the other, for models larger than one."""
+        if self.device == "cuda" and torch.cuda.device_count() > 1:
+            return "sequential"
+        return {"": self.device}
 
     def _quantization_config(self) -> BitsAndBytesConfig:
         if find_spec("bitsandbytes") is None:
