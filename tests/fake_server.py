@@ -25,7 +25,8 @@ from urial.engines.server.tries import Patience
 from urial.pairs import ServerSpec
 
 URL = "http://fake/v1"
-QUICK = Patience(connect=1, first=0.6, stall=0.3, whole=0.6, away=1.0, first_pause=0.01, longest_pause=0.05)
+PATIENT = Patience(first=100, stall=100, whole=100, away=1.0, first_pause=0.01, longest_pause=0.05)
+QUICK = Patience(first=1.5, stall=1.0, whole=1.5, away=1.0, first_pause=0.01, longest_pause=0.05)
 Handler = Callable[[httpx.Request], Any]
 
 
@@ -81,7 +82,9 @@ class FakeServer:
         if self.overrides:
             return await called(self.overrides.pop(0), request)
         body = self.bodies[-1]
-        return streamed(self.written(body)) if body.get("stream") else httpx.Response(200, json=self.scored(body))
+        if body.get("stream"):
+            return streamed(await asyncio.to_thread(self.written, body))
+        return httpx.Response(200, json=await asyncio.to_thread(self.scored, body))
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -89,7 +92,7 @@ class FakeServer:
             "data": [{"id": name, "object": "model", "parent": None, "max_model_len": 2048} for name in self.models],
         }
 
-    def written(self, body: dict[str, Any]) -> Iterable[bytes]:
+    def written(self, body: dict[str, Any]) -> list[bytes]:
         """A greedy answer, one event for each token."""
         sampling = Sampling(
             max_new_tokens=body["max_tokens"],
@@ -97,11 +100,12 @@ class FakeServer:
             repetition_penalty=body["repetition_penalty"],
         )
         pieces = list(self.models[body["model"]].generate(body["prompt"], sampling))
+        events = []
         for piece in pieces:
             finish = ("stop" if piece.is_end else "length") if piece is pieces[-1] else None
             ids = {"token_ids": [piece.id]} if "ids" in self.told else {}
-            yield event(text=piece.text, finish_reason=finish, **ids)
-        yield DONE
+            events.append(event(text=piece.text, finish_reason=finish, **ids))
+        return [*events, DONE]
 
     def scored(self, body: dict[str, Any]) -> dict[str, Any]:
         """One token, and what is told of the prompt."""
@@ -136,7 +140,7 @@ async def called(handler: Handler, request: httpx.Request) -> httpx.Response:
 
 
 def client_of(
-    transport: httpx.AsyncBaseTransport, *, patience: Patience = QUICK, limits: Limits | None = None, **spec: Any
+    transport: httpx.AsyncBaseTransport, *, patience: Patience = PATIENT, limits: Limits | None = None, **spec: Any
 ) -> ServerClient:
     address = Address(ServerSpec(**{"base_url": URL, "model": "any", **spec}))
     return ServerClient(address, patience=patience, limits=limits, transport=transport)

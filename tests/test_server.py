@@ -16,12 +16,18 @@ from urial.compare import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits
+from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
 from urial.events import Done, Failed, SideDone, Waiting
 from urial.prompts import method
-from urial.request import Control
+from urial.request import Control, Request
 
 ALL_IDS = [2, 40, 50, 60]
+
+
+def asked(**changes: object) -> Request:
+    """A short prompt: what is tested here does not depend on its length."""
+    return request(method=method("zero_shot"), **changes)
 
 
 def fake(**told: object) -> FakeServer:
@@ -57,7 +63,7 @@ def test_one_side_here_and_one_there(side: str) -> None:
     here, there = tiny.pair(), served(fake())
     sides = {"base": here.base, "aligned": here.aligned, side: getattr(there, side)}
     mixed = PairEngines(info=here.info, vocabulary=here.vocabulary, **sides)
-    found, exact = result(compare(mixed, request())), result(compare(here, request()))
+    found, exact = result(compare(mixed, asked())), result(compare(here, asked()))
     for name, context in exact.shift.items():
         assert not found.shift[name].exact
         assert [r.base_rank for r in found.shift[name].tokens] == [r.base_rank for r in context.tokens]
@@ -70,7 +76,7 @@ def test_scoring_asks_seldom_however_long_the_answer_is() -> None:
     server = fake()
     engines = served(server)
     server.bodies.clear()
-    long = request(max_new_tokens=300, method=method("zero_shot"))
+    long = asked(max_new_tokens=150)
     found = result(compare(engines, long))
     calls = [body for body in server.bodies if "prompt_logprobs" in body]
     tokens = len(found.aligned.token_ids)
@@ -83,8 +89,8 @@ def test_a_given_answer_is_scored_in_one_go() -> None:
     server = fake()
     engines = served(server)
     server.bodies.clear()
-    there = result(score(engines, request(), "the answer is here " * 10))
-    here = result(score(tiny.pair(), request(), "the answer is here " * 10))
+    there = result(score(engines, asked(), "the answer is here " * 10))
+    here = result(score(tiny.pair(), asked(), "the answer is here " * 10))
     assert len(server.bodies) == 3
     ranks = [[row.base_rank for row in found.shift["zero_shot"].tokens] for found in (here, there)]
     assert ranks[0] == ranks[1]
@@ -109,8 +115,8 @@ def test_settings_are_all_sent_because_servers_have_defaults_of_their_own() -> N
 
 @pytest.mark.parametrize(("told", "lacking"), [(("ids",), "log-probabilities"), (("rows", "ranks"), "token ids")])
 def test_a_server_that_tells_too_little_still_answers_side_by_side(told: tuple[str, ...], lacking: str) -> None:
-    here = result(compare(tiny.pair(), request()))
-    events = list(compare(served(fake(told=told)), request()))
+    here = result(compare(tiny.pair(), asked()))
+    events = list(compare(served(fake(told=told)), asked()))
     failures = [e for e in events if isinstance(e, Failed)]
     assert [f.name for f in failures] == [None] and lacking in failures[0].message
     assert "No shift can be shown" in failures[0].message
@@ -121,13 +127,13 @@ def test_a_server_that_tells_too_little_still_answers_side_by_side(told: tuple[s
     if "ids" not in told:
         assert done.comparison.aligned.token_ids == []
     with pytest.raises(SettingsError, match="No shift can be shown"):
-        next(score(served(fake(told=told)), request(), "an answer"))
+        next(score(served(fake(told=told)), asked(), "an answer"))
 
 
 def test_lists_without_ranks_give_ranks_as_far_as_the_list_reaches() -> None:
     engines = served(fake(told=("ids", "rows")))
     assert engines.base.capabilities.has_top and not engines.base.capabilities.has_exact_rank
-    found, exact = result(compare(engines, request())), result(compare(tiny.pair(), request()))
+    found, exact = result(compare(engines, asked())), result(compare(tiny.pair(), asked()))
     for mine, theirs in zip(exact.shift["urial"].tokens, found.shift["urial"].tokens, strict=True):
         assert theirs.base_rank == min(mine.base_rank, 21) and theirs.shift_class == mine.shift_class
 
@@ -158,7 +164,24 @@ def test_ids_inside_logprobs_are_read_too() -> None:
     server.overrides.append(lambda r: streamed([event(**shaped({"text": " a"})), event(finish_reason="stop"), DONE]))
     pieces = list(engine.generate(ALL_IDS, Sampling()))
     assert [p.id for p in pieces] == [77, UNKNOWN_ID] and pieces[-1].is_end
-    assert server.bodies[-1]["logprobs"] == 1
+    body = server.bodies[-1]
+    assert body["logprobs"] == 1 and body["repeat_penalty"] == 1.0 and body["repeat_last_n"] > len(ALL_IDS)
+
+
+@pytest.mark.parametrize(
+    ("entries", "length"),
+    [
+        ([{"id": "base", "max_model_len": 512}], 512),
+        ([{"id": "top", "max_model_len": 256}, {"id": "base", "parent": "top", "max_model_len": None}], 256),
+        ([{"id": "base", "meta": {"n_ctx": 128}}], 128),
+        ([{"id": "base", "meta": None}], UNLIMITED),
+    ],
+    ids=["vllm", "lora", "llama.cpp", "silent"],
+)
+def test_what_a_model_reads_at_most(entries: list[dict], length: int) -> None:
+    server = fake()
+    server.listed = lambda: {"data": entries}
+    assert engine_of(client_of(server.transport())).context_length == length
 
 
 def test_the_probe_names_what_is_wrong() -> None:
@@ -247,7 +270,7 @@ def test_stopping_closes_the_connection_within_a_moment() -> None:
     replies = [streamed(forever()), streamed(forever())]
     server.overrides += [lambda r: replies[0], lambda r: replies[1]]
     control, events = Control(), []
-    for found in compare(engines, request(max_new_tokens=900, contexts=(), method=method("zero_shot")), control):
+    for found in compare(engines, asked(max_new_tokens=900, contexts=()), control):
         events.append(found)
         if len(events) == 20:
             control.stop_all()
@@ -258,7 +281,7 @@ def test_stopping_closes_the_connection_within_a_moment() -> None:
 
 def test_a_side_in_line_is_told_of_and_does_not_hold_up_the_other() -> None:
     """One place: the aligned side has it, the base waits; then it is the base's turn."""
-    events = list(compare(served(fake(), Limits(generating=1)), request()))
+    events = list(compare(served(fake(), Limits(generating=1)), asked()))
     moves = [(e.name, e.position) for e in events if isinstance(e, Waiting)]
     assert len({name for name, _ in moves}) == 1 and moves[0][1] == 1 and moves[-1][1] == 0
     assert events[-1].comparison.base.text and events[-1].comparison.aligned.text

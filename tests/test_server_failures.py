@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fake_server import DONE, URL, FakeServer, client_of, engine_of, event, streamed
-from tests.test_compare import request
-from tests.test_server import ALL_IDS, fake, served
+from tests.fake_server import DONE, QUICK, URL, FakeServer, client_of, engine_of, event, streamed
+from tests.test_server import ALL_IDS, asked, fake, served
 from urial.compare import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
@@ -30,7 +29,7 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def engine(server: FakeServer) -> ServerEngine:
-    return engine_of(client_of(server.transport()))
+    return engine_of(client_of(server.transport(), patience=QUICK))
 
 
 def read(engine: ServerEngine) -> tuple[list[Piece], str]:
@@ -94,7 +93,7 @@ def test_an_end_token_ends_the_answer_whatever_the_server_thinks(server: FakeSer
         (lambda r: streamed([A, B[:-9]]), "broke off in the middle"),
         (lambda r: streamed(then([A], httpx.ReadError("reset"))), "broke off in the middle"),
         (lambda r: streamed(then([A], httpx.RemoteProtocolError("half closed"))), "broke off in the middle"),
-        (lambda r: streamed(then([A], 60)), "has sent nothing more for 0.3 s"),
+        (lambda r: streamed(then([A], 60)), "has sent nothing more for 1 s"),
         (lambda r: streamed([A, b"data: {not json\n\n"]), "not JSON"),
         (lambda r: streamed([A, b"data: \xff\xfe\n\n"]), "not UTF-8"),
         (lambda r: streamed([A, b'data: {"error": {"message": "engine died"}}\n\n', DONE]), "engine died"),
@@ -132,8 +131,8 @@ def test_an_answer_that_breaks_keeps_what_came_and_is_not_asked_for_again(
         (status(503, json={"message": "starting"}), "failed (503: starting)", None),
         (broken(httpx.ConnectError("refused")), "cannot be reached (ConnectError); start it", None),
         (broken(httpx.ReadError("reset")), "cannot be reached (ReadError)", None),
-        (lambda r: asyncio.sleep(60), "did not answer within 0.6 s", 1),
-        (lambda r: streamed(then([b": keep-alive\n\n"], 60)), "did not answer within 0.6 s", 1),
+        (lambda r: asyncio.sleep(60), "did not answer within 1.5 s", 1),
+        (lambda r: streamed(then([b": keep-alive\n\n"], 60)), "did not answer within 1.5 s", 1),
     ],
 )
 def test_an_answer_that_never_begins_is_one_sentence(
@@ -169,7 +168,7 @@ def test_a_dying_server_ends_one_side_and_the_other_and_its_colours_go_on(server
         return streamed(server.written(server.bodies[-1]))
 
     server.overrides += [dies_for_the_base, dies_for_the_base]
-    events = list(compare(engines, request()))
+    events = list(compare(engines, asked()))
     sides = {e.name: e.side for e in events if isinstance(e, SideDone)}
     assert sides["base"].stop_reason == "error" and sides["base"].token_ids == [40, 41] and sides["base"].text
     assert sides["aligned"].stop_reason != "error"
@@ -190,7 +189,7 @@ def test_a_dying_server_ends_one_side_and_the_other_and_its_colours_go_on(server
 def test_scores_that_are_not_there_end_the_shift_and_leave_the_answers(server: FakeServer, reply: object) -> None:
     engines = served(server)
     server.scored = lambda body: reply
-    events = list(compare(engines, request()))
+    events = list(compare(engines, asked()))
     failures = [e for e in events if isinstance(e, Failed)]
     assert len(failures) == 1 and failures[0].name is None and "left out" in failures[0].message
     assert events[-1].comparison.aligned.text

