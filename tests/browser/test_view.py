@@ -55,7 +55,9 @@ def mount(page: Page, **options: object) -> None:
           window.heard = [];
           window.view = UrialView.mount(document.getElementById("place"), options);
           const host = ["stop", "again", "continue-from", "continue-with", "branch-closed"];
-          for (const name of [...host, "select", "ready", "choose"]) view.on(name, (detail) => heard.push([name, detail]));
+          for (const name of [...host, "select", "ready", "choose"]) {
+            view.on(name, (detail) => heard.push([name, detail]));
+          }
         }""",
         options,
     )

@@ -21,7 +21,7 @@ function createBranch(store, column, host) {
       const before = store.pieces.slice(0, position).map((piece) => piece.text).join("");
       const last = instead ? chosen : store.pieces[position] ? store.pieces[position].text : "";
       setText(title, instead ? "The base continues with another token" : "The base continues from here");
-      setText(kept, (before.length > KEPT ? "…" : "") + visible(before.slice(-KEPT)));
+      setText(kept, visible(ending(before, KEPT)));
       setText(token, visible(last));
       text.data = "";
       setText(facts, "writing…");

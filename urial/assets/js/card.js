@@ -29,7 +29,7 @@ function createCard(store, host, term, actions) {
     shownKey = key;
     showCard(store, host, term, row, { heading, before, body });
   }
-  return { el, update, focus: () => heading.focus({ preventScroll: true }), has: () => el.contains(document.activeElement) };
+  return { el, update, pointed: true, focus: () => heading.focus({ preventScroll: true }), has: () => el.contains(document.activeElement) };
 }
 
 function iconButton(label, sign, onClick) {
@@ -56,19 +56,18 @@ function showCard(store, host, term, row, parts) {
   const kind = row.special ? "end of turn, " : "";
   replace(parts.heading, "“", h("bdi", null, wordName(row.text)), `”, position ${row.position}: ${kind}${CLASS_NAMES[row.cls]}, ${place}`);
   const text = store.pieces.slice(0, row.position).map((piece) => piece.text).join("");
-  const tail = text.length > WORDS_BEFORE ? `…${[...text.slice(-WORDS_BEFORE)].join("")}` : text;
-  replace(parts.before, visible(tail).replace(/\n/g, "↵ "), h("b", null, visible(row.text).replace(/\n/g, "↵")));
+  replace(parts.before, visible(ending(text, WORDS_BEFORE)).replace(/\n/g, "↵ "), h("b", null, visible(clipped(row.text)).replace(/\n/g, "↵")));
   const names = contextNames(store.meta && store.meta.settings);
   const shown = shownContexts(store);
   const lists = shown.map((name) => {
     const title = shown.length > 1 ? `The base, seeing ${names[name]}` : "The base would have said";
-    return rankedList(title, store.contexts[name].rows[row.position], "base", host);
+    return rankedList(title, store.contexts[name].rows[row.position], "base", host, term);
   });
-  lists.push(rankedList("The aligned model’s own list", row, "aligned", host));
+  lists.push(rankedList("The aligned model’s own list", row, "aligned", host, term));
   replace(parts.body, lists, numbers(store, host, term, row, names));
 }
 
-function rankedList(title, row, side, host) {
+function rankedList(title, row, side, host, term) {
   const top = row ? topOf(row, side) : [];
   const items = top.map((entry, k) => listRow(k + 1, entry, entry.id === row.id, side, row.position, host));
   const rank = side === "base" ? row && row.rank : row && row.alignedRank;
@@ -79,8 +78,8 @@ function rankedList(title, row, side, host) {
     items.push(listRow(rank, own, true, side, row.position, host));
   }
   const rest = Math.max(0, 1 - listed.reduce((sum, entry) => sum + entry.p, 0));
-  const restRow = h("li", { class: "uv-entry uv-rest" }, h("span"), h("span", null, "the rest"), h("span"), h("span", null, probability(rest)));
-  return h("div", { class: "uv-list" }, h("h4", null, title), h("ol", null, items, top.length ? restRow : []));
+  const restRow = h("li", { class: "uv-entry uv-rest" }, h("span"), h("span", null, term("rest")), h("span"), h("span", null, probability(rest)));
+  return h("div", { class: `uv-list${host.continuation ? " uv-list-go" : ""}` }, h("h4", null, title), h("ol", null, items, top.length ? restRow : []));
 }
 
 function listRow(rank, entry, hit, side, position, host) {
@@ -88,7 +87,7 @@ function listRow(rank, entry, hit, side, position, host) {
   bar.style.width = `${Math.max(0.6, 100 * entry.p)}%`;
   const name = h("bdi", { class: "uv-entry-name", title: `token ${entry.id}` }, tokenName(entry.text));
   const parts = [h("span", { class: "uv-entry-rank" }, whole(rank)), name, h("span", { class: "uv-track" }, bar), h("span", null, probability(entry.p))];
-  if (host.continuation && !(hit && side === "aligned")) parts.push(continueWith(entry, position, host));
+  if (host.continuation) parts.push(hit && side === "aligned" ? h("span") : continueWith(entry, position, host));
   return h("li", { class: `uv-entry${hit ? " uv-hit" : ""}` }, parts);
 }
 

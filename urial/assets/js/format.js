@@ -60,22 +60,36 @@ function visible(text) {
   return text.replace(HIDDEN, showHidden);
 }
 
+/* A name has room for so much; a token of thousands of characters would only widen the page. */
+const LONGEST_NAME = 80;
+
+function clipped(text) {
+  if (text.length <= LONGEST_NAME) return text;
+  const chars = [...text];
+  return chars.length <= LONGEST_NAME ? text : `${chars.slice(0, LONGEST_NAME).join("")}…`;
+}
+
+/* The last characters of a text, never half a surrogate pair. */
+function ending(text, length) {
+  return text.length <= length ? text : `…${text.slice(-length).replace(/^[\udc00-\udfff]/, "")}`;
+}
+
 /* One token in a list: spaces, tabs and line breaks as signs too. */
 function tokenName(text) {
   if (text === "") return "◦";
-  return visible(text).replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥");
+  return visible(clipped(text)).replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥");
 }
 
 /* One token in a sentence: without the space around it, unless it is nothing else. */
 function wordName(text) {
   const trimmed = text.trim();
-  return trimmed === "" ? tokenName(text) : visible(trimmed).replace(/\n/g, "↵");
+  return trimmed === "" ? tokenName(text) : visible(clipped(trimmed)).replace(/\n/g, "↵");
 }
 
 /* One token for the ear. */
 function spoken(text) {
   if (text === "") return "part of a character";
-  const trimmed = visible(text).trim();
+  const trimmed = visible(clipped(text.trim()));
   if (trimmed !== "") return trimmed;
   if (text.includes("\n")) return text.indexOf("\n") === text.lastIndexOf("\n") ? "line break" : "line breaks";
   return text.includes("\t") ? "tab" : "space";

@@ -35,7 +35,8 @@ function createTip(root) {
 }
 
 /* A word that explains itself: hover or focus shows its meaning, a click adds the exact definition. */
-function createGlossary(tip) {
+function createGlossary(tip, root) {
+  const describe = createDescriptions(root);
   return (key, label) => {
     const entry = GLOSSARY[key];
     const button = h("button", { type: "button", class: "uv-term", "aria-expanded": "false" }, label || entry.word);
@@ -52,16 +53,29 @@ function createGlossary(tip) {
       button.setAttribute("aria-expanded", "true");
       tip.show(button, meaning(), h("p", { class: "uv-formula" }, entry.exact));
     };
-    // aria-describedby keeps the meaning with the word for screen readers, wherever the tip is
-    const description = h("span", { id: uniqueId("term"), class: "uv-offscreen" }, `${entry.says} Exactly: ${entry.exact}`);
-    button.setAttribute("aria-describedby", description.id);
+    button.setAttribute("aria-describedby", describe(key));
     button.addEventListener("pointerenter", brief);
     button.addEventListener("focus", brief);
     button.addEventListener("pointerleave", () => button.getAttribute("aria-expanded") === "false" && tip.hideSoon());
     button.addEventListener("blur", close);
     button.addEventListener("click", () => (button.getAttribute("aria-expanded") === "true" ? close() : pin()));
     button.addEventListener("keydown", (event) => event.key === "Escape" && (close(), tip.hide()));
-    return h("span", { class: "uv-term-box" }, button, description);
+    return button;
+  };
+}
+
+/* The meaning of each word once, away from headings and cells: screen readers say it with the word, wherever the tip is. */
+function createDescriptions(root) {
+  const box = h("div", { hidden: true });
+  const ids = new Map();
+  root.append(box);
+  return (key) => {
+    if (!ids.has(key)) {
+      const { says, exact } = GLOSSARY[key];
+      ids.set(key, uniqueId("term"));
+      box.append(h("span", { id: ids.get(key) }, `${says} Exactly: ${exact}`));
+    }
+    return ids.get(key);
   };
 }
 

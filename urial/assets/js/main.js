@@ -16,12 +16,13 @@ function mount(root, options) {
   };
   root.append(page);
   if (settings.comparison) view.load(settings.comparison);
+  else store.changed("meta");
   return view;
 }
 
 function createView(page, store, host, settings, emit) {
   const tip = createTip(page);
-  const term = createGlossary(tip);
+  const term = createGlossary(tip, page);
   const status = h("p", { class: settings.showQuery ? "uv-offscreen" : "uv-status", role: "status", "aria-live": "polite" });
   const help = h("p", { class: "uv-offscreen", id: uniqueId("help") }, "Arrow keys walk, Home and End jump, n and p go to the next and previous shifted token, Enter opens the card, Escape closes it.");
   const panes = Object.fromEntries(CONTEXTS.map((name) => [name, createPane(store, name, help.id)]));
@@ -38,7 +39,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
   const controls = createControls(store, term, host);
   const parts = {
     head: createHead(store, settings),
-    sides: createSides(store, host, panes),
+    sides: createSides(store, host, panes, term),
     controls,
     score: createScore(store, term),
     strips: createStrips(store, term, actions),
@@ -60,6 +61,8 @@ function createParts(page, store, host, settings, term, actions, panes) {
   return parts;
 }
 
+const POINTER_TOPICS = new Set(["hover", "select"]); // of these only some parts take note (`pointed`)
+
 /* Changes are gathered and shown once a frame; tokens are built a chunk a frame. */
 function createScheduler(page, store, panes, parts, emit) {
   let topics = new Set();
@@ -76,7 +79,9 @@ function createScheduler(page, store, panes, parts, emit) {
     const now = topics;
     topics = new Set();
     page.classList.toggle("uv-show-spaces", store.ui.spaces);
-    for (const part of Object.values(parts)) if (part) part.update(now);
+    page.classList.toggle("uv-waiting", !store.meta);
+    const pointed = now.size > 0 && [...now].every((topic) => POINTER_TOPICS.has(topic));
+    for (const part of Object.values(parts)) if (part && (part.pointed || !pointed)) part.update(now);
     const complete = shownPanes(store, panes).map((pane) => syncPane(pane, store, now)).every(Boolean);
     if (!complete) later();
     else if (unready && !store.running && store.pieces.length) {

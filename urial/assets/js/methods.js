@@ -29,7 +29,7 @@ function createMethods(page, store, parts, status, emit) {
     stopped: () => ((store.running = false), store.changed("sides")),
     status: say,
     choose: (ui) => (Object.assign(store.ui, ui), store.changed("ui")),
-    branchStart: branch.start,
+    branchStart: (place) => (parts.card.el.classList.remove("uv-sheet"), branch.start(place)),
     branchAppend: branch.append,
     branchDone: branch.done,
     toPNG: () => drawPicture(store, page),

@@ -1,17 +1,18 @@
 /* The two columns: what each model is, its answer, its facts. The aligned column holds one pane for each context shown. */
 
-function createSides(store, host, panes) {
-  const base = createColumn(host, "base", "Base");
-  const aligned = createColumn(host, "aligned", "Aligned");
+function createSides(store, host, panes, term) {
+  const base = createColumn(host, "base", "Base", term);
+  const aligned = createColumn(host, "aligned", "Aligned", term);
   const text = document.createTextNode("");
   base.answer = h("div", { class: "uv-answer uv-plain", dir: "auto" }, text);
   base.middle.append(base.answer);
+  const waiting = h("p", { class: "uv-waiting-text uv-soft" });
   const paneBoxes = CONTEXTS.map((name) => {
     const title = h("div", { class: "uv-pane-title" });
     return { name, title, el: h("div", { class: "uv-pane" }, title, panes[name].el) };
   });
   const legendBox = h("ul", { class: "uv-legend", "aria-label": "Legend with counts" });
-  aligned.middle.append(h("div", { class: "uv-panes" }, paneBoxes.map((box) => box.el)));
+  aligned.middle.append(waiting, h("div", { class: "uv-panes" }, paneBoxes.map((box) => box.el)));
   aligned.el.insertBefore(legendBox, aligned.footer);
   const note = h("p", { class: "uv-note" });
   const el = h("div", null, h("div", { class: "uv-columns" }, base.el, aligned.el), note);
@@ -21,13 +22,14 @@ function createSides(store, host, panes) {
     setText(note, (store.meta && store.meta.note && `About this pair: ${visible(store.meta.note)}`) || "");
     growText(text, visible(store.sides.base ? store.sides.base.text : ""));
     for (const column of [base, aligned]) showFacts(store, column);
+    setText(waiting, store.pieces.length || !(store.running || !store.meta) ? "" : "The answer appears here, coloured as it is scored.");
     showPanes(store, panes, paneBoxes, el, topics);
     showLegend(store, legendBox);
   }
   return { el, update, columns: { base, aligned } };
 }
 
-function createColumn(host, name, title) {
+function createColumn(host, name, title, term) {
   const subtitle = h("span", { class: "uv-soft" });
   const tools = h("div", { class: "uv-tools" });
   const buttons = {};
@@ -38,7 +40,7 @@ function createColumn(host, name, title) {
     buttons[action].addEventListener("click", () => host.emit(action, { side: name }));
     tools.append(buttons[action]);
   }
-  const heading = h("h3", { class: "uv-title" }, title);
+  const heading = h("h3", { class: "uv-title" }, term(name, title));
   const middle = h("div", { class: "uv-middle" });
   const problem = h("p", { class: "uv-problem", role: "alert" });
   const footer = h("div", { class: "uv-facts-line" });

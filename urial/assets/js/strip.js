@@ -18,7 +18,7 @@ function createStrips(store, term, actions) {
       if (!strip.el.hidden) strip.update(topics, shown.length > 1);
     }
   }
-  return { el, update };
+  return { el, update, pointed: true };
 }
 
 function createStrip(store, name, term, actions) {

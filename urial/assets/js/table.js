@@ -1,6 +1,6 @@
 /* Every token as a row of a table: the token view without colours, for reading, screen readers and print. */
 
-const TABLE_CHUNK = 40; // rows a frame
+const TABLE_CHUNK = 60; // rows a frame
 
 function createTable(store) {
   const panel = folded("Every token as a table", "all numbers, position by position", (body) => buildTable(store, body));
@@ -18,7 +18,7 @@ function buildTable(store, body) {
   const head = h("tr", null, columns.map(({ title }) => h("th", { scope: "col" }, title)));
   const rows = h("tbody");
   const caption = h("caption", { class: "uv-offscreen" }, "Every token of the aligned answer with its numbers");
-  const table = h("table", { class: "uv-table uv-token-table" }, caption, h("thead", null, head), rows);
+  const table = h("table", { class: `uv-table uv-token-table${held.length > 1 ? " uv-two" : ""}` }, caption, h("thead", null, head), rows);
   replace(body, h("div", { class: "uv-scroll", tabindex: "0", role: "region", "aria-label": "Table of tokens" }, table));
   fillRows(store, held, columns, rows, 0);
 }

@@ -60,7 +60,7 @@ const GLOSSARY = {
   rank: {
     word: "base rank",
     says: "The place of the aligned model’s token on the base model’s own list. Number 1: the base would have said the same.",
-    exact: "rank(o_t) = 1 + number of vocabulary entries v with z_base(v) > z_base(o_t)",
+    exact: "rank(o_t) = 1 + number of vocabulary entries v with z_base(v) > z_base(o_t); z: the logits",
   },
   unshifted: {
     word: "unshifted",
@@ -75,7 +75,7 @@ const GLOSSARY = {
   },
   kl: {
     word: "KL",
-    says: "How far the two models’ whole lists are apart at one position. 0: the same. It is read from the aligned model’s side.",
+    says: "How far the two models’ whole lists are apart at one position. 0: the same. It is read from the aligned model’s side, and given in nats (1 nat is 1.44 bits).",
     exact: "KL(P_aligned ‖ P_base) = Σ_v P_aligned(v) · ln( P_aligned(v) / P_base(v) ), over the full vocabulary",
   },
   js: {
