@@ -146,6 +146,16 @@ def test_threads_share_steps_without_mixing_answers() -> None:
         assert list(pool.map(answer, prompts)) == alone
 
 
+def test_many_at_once_read_a_common_beginning_once() -> None:
+    engine, lengths = tiny.engine(), []
+    forward = engine._forward
+    engine._forward = lambda ids, cache: lengths.append(len(ids)) or forward(ids, cache)
+    ids = ids_of(engine)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: engine.read_ahead(ids), range(8)))
+    assert lengths == [len(ids)]
+
+
 def adapted_twin(plain: PreTrainedModel) -> PreTrainedModel:
     """The same tensors with random low-rank layers on top."""
     twin = share_tensors(plain)

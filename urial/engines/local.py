@@ -5,6 +5,7 @@ Knows nothing about pairs, prompts' meaning, statistics or pages. Weights come f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -49,6 +50,7 @@ class LocalEngine:
         self._names = TokenNames(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
+        self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
         self._stepper = stepper
         self._is_adapted = side == "aligned"
         config = model.config.get_text_config()
@@ -99,14 +101,18 @@ class LocalEngine:
             )
 
     def read(self, ids: Sequence[int]) -> Reading:
-        """Read `ids` and keep the reading; what is already read is not read again."""
+        """Read `ids` and keep the reading; what is already read, by whomever, is not read again."""
+        with self._reading:
+            return self._read(tuple(ids))
+
+    def _read(self, ids: tuple[int, ...]) -> Reading:
         start = self._store.longest_start(ids)
         if start is not None and len(start.ids) == len(ids):
             return start
         cache = start.fork() if start else DynamicCache(config=self._model.config)
         done = len(start.ids) if start else 0
         hidden = self._forward(ids[done:], cache)
-        reading = Reading(tuple(ids), cache, hidden[-1:].clone())
+        reading = Reading(ids, cache, hidden[-1:].clone())
         self._store.keep(reading)
         return reading
 
@@ -117,7 +123,8 @@ class LocalEngine:
 
     def forget(self, ids: Sequence[int]) -> None:
         """Free the reading of a prompt that no request needs any more."""
-        self._store.drop(ids)
+        with self._reading:
+            self._store.drop(ids)
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
         """One Piece a step until the end token or the limit; closing it frees its cache."""
