@@ -41,7 +41,7 @@ const PAINTERS = {
   },
   gap: (row) => {
     const level = gapLevel(row.pa - row.pb);
-    return { level, style: `uv-g-${GAP_LEVELS[level]}`, number: level === 1 ? "" : points(row.pa - row.pb) };
+    return { level, style: `uv-g-${GAP_LEVELS[level]}`, number: level === 0 || level > 2 ? points(row.pa - row.pb) : "" };
   },
 };
 

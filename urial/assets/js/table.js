@@ -1,6 +1,6 @@
 /* Every token as a row of a table: the token view without colours, for reading, screen readers and print. */
 
-const TABLE_CHUNK = 60; // rows a frame
+const TABLE_CHUNK = 24; // rows a frame
 
 function createTable(store) {
   const panel = folded("Every token as a table", "all numbers, position by position", (body) => buildTable(store, body));
