@@ -6,7 +6,6 @@ records; nothing about Gradio.
 
 from __future__ import annotations
 
-import functools
 import re
 import secrets
 from collections.abc import Callable
@@ -30,18 +29,19 @@ FILE_LIMIT = 40_000_000  # characters of a saved comparison: some ten thousand t
 def questions(service: Service) -> list[Question]:
     """All of them, bound to a service; their names are what the page's script calls."""
     asked = (look_up, stop, since, status, whole, export, open_record)
-    return [_bound(question, service) for question in asked]
+    return [answering(question, service) for question in asked]
 
 
-def _bound(question: Callable[[Service, dict[str, Any]], Answer], service: Service) -> Question:
-    @functools.wraps(question)
+def answering(question: Callable[..., Answer], *bound: object) -> Question:
+    """A question that Gradio can serve: one object in, one out, a mistake as {"error": sentence}."""
+
     def answer(data: dict[str, Any]) -> Answer:
         try:
-            return question(service, data if isinstance(data, dict) else {})
+            return question(*bound, data if isinstance(data, dict) else {})
         except UrialError as error:
             return {"error": str(error)}
 
-    del answer.__wrapped__  # Gradio reads the signature: one object
+    answer.__name__ = question.__name__  # the name by which the script calls it
     return answer
 
 

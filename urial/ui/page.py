@@ -15,13 +15,17 @@ from typing import Any
 import gradio as gr
 
 from urial import render
+from urial.gallery import FOLDER
+from urial.ui.api import add_endpoints
 from urial.ui.compare_tab import build_compare
 from urial.ui.form import FIELDS
+from urial.ui.gallery_tab import build_gallery
+from urial.ui.learn_tab import build_learn
 from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "gallery", "page")
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
@@ -37,13 +41,18 @@ class AppState:
     default_pair: str
     parallel: int = 2  # comparisons that run at once
     queue_size: int = 64  # visitors that may wait
+    gallery: Path = FOLDER  # the recordings
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
     build_compare(blocks, state.service, state.default_pair, state.parallel)
 
 
-TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (("Compare", "compare", compare_tab),)
+TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
+    ("Compare", "compare", compare_tab),
+    ("Gallery", "gallery", lambda blocks, state: build_gallery(state.gallery)),
+    ("Learn", "learn", lambda blocks, state: build_learn(state.gallery)),
+)
 
 
 def build(state: AppState) -> gr.Blocks:
@@ -54,6 +63,7 @@ def build(state: AppState) -> gr.Blocks:
             for title, name, make in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     make(blocks, state)
+        add_endpoints(state.service, state.default_pair, state.parallel)
         blocks.unload(leaver(state.service))
     blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
     return blocks

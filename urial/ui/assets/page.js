@@ -1,25 +1,45 @@
 /* window.UrialPage: what Gradio's side calls. It attaches the host, reads the form, hands batches on, watches loading. */
 
-let door = null; // {trigger, server}: Gradio's side, once the host is there
+let door = null; // {trigger, server}: Gradio's side of the Compare tab, once its host is there
 let conversation = null;
 let watched = null;
 let notice = null;
 
 async function askServer(name, data) {
+  return askBy(door.server, name, data);
+}
+
+async function askBy(server, name, data) {
   try {
-    return await door.server[name](data);
+    return await server[name](data);
   } catch (error) {
     return { error: "The server cannot be reached; check the connection and try again." };
   }
 }
 
 function attach(name, element, trigger, server) {
-  if (name !== "compare") return;
+  const place = element.querySelector("[data-host]");
+  const ask = (question, data) => askBy(server, question, data);
+  if (name === "compare") attachCompare(place, trigger, server);
+  else if (name === "gallery") createGallery(place, ask, askYourself);
+  else createPicture(place, ask);
+}
+
+/* A recorded question into the query box of the Compare tab. */
+function askYourself(query) {
+  document.querySelector("#tab-compare-button").click();
+  const box = document.querySelector("#query textarea");
+  box.value = query;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.focus();
+}
+
+function attachCompare(place, trigger, server) {
   door = { trigger, server };
   const turns = make("div", { id: "turns" });
   notice = make("p", { class: "notice", id: "page-notice", role: "status", hidden: true });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened));
-  element.querySelector("[data-host]").append(notice, turns, opener);
+  place.append(notice, turns, opener);
   conversation = createConversation(turns, askServer, trigger);
 }
 

@@ -1,0 +1,72 @@
+/* The Gallery: a list of recordings; one opens in a token view, turn by turn. And the picture of the Learn tab. */
+
+function createGallery(place, ask, askYourself) {
+  const list = make("ul", { class: "shelf" });
+  const shown = make("div", { class: "shown", hidden: true });
+  place.append(list, shown);
+  let view = null;
+
+  async function fill() {
+    const found = await ask("gallery_list", {});
+    if (found.error || !found.entries.length) {
+      list.replaceChildren(make("li", { class: "quiet" }, plainText(found.error || "No recordings are here yet.")));
+      return;
+    }
+    list.replaceChildren(...found.entries.map((entry, index) => make("li", null, card(entry, index))));
+  }
+
+  function card(entry, index) {
+    const share = typeof entry.shifted === "number" ? `${(100 * entry.shifted).toFixed(1)} % shifted` : "";
+    const facts = [entry.topic, entry.queries.length > 1 ? `${entry.queries.length} turns` : "", share].filter(Boolean).join(" · ");
+    const open = () => show(entry, index, entry.queries.length - 1);
+    return make(
+      "button",
+      { type: "button", class: "shelf-card", "data-entry": String(index), on: { click: open } },
+      make("span", { class: "shelf-title", dir: "auto" }, plainText(entry.title)),
+      make("span", { class: "shelf-facts" }, plainText(facts)),
+      make("span", { class: "shelf-look", dir: "auto" }, plainText(entry.look_at)),
+    );
+  }
+
+  async function show(entry, index, turn) {
+    const found = await ask("gallery_open", { entry: index, turn });
+    shown.hidden = false;
+    list.hidden = true;
+    const back = button("← All recordings", close, { class: "pg-button shelf-back" });
+    const own = button("Ask this yourself", () => askYourself(entry.queries[turn]), { class: "pg-button" });
+    const body = make("div");
+    const turns = entry.queries.length > 1 ? entry.queries.map((_, other) => turnButton(entry, index, other, turn)) : [];
+    const head = make("div", { class: "shown-head" }, back, turns, own);
+    const title = make("h2", { class: "shown-query", dir: "auto", tabindex: "-1" }, plainText(entry.queries[turn]));
+    const look = make("p", { class: "shown-look", dir: "auto" }, make("b", null, "Look at: "), plainText(entry.look_at));
+    const note = make("p", { class: "quiet" }, `Recorded ${plainText(entry.recorded_at)}; nothing was computed just now.`);
+    shown.replaceChildren(head, title, look, note, body);
+    title.focus({ preventScroll: true });
+    if (view) view.destroy();
+    view = null;
+    if (found.error) body.append(make("div", { class: "notice", role: "alert" }, plainText(found.error)));
+    else view = window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
+  }
+
+  function turnButton(entry, index, other, turn) {
+    return button(`Turn ${other + 1}`, () => show(entry, index, other), { "aria-pressed": String(other === turn) });
+  }
+
+  function close() {
+    if (view) view.destroy();
+    view = null;
+    shown.hidden = true;
+    list.hidden = false;
+    list.querySelector("button").focus();
+  }
+
+  fill();
+}
+
+/* The first recording, as the picture beside the explanation. */
+async function createPicture(place, ask) {
+  const found = await ask("gallery_open", { entry: 0, turn: 0 });
+  if (found.error) return;
+  place.append(make("p", { class: "quiet" }, "A recorded answer, to try it on: point at a word, or walk with the arrow keys."));
+  window.UrialView.mount(place, { theme: "host", actions: [], continuation: false, visit: false, showQuery: true, comparison: found.record });
+}

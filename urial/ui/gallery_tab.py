@@ -1,0 +1,68 @@
+"""The Gallery tab: recorded comparisons, opened one at a time, without any model.
+
+Recordings are read when the first visitor opens the tab. Knows Gradio and the gallery; nothing about models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from urial import render
+from urial.errors import SettingsError
+from urial.gallery import FOLDER, Entry, load_entries
+from urial.ui.desk import Answer, answering
+from urial.ui.host import host
+
+LEAD = "Recorded with the models named beside each answer; nothing is computed here. Choose one to look into it."
+
+
+def build_gallery(folder: Path = FOLDER) -> None:
+    """The tab's components, inside an open Blocks."""
+    gr.HTML(LEAD, elem_classes=["quiet"], apply_default_css=False)
+    host("gallery", (), shelf(folder))
+
+
+def shelf(folder: Path) -> list[Callable[[dict[str, Any]], Answer]]:
+    """What the script asks: the list of recordings, and one turn of one of them."""
+
+    @cache
+    def entries() -> list[Entry]:
+        return load_entries(folder)
+
+    @answering
+    def gallery_list(_: dict[str, Any]) -> Answer:
+        return {"entries": [listed(entry) for entry in entries()]}
+
+    @answering
+    def gallery_open(data: dict[str, Any]) -> Answer:
+        entry = chosen(entries(), data.get("entry"))
+        turn = chosen(entry.turns, data.get("turn"))
+        return {"record": render.payload(turn)}
+
+    return [gallery_list, gallery_open]
+
+
+def listed(entry: Entry) -> Answer:
+    """A recording as the list shows it; the share is the paper's setting, of the last turn."""
+    last = entry.turns[-1]
+    shift = last.shift.get("zero_shot")
+    return {
+        "title": entry.title,
+        "topic": entry.topic,
+        "look_at": entry.look_at,
+        "recorded_at": entry.recorded_at,
+        "queries": [turn.query for turn in entry.turns],
+        "shifted": shift.summary.shifted if shift else None,
+    }
+
+
+def chosen(items: list, index: object) -> Any:
+    """Raises SettingsError for an index that is none."""
+    if type(index) is not int or not 0 <= index < len(items):
+        raise SettingsError("There is no such recording; load the page again.")
+    return items[index]
