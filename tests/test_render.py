@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial import render
+from urial.cli import make_parser
+from urial.prompts import METHODS
 from urial.records import Comparison, Message, TokenShift, from_json, to_json
 from urial.reproduce import command, quote
 
@@ -71,6 +73,13 @@ def test_numbers_are_rounded_to_what_the_docstring_says() -> None:
     for i, row in enumerate(comparison.shift["urial"].tokens):
         assert abs(rows["base_p"][i] - row.base_probability) <= 0.5e-5
         assert abs(rows["kl"][i] - row.kl) <= 0.5e-4
+
+
+def test_the_mass_that_bounds_do_not_cover_is_sent_where_there_are_bounds() -> None:
+    rows = build().shift["zero_shot"].tokens
+    assert "uncovered" not in render.rows_payload(rows)
+    bounded = [row.model_copy(update={"uncovered": 0.02}) for row in rows]
+    assert render.rows_payload(bounded)["uncovered"] == [0.02] * len(rows)
 
 
 def test_payload_of_a_long_answer_is_under_one_and_a_half_megabytes() -> None:
@@ -350,10 +359,38 @@ def test_command_names_what_was_run() -> None:
         "--contexts": "zero_shot,urial",
         "--max-new-tokens": "256",
         "--temperature": "0",
+        "--top-p": "1",
+        "--base-penalty": "1.1",
+        "--aligned-penalty": "1",
         "--seed": "7",
         "--device": "cpu",
         "--dtype": "float32",
     }
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("query", ["Why?", "-h", "--seed"])
+def test_the_command_line_takes_the_command(name: str, query: str) -> None:
+    """The real parser reads back the settings, and the methods that take no number of examples are given none."""
+    comparison = build(query=query, method=name)
+    words = arguments(command(comparison))
+    options = make_parser().parse_args(words[2:])
+    assert options.query == query
+    assert (options.method, options.seed, options.max_new_tokens) == (name, 7, 256)
+    assert options.examples == (3 if METHODS[name].counts else None)
+    assert (options.base_penalty, options.aligned_penalty) == (1.1, 1.0)
+
+
+def test_a_pair_behind_servers_names_no_device() -> None:
+    comparison = build()
+    served = comparison.pair.model_copy(update={"dtype": "as served", "device": "as served"})
+    assert "--device" not in command(comparison.model_copy(update={"pair": served}))
+
+
+def test_quantized_weights_are_named_by_their_quantization() -> None:
+    comparison = build()
+    small = comparison.pair.model_copy(update={"quantization": "nf4", "device": "cuda"})
+    assert "--device cuda --dtype nf4" in command(comparison.model_copy(update={"pair": small}))
 
 
 def test_earlier_turns_are_written_to_a_file_first(tmp_path) -> None:

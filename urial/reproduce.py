@@ -1,6 +1,6 @@
 """The command line that runs a recorded comparison again, quoted so that a shell reads back the same text.
 
-Knows the record and the flags of `python -m urial compare`; knows nothing about pages, models or prompts.
+Knows the record and the flags of `python -m urial compare`; knows nothing about pages or models.
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import shlex
 import unicodedata
+from typing import get_args
 
-from urial.records import Comparison
+from urial.pairs import Dtype
+from urial.prompts import METHODS
+from urial.records import Comparison, PairInfo, Settings
 
 HISTORY_FILE = "history.json"
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp"}  # control, format (bidi, zero width) and line separators
@@ -39,25 +42,51 @@ def _ansi_c(char: str) -> str:
 def command(comparison: Comparison) -> str:
     """The command, one line; a comparison with earlier turns needs a line before it that writes them to a file.
 
-    Top-p and the repetition penalties have no flag: they are the method's and the pair's own.
+    A record does not hold a prompt file's path, so a comparison with one names PROMPT_FILE in its place.
     """
-    settings, pair = comparison.settings, comparison.pair
-    flags = [
-        ("--pair", pair.name),
-        ("--method", settings.method),
-        ("--examples", str(settings.examples)),
-        ("--contexts", ",".join(comparison.shift) or "zero_shot,urial"),
-        ("--max-new-tokens", str(settings.max_new_tokens)),
-        ("--temperature", f"{settings.temperature:g}"),
-        ("--seed", str(settings.seed)),
-        ("--device", pair.device),
-        ("--dtype", pair.dtype),
-    ]
-    if comparison.history:
-        flags.append(("--history", HISTORY_FILE))
+    flags = [("--pair", comparison.pair.name), *_prompt_flags(comparison), *_decoding_flags(comparison.settings)]
+    flags += _machine_flags(comparison.pair)
     words = ["python -m urial compare", *(f"{flag} {quote(value)}" for flag, value in flags)]
     # "--" ends the flags, so that a query that starts with a dash stays a query
     return _write_history(comparison) + " ".join([*words, "--", quote(comparison.query)])
+
+
+Flags = list[tuple[str, str]]
+
+
+def _prompt_flags(comparison: Comparison) -> Flags:
+    settings = comparison.settings
+    flags = [("--method", settings.method)]
+    if settings.method in METHODS and METHODS[settings.method].counts:  # other methods refuse a number of examples
+        flags.append(("--examples", str(settings.examples)))
+    if settings.method == "file":
+        flags.append(("--prompt-file", "PROMPT_FILE"))
+    if comparison.history:
+        flags.append(("--history", HISTORY_FILE))
+    return [*flags, ("--contexts", ",".join(comparison.shift) or "zero_shot,urial")]
+
+
+def _decoding_flags(settings: Settings) -> Flags:
+    return [
+        ("--max-new-tokens", str(settings.max_new_tokens)),
+        ("--temperature", _number(settings.temperature)),
+        ("--top-p", _number(settings.top_p)),
+        ("--base-penalty", _number(settings.repetition_penalty.base)),
+        ("--aligned-penalty", _number(settings.repetition_penalty.aligned)),
+        ("--seed", str(settings.seed)),
+    ]
+
+
+def _number(value: float) -> str:
+    """Every digit, as a shell reads it back, without a needless `.0`."""
+    return repr(value).removesuffix(".0")
+
+
+def _machine_flags(pair: PairInfo) -> Flags:
+    """Where and in what numbers; a pair behind servers has its own."""
+    if pair.dtype not in get_args(Dtype):
+        return []
+    return [("--device", pair.device), ("--dtype", pair.quantization or pair.dtype)]
 
 
 def _write_history(comparison: Comparison) -> str:

@@ -107,9 +107,10 @@ function numbers(store, host, term, row, names) {
     line(term("rank"), rows.map((item) => whole(item.rank))),
     line("P base", rows.map((item) => probability(item.pb))),
     line("P aligned", rows.map((item) => probability(item.pa))),
-    line(term("kl", "KL, nats"), rows.map((item) => nats(item.kl))),
-    line(term("js", "JS, nats"), rows.map((item) => nats(item.js))),
+    line(term("kl", "KL, nats"), rows.map((item) => distance(item, item.kl))),
+    line(term("js", "JS, nats"), rows.map((item) => distance(item, item.js))),
   ];
+  if (rows.some((item) => item.open !== null)) body.push(line("mass not covered", rows.map((item) => probability(item.open))));
   if (row.alignedRank > 1) body.push(line("aligned rank", rows.map((item) => whole(item.alignedRank))));
   const table = h("table", { class: "uv-table uv-card-numbers" }, h("thead", null, head), h("tbody", null, body));
   const from = () => host.emit("continue-from", { position: row.position });

@@ -68,7 +68,7 @@ function showTip(store, tip, pane, unit) {
   const [first] = topOf(row, "base");
   const lines = [
     h("p", { class: "uv-tip-text" }, "“", h("b", null, h("bdi", null, wordName(row.text))), `”, ${CLASS_NAMES[row.cls]}: ${place}`),
-    h("p", { class: "uv-tip-more" }, `P base ${probability(row.pb)}, P aligned ${probability(row.pa)}, KL ${nats(row.kl)} nats`),
+    h("p", { class: "uv-tip-more" }, `P base ${probability(row.pb)}, P aligned ${probability(row.pa)}, KL ${distance(row, row.kl)} nats${row.open === null ? "" : `, ${probability(row.open)} of the mass not covered`}`),
   ];
   if (row.rank > 1 && first) {
     lines.push(h("p", { class: "uv-tip-more" }, "the base first: ", h("bdi", { class: "uv-mono" }, tokenName(first.text)), ` ${probability(first.p)}`));

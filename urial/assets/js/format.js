@@ -21,6 +21,11 @@ function nats(value) {
   return value === null || value === undefined ? "–" : value.toFixed(2);
 }
 
+/* KL or JS of a row: a lower bound where a part of the aligned mass could not be seen. */
+function distance(row, value) {
+  return row.open === null ? nats(value) : `≥${NBSP}${nats(value)}`;
+}
+
 function whole(count) {
   return count.toLocaleString("en");
 }

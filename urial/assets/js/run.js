@@ -31,7 +31,7 @@ function runFacts(store) {
   if (settings) facts.push(...settingFacts(settings));
   for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store.sides[side])]);
   const exact = heldContexts(store).map((name) => store.contexts[name].exact);
-  if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "estimated from the head of each list"]);
+  if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "bounded from the head of each list"]);
   return facts;
 }
 

@@ -25,7 +25,7 @@ function createScore(store, term) {
 }
 
 const INEXACT =
-  "Not exact: this record was scored by a server that returns only the head of each list, so probabilities, KL and JS are estimates from the listed tokens.";
+  "Not exact: scored by a server that tells only the head of each list. Ranks and probabilities are its own; KL and JS are lower bounds (≥), beside the share of the aligned mass that they do not cover.";
 
 function seesTitle(name, names) {
   return `The base sees ${names[name]}${name === "zero_shot" ? " (the paper’s setting)" : ""}`;

@@ -64,6 +64,7 @@ function addRows(store, name, columns) {
       pa: columns.aligned_p[i],
       kl: columns.kl[i],
       js: columns.js[i],
+      open: columns.uncovered ? columns.uncovered[i] : null,
       packed: columns,
       at: i,
     };

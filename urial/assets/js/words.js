@@ -12,6 +12,7 @@ const METHOD_NAMES = {
   zero_shot: "the question alone",
   vanilla_icl: "plain examples",
   urial: "URIAL",
+  urial_no_refusal: "URIAL without refusal",
   retrieval_icl: "retrieved examples",
   icil: "ICIL",
   file: "a prompt file",
@@ -118,7 +119,7 @@ function unknownMethod(name) {
 
 function methodName(settings) {
   const name = Object.hasOwn(METHOD_NAMES, settings.method) ? METHOD_NAMES[settings.method] : unknownMethod(settings.method);
-  return settings.method === "urial" ? `${name}, ${plural(settings.examples, "example")}` : name;
+  return settings.method.startsWith("urial") ? `${name}, ${plural(settings.examples, "example")}` : name;
 }
 
 /* What the base sees, by context name; the second context is the chosen method's. */
@@ -126,6 +127,7 @@ function contextNames(settings) {
   const method = settings ? settings.method : "urial";
   const second = {
     urial: "the URIAL prompt",
+    urial_no_refusal: "the URIAL prompt",
     zero_shot: "the question, again",
     vanilla_icl: "the plain examples",
     retrieval_icl: "the retrieved examples",
