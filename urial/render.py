@@ -167,6 +167,8 @@ def rows_payload(rows: Sequence[TokenShift]) -> Payload:
         "aligned_top": [ids(row.aligned_top) for row in rows],
         "aligned_top_p": [_probabilities(p for _, _, p in row.aligned_top) for row in rows],
     }
+    if any(row.uncovered is not None for row in rows):  # KL and JS are lower bounds
+        columns["uncovered"] = [_round(row.uncovered, PROBABILITY_DIGITS) for row in rows]
     return {"table": [list(entry) for entry in table], **columns}
 
 

@@ -84,7 +84,21 @@ def test_what_was_run_is_said_in_full(show: Open) -> None:
 
 def test_a_record_that_is_not_exact_says_so(show: Open) -> None:
     page = ready(show(build(exact=False)), len(PLAIN) + 1)
-    assert page.get_by_text("Not exact: this record was scored by a server").is_visible()
+    assert page.get_by_text("Not exact: scored by a server").is_visible()
+
+
+def test_bounds_are_shown_as_bounds_with_what_they_do_not_cover(show: Open) -> None:
+    comparison = build(exact=False)
+    for context in comparison.shift.values():
+        context.tokens[:] = [row.model_copy(update={"uncovered": 0.02}) for row in context.tokens]
+    page = ready(show(comparison), len(PLAIN) + 1)
+    row = comparison.shift["zero_shot"].tokens[0]
+    page.locator(TOKENS).first.hover()
+    expect(page.locator(".uv-tip")).to_contain_text(f"KL ≥\u00a0{row.kl:.2f} nats, 2.0\u00a0% of the mass not covered")
+    page.locator(TOKENS).first.click()
+    numbers = page.locator(".uv-card-numbers")
+    expect(numbers).to_contain_text(f"≥\u00a0{row.kl:.2f}")
+    expect(numbers).to_contain_text("mass not covered")
 
 
 def test_a_record_without_shift_still_shows_both_answers(show: Open) -> None:
