@@ -42,7 +42,7 @@ def fetch(repository: str, revision: str | None, progress: Progress) -> Path:
             ignore_patterns=OTHER_FORMATS,
             tqdm_class=_reporting_to(progress, stage),
         )
-    except (HTTPError, HFValidationError, OSError) as error:
+    except (HTTPError, HFValidationError, OSError, RuntimeError) as error:
         raise WeightsMissing(_explain(error, repository, revision)) from error
     return Path(folder)
 

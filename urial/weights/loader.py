@@ -127,11 +127,13 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
     progress("Loading the adapter", None)
     model = with_adapter(loaded.model, read_adapter(found.folder))
     tokenizer = with_chat_template(loaded.tokenizer, found.folder)
+    ends = end_ids_of(model, tokenizer)
+    model.generation_config.eos_token_id = sorted(ends)  # for whoever calls transformers' own generate
     return replace(
         loaded,
         model=model,
         tokenizer=tokenizer,
-        end_ids=end_ids_of(model, tokenizer),
+        end_ids=ends,
         description=f"{loaded.description} with the adapter {found.description}",
         revision=f"{loaded.revision}+{found.revision}",
         adapter_name=found.description,
