@@ -61,10 +61,10 @@ class MethodInfo:
 METHODS: Mapping[str, MethodInfo] = MappingProxyType(
     {
         "urial": MethodInfo(
-            "URIAL", "Instructions and restyled examples, one of them a kind refusal.", EXAMPLE_COUNTS, 3
+            "URIAL", "Instructions and restyled examples; harmful requests are declined kindly.", EXAMPLE_COUNTS, 3
         ),
         "urial_no_refusal": MethodInfo(
-            "URIAL without refusals", "Instructions and restyled examples that only help.", EXAMPLE_COUNTS, 3
+            "URIAL without refusals", "Instructions and restyled examples that always help.", EXAMPLE_COUNTS, 3
         ),
         "vanilla_icl": MethodInfo(
             "Vanilla ICL", "The queries of URIAL's three examples with short, plain answers and no instructions."
