@@ -103,7 +103,8 @@ class SideRun:
         self.stop_reason = reason
         self._ended = time.perf_counter()
         getattr(self._pieces, "close", lambda: None)()
-        rest = self._filter.finish()
+        # Cut short, what is held back may be half a stop marker; only an answer that ended by itself gives it out.
+        rest = self._filter.finish() if reason == "stop" else ""
         self._shown.append(rest)
         return rest
 
