@@ -15,6 +15,7 @@ from urial.prompts import METHODS
 from urial.records import Comparison, PairInfo, Settings
 
 HISTORY_FILE = "history.json"
+Flags = list[tuple[str, str]]
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp"}  # control, format (bidi, zero width) and line separators
 
 
@@ -49,9 +50,6 @@ def command(comparison: Comparison) -> str:
     words = ["python -m urial compare", *(f"{flag} {quote(value)}" for flag, value in flags)]
     # "--" ends the flags, so that a query that starts with a dash stays a query
     return _write_history(comparison) + " ".join([*words, "--", quote(comparison.query)])
-
-
-Flags = list[tuple[str, str]]
 
 
 def _prompt_flags(comparison: Comparison) -> Flags:

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, expect, sync_playwright
 
+PATIENCE = 60_000  # milliseconds until a wait gives up: generous, for a machine that others use too
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -29,5 +30,6 @@ def chromium() -> Iterator[Browser]:
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         except Error as error:
             pytest.skip(f"{path} does not start: {error.message.splitlines()[0]}")
+        expect.set_options(timeout=PATIENCE)
         yield browser
         browser.close()

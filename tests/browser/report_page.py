@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, expect
 
+from tests.browser.chromium import PATIENCE
 from urial import render
 from urial.records import Comparison
 
@@ -49,6 +50,7 @@ def show(chromium: Browser, pages: dict[str, Page], tmp_path: Path) -> Iterator[
         if key not in pages:
             pages[key] = chromium.new_context(**options).new_page()
             pages[key].add_init_script(init)
+            pages[key].set_default_timeout(PATIENCE)
         page = pages[key]
         if page not in shown:
             shown.append(page)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chromium import PATIENCE
 from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial import render
 from urial.records import Comparison
@@ -27,6 +28,7 @@ ul { list-style: square } .card, .panel, .hidden { display: none } p { margin: 4
 @pytest.fixture(scope="module")
 def window(chromium: Browser) -> Iterator[Page]:
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
     yield page
     page.close()
 
