@@ -101,7 +101,8 @@ def _take_folder(name: str, needed: str) -> Located:
         raise WeightsMissing(f"There is no folder {folder}; correct the path in models.yaml.")
     if not (folder / needed).is_file():
         raise WeightsMissing(f"The folder {folder} holds no {needed}; name one that does in models.yaml.")
-    return Located(folder, name, fingerprint(folder))
+    shown = f"{folder.parent.name}/{folder.name}"  # records are shared: where on this machine is nobody's business
+    return Located(folder, shown, fingerprint(folder))
 
 
 def fingerprint(folder: Path) -> str:
