@@ -33,7 +33,7 @@ def test_a_folder_loads_as_it_was_saved(family: str, tmp_path: Path) -> None:
     loaded = load_model(ModelSpec(folder=str(folder)), dtype="float32")
     assert torch.equal(logits(loaded.model), logits(tiny.model(family)))
     assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
-    assert loaded.description == str(folder) and loaded.revision == fingerprint(folder)
+    assert loaded.description == f"{folder.parent.name}/{folder.name}" and loaded.revision == fingerprint(folder)
     assert loaded.adapter_name is None and loaded.end_ids == {1, 3}
 
 
