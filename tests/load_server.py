@@ -1,6 +1,6 @@
 """Load on a real vLLM server: users one at a time, all at once, and all at once while the server is killed.
 
-    python -m tests.load_server [--users 32] [--tokens 48] [--places 16]
+    python -m tests.load_server [--users 32] [--tokens 48] [--places 16] [--method urial]
 
 Needs URIAL_VLLM_PYTHON (see vllm_server.py). Every user asks something else; each runs a whole comparison: two
 answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen.
@@ -40,9 +40,9 @@ class User:
     seconds: float = 0.0
 
 
-def run_user(engines: PairEngines, query: str, tokens: int, count: list[int]) -> User:
+def run_user(engines: PairEngines, query: str, options: argparse.Namespace, count: list[int]) -> User:
     user, began = User(query), time.monotonic()
-    asked = Request(query=query, method=method("urial", 3), max_new_tokens=tokens)
+    asked = Request(query=query, method=method(options.method), max_new_tokens=options.tokens)
     for event in compare(engines, asked):
         if isinstance(event, BaseToken | AlignedToken):
             user.first_token = user.first_token or time.monotonic() - began
@@ -57,9 +57,11 @@ def run_user(engines: PairEngines, query: str, tokens: int, count: list[int]) ->
     return user
 
 
-def run_all(engines: PairEngines, queries: list[str], tokens: int, at_once: int, count: list[int]) -> list[User]:
+def run_all(
+    engines: PairEngines, queries: list[str], options: argparse.Namespace, at_once: int, count: list[int]
+) -> list[User]:
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        return list(pool.map(lambda query: run_user(engines, query, tokens, count), queries))
+        return list(pool.map(lambda query: run_user(engines, query, options, count), queries))
 
 
 def written(users: list[User]) -> int:
@@ -98,9 +100,7 @@ def kill_in_the_middle(server: VllmServer, engines: PairEngines, options: argpar
     """All users at once; the server is killed when a quarter of the tokens is written, and started again."""
     count, users = [0], []
     queries = all_queries(options.users)
-    work = threading.Thread(
-        target=lambda: users.extend(run_all(engines, queries, options.tokens, options.users, count))
-    )
+    work = threading.Thread(target=lambda: users.extend(run_all(engines, queries, options, options.users, count)))
     began = time.monotonic()
     work.start()
     while count[0] < options.users * 2 * options.tokens // 4 and work.is_alive():
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
+    parser.add_argument("--method", default="urial", help="urial: a prompt of 1,200 tokens; zero_shot: of 30")
     parser.add_argument("--log", type=Path, default=Path("vllm.log"))
     options = parser.parse_args()
     python = interpreter()
@@ -158,10 +159,10 @@ def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     engines = server.engines(at_once=options.places)
     queries = all_queries(options.users)
     began = time.monotonic()
-    alone = run_all(engines, queries, options.tokens, 1, [0])
+    alone = run_all(engines, queries, options, 1, [0])
     slow = report("one at a time", alone, time.monotonic() - began)
     began = time.monotonic()
-    together = run_all(engines, queries, options.tokens, options.users, [0])
+    together = run_all(engines, queries, options, options.users, [0])
     fast = report("all at once", together, time.monotonic() - began)
     check_complete(together, alone)
     print(f"throughput ratio {fast / slow:.2f}; every answer complete, none mixed up", flush=True)

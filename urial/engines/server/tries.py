@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from urial.engines.server.failures import Passing
 
-TRIES = 4  # of a server that answers, but with a failure
+TRIES = 6  # of a server that answers, but with a failure: one that dies does so for some seconds
 
 
 @dataclass(frozen=True, slots=True)
