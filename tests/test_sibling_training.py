@@ -185,7 +185,7 @@ def test_rate_rises_then_falls_to_a_tenth() -> None:
     peak = rates.index(max(rates))
     assert 0 < peak < 10 and max(rates) == pytest.approx(SMALL.learning_rate)
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[-1] == pytest.approx(SMALL.learning_rate / 100, rel=0.2)
+    assert rates[-1] == pytest.approx(SMALL.learning_rate / 10, rel=0.02)
 
 
 def test_training_lowers_the_loss_and_leaves_the_base_alone(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_adapter_folder_gives_the_same_model_back(tmp_path: Path) -> None:
-    from urial.weights.adapters import attach_adapter
+    from urial.weights.adapters import read_adapter, with_adapter
 
     run = make_run(tmp_path)
     train(run)
@@ -265,8 +265,8 @@ def test_adapter_folder_gives_the_same_model_back(tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == "tiny-base" and str(tmp_path) not in json.dumps(config)
     assert (tmp_path / "adapter" / "chat_template.jinja").read_text() == "{{ messages }}"
     assert {t.dtype for t in load_file(tmp_path / "adapter" / "adapter_model.safetensors").values()} == {torch.float16}
-    fresh, ids = tiny.model("gemma3"), torch.arange(5, 25)[None]
-    attach_adapter(fresh, tmp_path / "adapter")
+    ids = torch.arange(5, 25)[None]
+    fresh = with_adapter(tiny.model("gemma3"), read_adapter(tmp_path / "adapter"))
     with torch.no_grad():
         torch.testing.assert_close(fresh(ids).logits, run.learner.causal(ids).logits, atol=0.05, rtol=1e-2)
         assert (fresh(ids).logits - tiny.model("gemma3")(ids).logits).abs().max() > 0.1

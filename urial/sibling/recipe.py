@@ -13,17 +13,17 @@ from urial.sibling.examples import Example
 
 @dataclass(frozen=True)
 class Recipe:
-    """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a hundredth of the peak.
+    """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a tenth of the peak.
 
     per_step: conversations per optimizer step. most_tokens: padded tokens per forward pass. longest: tokens of a
     conversation. sampled_tokens: see answer_loss.SampledVocabulary; 0 takes the softmax over the whole vocabulary.
     """
 
-    epochs: int = 2
+    epochs: int = 3
     rank: int = 16
     alpha: int = 32
-    learning_rate: float = 3e-4
-    dropout: float = 0.1  # of what enters the low-rank matrices, while training
+    learning_rate: float = 6e-4
+    dropout: float = 0.0  # of what enters the low-rank matrices, while training
     warmup_share: float = 0.06
     weight_decay: float = 0.0
     clip: float = 1.0

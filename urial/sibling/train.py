@@ -40,12 +40,12 @@ def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate of a 0-based step: linear warm-up, then a cosine down to a hundredth of the peak."""
+    """Learning rate of a 0-based step: linear warm-up, then a cosine down to a tenth of the peak."""
     warmup = max(1, round(recipe.warmup_share * steps))
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return recipe.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def training_vocabulary(learner: Learner, train: Sequence[Encoded], extra: Sequence[int], recipe: Recipe) -> Any:
