@@ -25,6 +25,7 @@ def opened(show: Open, **options: object) -> Page:
     return page
 
 
+@pytest.mark.timeout(900)  # axe measures every element; a busy machine is no failure
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(show: Open, width: int) -> None:
     page = opened(show, viewport={"width": width, "height": 900})
@@ -34,6 +35,7 @@ def test_axe_finds_nothing_serious(show: Open, width: int) -> None:
     no_finding(page, part=".uv-columns")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_can_read_every_colour_mode(show: Open, scheme: str) -> None:
     page = opened(show, color_scheme=scheme)
