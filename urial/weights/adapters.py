@@ -145,11 +145,12 @@ def _halves_by_layer(adapter: Adapter) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def _low_rank(tree: PreTrainedModel, name: str, half: dict[str, torch.Tensor], adapter: Adapter) -> LowRankLinear:
-    layer, to = tree.get_submodule(name), {"device": tree.device, "dtype": tree.dtype}
+    layer = tree.get_submodule(name)
     down, up = half["lora_A"], half["lora_B"]
     wanted = (getattr(layer, "in_features", None), getattr(layer, "out_features", None))
     if wanted != (down.shape[1], up.shape[0]) or len(down) != up.shape[1]:
         raise adapter.unfit(f"{name!r} maps {wanted}, the adapter {(down.shape[1], up.shape[0])}.")
+    to = {"device": layer.weight.device, "dtype": tree.dtype}  # a large model lies on several devices
     return LowRankLinear(layer, down.to(**to), (up.float() * scale_of(adapter.config, name, len(down))).to(**to))
 
 
