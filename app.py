@@ -11,9 +11,11 @@ import logging
 import os
 import socket
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+if os.environ.get("SPACES_ZERO_GPU"):  # a ZeroGPU Space: its package wants to be imported before anything with CUDA
+    import spaces  # noqa: F401
 
 from urial.cli import EXIT_DONE, EXIT_FAILURE, EXIT_MISTAKE, OneLineParser, complain, whole_number
 from urial.errors import SettingsError, UrialError, UserMistake
@@ -22,6 +24,8 @@ if TYPE_CHECKING:  # what is heavy is imported when the page is built
     import gradio as gr
 
     from urial.ui.page import AppState
+    from urial.ui.room import Room
+    from urial.ui.serving import Service
 
 
 def make_parser(environment: Mapping[str, str]) -> OneLineParser:
@@ -49,27 +53,47 @@ def make_parser(environment: Mapping[str, str]) -> OneLineParser:
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
     from urial.engines.opening import open_pair
-    from urial.pairs import load_pairs
+    from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
     from urial.ui.room import Room
-    from urial.ui.serving import Service
 
     found = load_pairs(options.models)
     default = found.get(options.pair or found.default).name
+    machine = Machine.probe()
+    choose_precision(found.get(default), machine, options.dtype, options.device)  # a wrong --dtype ends here
+    here = {name: availability(pair, machine, options.dtype, options.device) for name, pair in found.pairs.items()}
     room = Room(
         found.pairs,
         lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
+        absent={name: each.reason for name, each in here.items() if not each.can_run},
     )
-    service = Service(room, placement=f"{options.device}/{options.dtype}")
+    if options.pair and default in room.absent:
+        raise SettingsError(room.absent[default])
+    service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
     return AppState(service, default, parallel=options.parallel, queue_size=options.queue)
+
+
+def make_service(room: Room, default_pair: str, placement: str) -> Service:
+    """Models run here, or on the GPU that ZeroGPU lends for each call; there, weights are placed before the launch."""
+    from urial.ui import gpu
+    from urial.ui.serving import Service
+
+    if not gpu.is_zero_gpu():
+        return Service(room, placement)
+    gpu.INHERITED[default_pair] = room.load(default_pair)
+    return Service(room, placement, perform=gpu.perform_on_lent_gpu(), new_control=gpu.FileControl)
 
 
 def check_address(host: str, port: int) -> None:
     """Raise SettingsError where nothing can listen there, before anything is built."""
+    if port > 65535:
+        raise SettingsError(f"The port {port} does not exist; choose one from 1 to 65535.")
     try:
-        with socket.create_server((host, port)):
-            return
-    except (OSError, OverflowError) as error:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"Cannot listen on {host}:{port} ({reason}); choose another --host or --port.") from error
 
@@ -78,15 +102,16 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
     """Build and launch; the weights of the first pair load behind the page."""
     from urial.ui.page import build, launch_arguments
 
-    threading.Thread(target=state.service.room.start, args=(state.default_pair,), daemon=True).start()
     blocks = build(state)
     blocks.launch(
         server_name=options.host,
         server_port=options.port,
         root_path=options.root_path or None,
         prevent_thread_lock=True,
+        _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
         **launch_arguments(),
     )
+    state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering
     return blocks
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 import gradio as gr
+import pytest
 
 from tests import tiny
 from urial.engines.pair import PairEngines
@@ -16,6 +20,12 @@ from urial.pairs import ModelSpec, Pair
 from urial.ui.page import AppState, build, launch_arguments
 from urial.ui.room import Progress, Room
 from urial.ui.serving import Service
+
+# What Gradio itself does: its queue uses a deprecated option of pandas, and it drops event loops that it has made.
+GRADIO_WARNS = [
+    pytest.mark.filterwarnings("ignore:.*no_silent_downcasting"),
+    pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning"),
+]
 
 
 def tiny_pair(name: str = "tiny") -> Pair:
@@ -31,10 +41,11 @@ def open_tiny(pair: Pair, progress: Progress) -> PairEngines:
 
 @cache
 def long_pair() -> PairEngines:
-    """Tiny siblings that read a whole URIAL prompt: rotary positions have no end of their own."""
+    """Tiny siblings that read a whole URIAL prompt and write until the limit: tests decide when an answer ends."""
     pair = tiny.pair("llama")
     for engine in (pair.base, pair.aligned):
-        engine.context_length = 8192
+        engine.context_length = 8192  # rotary positions have no end of their own
+        engine._ends = frozenset()
     return pair
 
 
@@ -52,14 +63,26 @@ class Live:
 
 
 @contextmanager
-def live(service: Service, **launch: object) -> Iterator[Live]:
+def live(service: Service, parallel: int = 2, queue_size: int = 64, **launch: object) -> Iterator[Live]:
     """Serve a page on a free port, and close it."""
-    blocks = build(AppState(service, next(iter(service.room.pairs))))
+    blocks = build(AppState(service, next(iter(service.room.pairs)), parallel=parallel, queue_size=queue_size))
     try:
-        _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **{**launch_arguments(), **launch})
+        _, url, _ = blocks.launch(
+            prevent_thread_lock=True, quiet=True, _frontend=False, **{**launch_arguments(), **launch}
+        )
         yield Live(url.rstrip("/"), service, blocks)
     finally:
         blocks.close()
+        del blocks
+        sweep()
+
+
+def sweep() -> None:
+    """Collect the event loops that Gradio dropped, here and not in a later test that has nothing to do with it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.set_event_loop(None)
+        gc.collect()
 
 
 if __name__ == "__main__":

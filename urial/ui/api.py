@@ -6,22 +6,18 @@ Each docstring is what a caller reads. Knows Gradio and the service; the page it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from urial import compare as core
-from urial.engines.pair import PairEngines
 from urial.errors import UrialError
-from urial.events import Event
-from urial.request import Control
 from urial.ui import asking
 from urial.ui.asking import Ask
 from urial.ui.compare_tab import MODEL_WORK
 from urial.ui.serving import Service
-
-Source = Callable[[PairEngines, Control], Iterator[Event]]
+from urial.ui.tasks import CompareTask, ScoreTask, Task
 
 
 def add_endpoints(service: Service, default_pair: str, parallel: int) -> None:
@@ -135,21 +131,19 @@ def answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def run_compare(service: Service, values: dict[str, Any], visitor: str) -> dict[str, Any]:
     """Raises UrialError. A kept answer is given without running anything."""
     ask = asking.parse({key: value for key, value in values.items() if value is not None})
-    request = asking.to_request(ask)
     kept = service.results.get(service.key(ask))
     if kept is not None:
         return kept.comparison().model_dump(by_alias=True)
-    return run(service, ask, visitor, lambda engines, control: core.compare(engines, request, control))
+    return run(service, ask, visitor, CompareTask(asking.to_request(ask)))
 
 
 def run_score(service: Service, values: dict[str, Any], answer_text: str, visitor: str) -> dict[str, Any]:
     """Raises UrialError."""
     ask = asking.parse({key: value for key, value in values.items() if value is not None})
-    request = asking.to_request(ask)
-    return run(service, ask, visitor, lambda engines, _: core.score(engines, request, answer_text))
+    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text))
 
 
-def run(service: Service, ask: Ask, visitor: str, source: Source) -> dict[str, Any]:
+def run(service: Service, ask: Ask, visitor: str, task: Task) -> dict[str, Any]:
     """Wait for the models, read the stream to its end; a visitor who leaves stops it."""
     current = service.runs.open(secrets.token_hex(16), visitor)
     try:
@@ -159,6 +153,7 @@ def run(service: Service, ask: Ask, visitor: str, source: Source) -> dict[str, A
         with service.room.lend(ask.pair) as engines:
             if engines is None:
                 raise UrialError("The models are being exchanged for another pair; ask again in a moment.")
-            return core.result(source(engines, current.control)).model_dump(by_alias=True)
+            events = service.perform(ask.pair, engines, task, current.control)
+            return core.result(events).model_dump(by_alias=True)
     finally:
         service.runs.close(current)

@@ -24,7 +24,7 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, parallel: int) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
-    form, buttons = build_form(service.room.pairs, default_pair)
+    form, buttons = build_form(service.room.pairs, service.room.absent, default_pair)
     queue_line = gr.HTML("", elem_id="queue-line", apply_default_css=False)
     door = host("compare", STREAMS, desk.questions(service))
     connect_form(form, buttons)

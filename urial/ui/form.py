@@ -7,7 +7,7 @@ pairs and methods; nothing about running anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
 import gradio as gr
@@ -87,15 +87,18 @@ def settings_words(temperature: float, max_new_tokens: int) -> str:
     return f"Settings: {decoding}, up to {max_new_tokens} tokens"
 
 
-def build_form(pairs: Mapping[str, Pair], default_pair: str) -> tuple[Form, Buttons]:
-    """The query box with its buttons, the choosers, the folded settings, the examples."""
+def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str) -> tuple[Form, Buttons]:
+    """The query box with its buttons, the choosers, the folded settings, the examples.
+
+    Pairs that are `absent` from this machine can be chosen, and say why they do not run.
+    """
     with gr.Column(elem_id="ask"):
         with gr.Row(elem_id="ask-line"):
             query = query_box()
             buttons = ask_buttons()
         gr.HTML(GO_ON_WORDS, elem_id="go-on-words", elem_classes=["quiet"], apply_default_css=False)
         with gr.Row(elem_id="choosers"):
-            choosers = pair_and_method(pairs, default_pair)
+            choosers = pair_and_method(pairs, absent, default_pair)
             settings = folded_settings()
             gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         examples = example_buttons()
@@ -133,8 +136,11 @@ def example_script(text: str) -> str:
     return f"(...values) => window.UrialPage.askExample(values, {json.dumps(text)})"
 
 
-def pair_and_method(pairs: Mapping[str, Pair], default_pair: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-    titles = [(pair.title, name) for name, pair in pairs.items()]
+def pair_and_method(
+    pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str
+) -> tuple[gr.Dropdown, gr.Dropdown]:
+    here = sorted(pairs, key=lambda name: name in absent)
+    titles = [(f"{pairs[name].title}{' (not on this machine)' if name in absent else ''}", name) for name in here]
     pair = gr.Dropdown(titles, value=default_pair, label="Pair", elem_id="pair", filterable=False, min_width=220)
     method = gr.Dropdown(
         method_choices(),

@@ -49,8 +49,12 @@ class Place:
 class Room:
     """At most `capacity` pairs in memory; the one not used for longest goes when another one needs its place."""
 
-    def __init__(self, pairs: Mapping[str, Pair], open_pair: Opener, capacity: int = 1) -> None:
+    def __init__(
+        self, pairs: Mapping[str, Pair], open_pair: Opener, absent: Mapping[str, str] | None = None, capacity: int = 1
+    ) -> None:
+        """`absent` names pairs that cannot run on this machine, each with a sentence why."""
         self.pairs = dict(pairs)
+        self.absent = dict(absent or {})
         self._open_pair = open_pair
         self._capacity = capacity
         self._changed = threading.Condition()
@@ -64,19 +68,38 @@ class Room:
 
     def status(self, name: str) -> Status:
         self.pair(name)
-        return self._places[name].status
+        return Status("failed", self.absent[name]) if name in self.absent else self._places[name].status
 
     def start(self, name: str) -> None:
-        """Begin loading a pair unless it is there, on its way, or has just failed."""
+        """Begin loading a pair unless it is there, on its way, or has just failed.
+
+        Raises PairsError for a pair that is unknown or cannot run here.
+        """
+        if self._begins(name):
+            threading.Thread(target=self._load, args=(name,), name=f"load-{name}", daemon=True).start()
+
+    def load(self, name: str) -> PairEngines:
+        """Load a pair in the calling thread, as ZeroGPU wants it. Raises what kept it from being loaded."""
+        if self._begins(name):
+            self._load(name)
+        self.wait(name, threading.TIMEOUT_MAX)
+        engines = self._places[name].engines
+        assert engines is not None  # ready, and nothing has been asked for that could take its place
+        return engines
+
+    def _begins(self, name: str) -> bool:
+        """Whether the caller is the one who loads; raises PairsError as `start` does."""
         self.pair(name)
+        if name in self.absent:
+            raise PairsError(self.absent[name])
         with self._changed:
             place = self._places[name]
             if place.status.state in ("loading", "ready"):
-                return
+                return False
             if place.status.state == "failed" and time.monotonic() - place.failed_at < RETRY_SECONDS:
-                return
+                return False
             place.status, place.error = Status("loading", "Waiting for the memory of the pair in use"), None
-        threading.Thread(target=self._load, args=(name,), name=f"load-{name}", daemon=True).start()
+            return True
 
     def wait(self, name: str, seconds: float) -> bool:
         """Whether the pair is ready within that time. Raises the error that kept it from being loaded."""

@@ -25,7 +25,7 @@ class Run:
 
     id: str
     visitor: str
-    control: Control = field(default_factory=Control)
+    control: Control
     batches: list[str] = field(default_factory=list)
     is_running: bool = True
 
@@ -44,7 +44,8 @@ class Run:
 class Runs:
     """All runs of this process, by id; finished ones are forgotten from the oldest on."""
 
-    def __init__(self, kept: int = 64, early_stops: int = 256) -> None:
+    def __init__(self, new_control: Callable[[], Control] = Control, kept: int = 64, early_stops: int = 256) -> None:
+        self._new_control = new_control
         self._kept = kept
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
@@ -64,7 +65,7 @@ class Runs:
         with self._lock:
             if run_id in self._runs:
                 raise SettingsError("This comparison has already been started; ask again.")
-            run = self._runs[run_id] = Run(run_id, visitor)
+            run = self._runs[run_id] = Run(run_id, visitor, self._new_control())
             if run_id in self._early:
                 del self._early[run_id]
                 run.control.stop_all()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from urial import compare as core
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
 from urial.events import Done, Event, Failed
@@ -19,9 +18,11 @@ from urial.records import Comparison, SideName
 from urial.request import Control
 from urial.ui import asking, wire
 from urial.ui.asking import Ask
+from urial.ui.gpu import Perform, perform_here
 from urial.ui.results import Results, pack
 from urial.ui.room import Room, Status
 from urial.ui.runs import Run, Runs
+from urial.ui.tasks import AgainTask, CompareTask, GoOnTask, Task
 
 WAIT_SECONDS = 0.4  # between two words about loading: also how long a visitor who left may hold a place
 ANSWER_LIMIT = 4096  # tokens of an answer that the base is asked to continue
@@ -35,17 +36,25 @@ class Work:
     """What a run does once the models are there, and how its events become steps of the page."""
 
     ask: Ask
-    events: Callable[[PairEngines, Control], Iterator[Event]]
-    steps: Callable[[list[Event], PairEngines], list[wire.Step]]
+    task: Task
+    steps: Callable[[list[Event], str], list[wire.Step]]  # events, the pair's note
     reusable: bool = False  # whether the same question may be answered with its record later
 
 
 class Service:
     """What the page can run. One for each process."""
 
-    def __init__(self, room: Room, placement: str = "") -> None:
+    def __init__(
+        self,
+        room: Room,
+        placement: str = "",
+        perform: Perform = perform_here,
+        new_control: Callable[[], Control] = Control,
+    ) -> None:
+        """`placement` says in what precision and where models run, for the cache's keys."""
         self.room = room
-        self.runs = Runs()
+        self.perform = perform
+        self.runs = Runs(new_control)
         self.results = Results()
         self._placement = placement
 
@@ -71,34 +80,26 @@ class Service:
 
     def _compare_work(self, values: Values) -> Work:
         ask = asking.parse(values)
-        request = asking.to_request(ask)
 
-        def steps(events: list[Event], engines: PairEngines) -> list[wire.Step]:
-            note = engines.note
+        def steps(events: list[Event], note: str) -> list[wire.Step]:
             return wire.steps_of(events, lambda event: wire.reset(event, ask.query, ask.history, note), note)
 
-        return Work(ask, lambda engines, control: core.compare(engines, request, control), steps, reusable=True)
+        return Work(ask, CompareTask(asking.to_request(ask)), steps, reusable=True)
 
     def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
         ask = asking.parse(values)
         earlier, name = self._earlier(earlier_id), side_name(side)
         if getattr(earlier, name).stop_reason in ("stop", "length"):
             ask = asking.another_draw(ask, draw)
-        request = asking.to_request(ask)
 
-        def steps(events: list[Event], engines: PairEngines) -> list[wire.Step]:
-            return wire.steps_of(events, lambda event: wire.restart(event, name), engines.note)
+        def steps(events: list[Event], note: str) -> list[wire.Step]:
+            return wire.steps_of(events, lambda event: wire.restart(event, name), note)
 
-        return Work(ask, lambda engines, control: core.again(engines, request, name, earlier, control), steps)
+        return Work(ask, AgainTask(asking.to_request(ask), name, earlier), steps)
 
     def _branch_work(self, values: Values, answer_ids: object) -> Work:
         ask, ids = asking.parse(values), answer_tokens(answer_ids)
-        request = asking.to_request(ask)
-        return Work(
-            ask,
-            lambda engines, control: core.continue_base(engines, request, known_to(engines, ids), control),
-            lambda events, engines: wire.branch_steps(events),
-        )
+        return Work(ask, GoOnTask(asking.to_request(ask), ids), lambda events, note: wire.branch_steps(events))
 
     def _earlier(self, result_id: str) -> Comparison:
         found = self.results.get(result_id)
@@ -139,14 +140,14 @@ class Service:
 
     def _forward(self, run: Run, work: Work, engines: PairEngines) -> Feed:
         yield run.send([["say", {"message": "Reading the prompt", "fraction": None}]])
-        events = work.events(engines, run.control)
+        events = self.perform(work.ask.pair, engines, work.task, run.control)
         failed = False
         try:
             for some in wire.gather(events):
                 failed = failed or any(isinstance(event, Failed) for event in some)
                 if isinstance(some[-1], Done):
                     self._keep(run, work, some[-1].comparison, reusable=work.reusable and not failed)
-                yield run.send(work.steps(some, engines))
+                yield run.send(work.steps(some, engines.note))
         finally:
             events.close()  # frees the memory of a comparison that nobody reads to its end
 
@@ -169,18 +170,10 @@ def side_name(side: str) -> SideName:
     raise SettingsError(f"There is no side {side!r}; choose base or aligned.")
 
 
-def answer_tokens(ids: object) -> list[int]:
+def answer_tokens(ids: object) -> tuple[int, ...]:
     """Token ids sent by a page. Raises SettingsError for anything else."""
     if not isinstance(ids, list) or not all(type(each) is int and each >= 0 for each in ids):
         raise SettingsError("The page sent no token ids to continue from; load the page again.")
     if len(ids) > ANSWER_LIMIT:
         raise SettingsError(f"The base continues after at most {ANSWER_LIMIT:,} tokens; choose an earlier one.")
-    return ids
-
-
-def known_to(engines: PairEngines, ids: list[int]) -> list[int]:
-    """The same ids, all of them in the base's vocabulary. Raises SettingsError where one is not."""
-    for each in ids:
-        if each >= engines.base.vocabulary_size:
-            raise SettingsError(f"The base does not know token {each}, so it cannot go on from there; choose another.")
-    return ids
+    return tuple(ids)

@@ -1,0 +1,91 @@
+"""The live page over tiny random models, in Chromium: one server a module, a fresh page a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+if TYPE_CHECKING:  # the report's tests share this folder and need no server
+    from tests import ui_server
+
+PATIENCE = 90_000  # milliseconds: a busy machine is no failure
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[ui_server.Live]:
+    from tests import ui_server
+
+    with ui_server.live(ui_server.tiny_service()) as found:
+        yield found
+
+
+@pytest.fixture
+def visit(chromium: Browser, demo: ui_server.Live) -> Iterator[Visit]:
+    """Opens the page; errors of its scripts fail the test."""
+    contexts = []
+    problems: list[str] = []
+
+    def open_page(path: str = "/", url: str | None = None, **options: object) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        page.goto((url or demo.url) + path, timeout=PATIENCE)
+        expect(page.locator("#open-saved")).to_be_visible(timeout=PATIENCE)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def settle(page: Page, *, tokens: int = 24, method: str = "Zero-shot") -> Page:
+    """Short answers and a short prompt: what is tested here is the page."""
+    page.locator("#method input").click()
+    page.get_by_role("option", name=method, exact=True).click()
+    page.locator("#settings button").first.click()
+    box = page.get_by_label("number input for New tokens")
+    box.fill(str(tokens))
+    box.blur()
+    expect(page.locator("#settings button").first).to_contain_text(f"up to {tokens} tokens", timeout=PATIENCE)
+    page.locator("#settings button").first.click()
+    return page
+
+
+def ask(page: Page, text: str) -> None:
+    page.locator("#query textarea").fill(text)
+    page.locator("#query textarea").press("Enter")
+
+
+def tokens_of(page: Page) -> Locator:
+    """The tokens of the live view's first pane in sight."""
+    return page.locator('.live [role="listbox"]:visible').first.locator("[role=option]")
+
+
+def newest(page: Page) -> Locator:
+    return page.locator(".turn").last
+
+
+def wait_for(page: Page, state: str) -> None:
+    """Until the newest turn is in a state: waiting, running, done, failed."""
+    expect(newest(page)).to_have_attribute("data-state", state, timeout=PATIENCE)
+
+
+def answered(page: Page, text: str) -> Page:
+    ask(page, text)
+    expect(newest(page).locator(".turn-query")).to_have_text(text)
+    wait_for(page, "done")
+    return page
+
+
+def column(page: Page, name: str) -> Locator:
+    """One side of the live view, "Base" or "Aligned"."""
+    return page.locator(".live").get_by_role("region", name=f"{name} answer")

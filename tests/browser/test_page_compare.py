@@ -1,0 +1,200 @@
+"""Asking on the live page: both answers stream, stop, come again, go on; what is lost on the way is fetched."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests import ui_server
+from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, newest, settle, tokens_of, wait_for
+from tests.ui_server import GRADIO_WARNS
+
+pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
+
+
+def last_record(demo: ui_server.Live):
+    """The record of the newest finished run."""
+    results = demo.service.results
+    return results.get(next(reversed(results._held))).comparison()
+
+
+def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.Live) -> None:
+    page = answered(settle(visit()), "first question")
+    record = last_record(demo)
+    assert record.query == "first question"
+    expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text(f"{len(record.base.token_ids)} tokens")
+    expect(tokens_of(page)).to_have_count(len(record.aligned.token_ids))
+
+
+def test_enter_sends_and_shift_enter_breaks_the_line(visit: Visit) -> None:
+    page = settle(visit())
+    box = page.locator("#query textarea")
+    box.click()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    expect(box).to_have_value("one\ntwo")
+    expect(page.locator(".turn")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn-query")).to_have_text("one\ntwo")
+    expect(box).to_have_value("one\ntwo")
+    wait_for(page, "done")
+
+
+def test_an_empty_question_is_one_sentence_and_takes_no_place(visit: Visit) -> None:
+    page = visit()
+    page.locator("#go").click()
+    expect(page.locator(".turn .notice")).to_contain_text("The query is empty")
+
+
+def test_a_question_of_100_000_characters_is_refused_and_stays_in_the_box(visit: Visit) -> None:
+    page = visit()
+    long = "why " * 25_000
+    ask(page, long)
+    expect(page.locator(".turn .notice")).to_contain_text("100,000 characters")
+    expect(page.locator("#query textarea")).to_have_value(long)
+
+
+def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live) -> None:
+    page = settle(visit(), tokens=400)
+    ask(page, "a long question to stop")
+    wait_for(page, "running")
+    column(page, "Base").get_by_role("button", name="Stop").click()
+    expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text("stopped by you", timeout=PATIENCE)
+    expect(newest(page)).to_have_attribute("data-state", "running")
+    page.get_by_role("button", name="Stop both").click()
+    wait_for(page, "done")
+    record = last_record(demo)
+    assert record.base.stop_reason == "cancelled"
+    assert len(record.base.token_ids) < len(record.aligned.token_ids)
+
+
+def test_one_side_comes_again_and_the_other_stays(visit: Visit, demo: ui_server.Live) -> None:
+    page = answered(settle(visit()), "once more please")
+    before = last_record(demo)
+    column(page, "Base").get_by_role("button", name="Again").click()
+    expect(page.locator(".turn-status")).to_have_text("The base answer once more…")
+    wait_for(page, "done")
+    after = last_record(demo)
+    assert after.base.token_ids != before.base.token_ids
+    assert after.aligned == before.aligned and after.shift == before.shift
+    column(page, "Aligned").get_by_role("button", name="Again").click()
+    wait_for(page, "running")
+    wait_for(page, "done")
+    assert last_record(demo).base == after.base
+    expect(tokens_of(page)).to_have_count(len(last_record(demo).aligned.token_ids))
+
+
+def test_the_same_question_comes_from_the_cache(visit: Visit, demo: ui_server.Live) -> None:
+    answered(settle(visit()), "asked twice")
+    runs = len(demo.service.runs)
+    page = answered(settle(visit()), "asked twice")
+    expect(page.locator(".turn-status")).to_contain_text("From the cache, computed")
+    assert len(demo.service.runs) == runs
+    column(page, "Base").get_by_role("button", name="Again").click()
+    wait_for(page, "running")
+    wait_for(page, "done")
+
+
+def test_going_on_shows_both_the_turn_before(visit: Visit, demo: ui_server.Live) -> None:
+    page = answered(settle(visit()), "turn one")
+    first = last_record(demo)
+    page.locator("#query textarea").fill("turn two")
+    page.locator("#go-on").click()
+    expect(page.locator(".turn")).to_have_count(2)
+    wait_for(page, "done")
+    second = last_record(demo)
+    assert [message.content for message in second.history] == ["turn one", first.aligned.text]
+    earlier = page.locator(".turn").first
+    expect(earlier.locator(".turn-view")).to_be_hidden()
+    expect(earlier.locator(".turn-brief")).to_contain_text("shifted")
+    earlier.locator(".turn-query").click()
+    expect(earlier.locator(".uv-facts-line").first).to_contain_text(f"{len(first.base.token_ids)} tokens")
+    page.locator("#start-over").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator("#go-on")).to_be_hidden()
+
+
+def test_the_base_goes_on_from_a_token(visit: Visit) -> None:
+    page = answered(settle(visit()), "go on from here")
+    tokens_of(page).nth(3).click()
+    page.get_by_role("button", name="Let the base continue from here").click()
+    branch = page.get_by_role("region", name="The base continues")
+    expect(branch).to_contain_text("tokens, stopped", timeout=PATIENCE)
+    page.get_by_role("button", name="instead").first.click()
+    expect(branch).to_contain_text("with another token")
+    expect(branch).to_contain_text("tokens, stopped", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("lost", ["every second batch", "the last batches"])
+def test_batches_lost_on_the_way_are_fetched_again(visit: Visit, demo: ui_server.Live, lost: str) -> None:
+    page = settle(visit(), tokens=60)
+    rule = "count % 2 === 0" if lost == "every second batch" else "count < 6"
+    page.evaluate(
+        f"""() => {{
+            const receive = window.UrialPage.receive;
+            let count = 0;
+            window.UrialPage.receive = (text) => {{ count += 1; if ({rule}) receive(text); }};
+        }}"""
+    )
+    answered(page, f"lossy: {lost}")
+    record = last_record(demo)
+    expect(tokens_of(page)).to_have_count(len(record.aligned.token_ids))
+
+
+def test_a_question_waits_in_sight_while_weights_load(chromium: Browser) -> None:
+    gate = threading.Event()
+
+    def slow(pair, progress):
+        progress("Converting the weights", 0.25)
+        gate.wait(120)
+        return ui_server.long_pair()
+
+    with ui_server.live(ui_server.tiny_service(slow)) as demo:
+        page = chromium.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(demo.url)
+        ask(settle(page), "patience")
+        expect(newest(page).locator(".turn-status")).to_have_text("Converting the weights: 25 %")
+        expect(page.locator("#room-line")).to_have_text("Converting the weights: 25 %")
+        gate.set()
+        wait_for(page, "done")
+        expect(page.locator("#room-line")).to_have_text("models ready")
+        page.close()
+
+
+def test_a_visitor_who_leaves_makes_place_for_the_next(chromium: Browser) -> None:
+    with ui_server.live(ui_server.tiny_service(), parallel=1) as demo:
+        first, second = chromium.new_page(), chromium.new_page()
+        for page in (first, second):
+            page.set_default_timeout(PATIENCE)
+            page.goto(demo.url)
+        ask(settle(first, tokens=1024), "I shall not wait for this")
+        wait_for(first, "running")
+        ask(settle(second), "me next")
+        wait_for(second, "waiting")
+        first.close()
+        wait_for(second, "done")
+        assert demo.service.runs.running() == 0
+        stopped = demo.service.results.get(next(iter(demo.service.results._held)))
+        assert stopped.comparison().query == "me next" or stopped.comparison().base.stop_reason == "cancelled"
+        second.close()
+
+
+def test_a_full_queue_says_so(chromium: Browser) -> None:
+    with ui_server.live(ui_server.tiny_service(), parallel=1, queue_size=1) as demo:
+        pages = [chromium.new_page() for _ in range(3)]
+        for page in pages:
+            page.set_default_timeout(PATIENCE)
+            page.goto(demo.url)
+            settle(page, tokens=1024)
+        ask(pages[0], "running one")
+        wait_for(pages[0], "running")
+        ask(pages[1], "waiting one")
+        expect(pages[1].locator("#queue-line")).to_contain_text("queue", timeout=PATIENCE)
+        ask(pages[2], "one too many")
+        expect(newest(pages[2]).locator(".notice")).to_contain_text("no free place", timeout=PATIENCE)
+        for page in pages:
+            page.close()

@@ -1,0 +1,238 @@
+"""The parts of the page that need no server: batches, links, the form's words, the room of models, file names."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import pickle
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import ui_server
+from urial.errors import EngineError, PairsError, UrialError
+from urial.events import AlignedToken, BaseToken, Done, Failed
+from urial.prompts import METHODS, method
+from urial.request import Control, Request
+from urial.ui import gpu, wire
+from urial.ui.desk import file_stem
+from urial.ui.form import DEFAULT_METHOD, FIELDS, method_choices, settings_words
+from urial.ui.links import read_link
+from urial.ui.room import Room
+from urial.ui.tasks import CompareTask
+
+METHOD_VALUES = [value for _, value in method_choices()]
+
+
+def no_steps(event):
+    raise AssertionError(event)
+
+
+# Batches
+
+
+@given(st.lists(st.tuples(st.sampled_from(["base", "aligned"]), st.text(max_size=5)), max_size=30), st.data())
+def test_tokens_joined_in_batches_are_the_tokens_sent(tokens: list, data) -> None:
+    events = [BaseToken(1, text) if side == "base" else AlignedToken(2, text) for side, text in tokens]
+    cut = data.draw(st.integers(0, len(events)))
+    steps = [*wire.steps_of(events[:cut], no_steps, ""), *wire.steps_of(events[cut:], no_steps, "")]
+    base = [argument["base"] for _, argument in steps if "base" in argument]
+    aligned = [piece for _, argument in steps for piece in argument.get("aligned", [])]
+    assert "".join(each["text"] for each in base) == "".join(text for side, text in tokens if side == "base")
+    assert sum(each["tokens"] for each in base) == sum(side == "base" for side, _ in tokens)
+    assert aligned == [[2, text] for side, text in tokens if side == "aligned"]
+
+
+def test_batches_are_throttled_and_ends_are_not_held_back() -> None:
+    clock = iter(range(1000))
+    events = [BaseToken(index, "x") for index in range(100)]
+    gathered = list(wire.gather(events, now=lambda: next(clock) * wire.SECONDS_BETWEEN / 10))
+    assert [event for some in gathered for event in some] == events
+    assert len(gathered) < 30
+    with_end = [*events[:3], Failed("base", "no"), *events[3:5]]
+    last = [some[-1] for some in wire.gather(with_end, now=lambda: 0.0)]
+    assert Failed("base", "no") in last
+
+
+@given(st.text())
+def test_a_batch_is_json_without_markup(text: str) -> None:
+    sent = wire.batch("r", 0, [["say", {"message": text}]])
+    assert not set("<>&") & set(sent)
+    assert json.loads(sent)["do"][0][1]["message"] == text
+
+
+# Links
+
+
+def test_a_link_gives_back_the_values_that_the_form_takes() -> None:
+    values = {"query": "Why?", "pair": "tiny", "method": "urial/8", "temperature": 0.7, "seed": 3, "max_new_tokens": 64}
+    linked = read_link({name: str(value) for name, value in values.items()}, ["tiny"], METHOD_VALUES)
+    assert linked.values == values and linked.ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pair", "nobody"),
+        ("method", "file"),
+        ("method", "urial/5"),
+        ("temperature", "hot"),
+        ("temperature", "nan"),
+        ("temperature", "-1"),
+        ("max_new_tokens", "100000"),
+        ("max_new_tokens", "1.5"),
+        ("seed", "-1"),
+        ("seed", "9" * 5000),
+        ("top_p", "inf"),
+    ],
+)
+def test_a_wrong_value_of_a_link_is_named_and_left_out(name: str, value: str) -> None:
+    linked = read_link({name: value, "query": "still here"}, ["tiny"], METHOD_VALUES)
+    assert linked.values == {"query": "still here"}
+    assert linked.ignored == (name,)
+
+
+@given(st.dictionaries(st.sampled_from([*FIELDS, "other", "__theme"]), st.text(max_size=40)))
+def test_no_link_raises(parameters: dict[str, str]) -> None:
+    linked = read_link(parameters, ["tiny"], METHOD_VALUES)
+    assert set(linked.values) <= set(FIELDS)
+
+
+# The form
+
+
+def test_every_method_of_the_page_exists() -> None:
+    assert DEFAULT_METHOD in METHOD_VALUES
+    for value in METHOD_VALUES:
+        name, _, count = value.partition("/")
+        assert method(name, int(count) if count else None).name == name
+    assert {value.split("/")[0] for value in METHOD_VALUES} == set(METHODS) - {"file"}
+
+
+def test_the_settings_line_says_what_counts() -> None:
+    assert settings_words(0, 256) == "Settings: greedy, up to 256 tokens"
+    assert settings_words(0.7, 64) == "Settings: temperature 0.7, up to 64 tokens"
+
+
+@given(st.text())
+def test_file_names_hold_only_plain_characters(query: str) -> None:
+    stem = file_stem(query)
+    assert stem.startswith("urial-") and len(stem) < 60
+    assert all(char.isascii() and (char.isalnum() or char == "-") for char in stem)
+
+
+# The room of models
+
+
+def room_of(*names: str, open_pair=None, **options) -> Room:
+    return Room({name: ui_server.tiny_pair(name) for name in names}, open_pair or ui_server.open_tiny, **options)
+
+
+def test_a_pair_is_loaded_once_however_many_ask() -> None:
+    opened = []
+
+    def open_pair(pair, progress):
+        opened.append(pair.name)
+        return ui_server.long_pair()
+
+    room = room_of("a", open_pair=open_pair)
+    threads = [threading.Thread(target=room.wait, args=("a", 20)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened == ["a"]
+
+
+def test_another_pair_takes_the_place_of_one_that_nobody_uses() -> None:
+    room = room_of("a", "b")
+    assert room.wait("a", 20)
+    with room.lend("a") as lent:
+        assert lent is not None
+        assert not room.wait("b", 0.3)
+        assert room.status("b").state == "loading"
+    assert room.wait("b", 20)
+    assert room.status("a").state == "absent"
+    with room.lend("a") as gone:
+        assert gone is None
+
+
+def test_a_failure_is_said_to_all_and_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = [EngineError("The first try failed; wait a moment.")]
+
+    def open_pair(pair, progress):
+        if fails:
+            raise fails.pop()
+        return ui_server.long_pair()
+
+    room = room_of("a", open_pair=open_pair)
+    for _ in range(2):
+        with pytest.raises(EngineError, match="first try"):
+            room.wait("a", 20)
+    monkeypatch.setattr("urial.ui.room.RETRY_SECONDS", 0)
+    assert room.wait("a", 20)
+
+
+def test_an_unforeseen_failure_is_one_sentence_without_its_inside() -> None:
+    def open_pair(pair, progress):
+        raise RuntimeError("CUDA out of memory at 0x7f\nsecret")
+
+    with pytest.raises(UrialError, match="RuntimeError") as caught:
+        room_of("a", open_pair=open_pair).wait("a", 20)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_pair_that_cannot_run_here_says_why() -> None:
+    room = room_of("a", "b", absent={"b": "The pair b needs 80 GB of memory and this machine has 2."})
+    assert room.status("b").message.startswith("The pair b needs")
+    for ask in (room.start, lambda name: room.wait(name, 1)):
+        with pytest.raises(PairsError, match="80 GB"):
+            ask("b")
+    with pytest.raises(PairsError, match="no pair 'c'"):
+        room.start("c")
+
+
+# Another process: what ZeroGPU does to a call
+
+
+def forked(sender, packed: bytes, folder: str) -> None:
+    for event in gpu.inherited_events("tiny", pickle.loads(packed), folder):
+        sender.send_bytes(pickle.dumps(event))
+    sender.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_task_runs_in_a_forked_worker_and_is_stopped_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.long_pair())
+    control = gpu.FileControl()
+    task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=400))
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    worker = fork.Process(target=forked, args=(sender, pickle.dumps(task), control.folder))
+    worker.start()
+    sender.close()
+    events = []
+    while not events or not isinstance(events[-1], Done):
+        events.append(pickle.loads(receiver.recv_bytes()))
+        if isinstance(events[-1], BaseToken):
+            control.stop_all()
+    worker.join(20)
+    assert events[-1].comparison.base.stop_reason == "cancelled"
+    assert len(events[-1].comparison.aligned.token_ids) < 400
+
+
+def test_off_zero_gpu_the_decorated_path_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("spaces", reason="the package spaces is not installed")
+    monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.long_pair())
+    task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=16))
+    here = list(gpu.perform_here("tiny", ui_server.long_pair(), task, Control()))
+    lent = list(gpu.perform_on_lent_gpu()("tiny", ui_server.long_pair(), task, gpu.FileControl()))
+    assert here[-1].comparison.aligned.token_ids == lent[-1].comparison.aligned.token_ids
+
+
+def test_zero_gpu_is_known_by_its_variable() -> None:
+    assert not gpu.is_zero_gpu({})
+    assert not gpu.is_zero_gpu({"SPACES_ZERO_GPU": "0"})
+    assert gpu.is_zero_gpu({"SPACES_ZERO_GPU": "true"}) == gpu.has_spaces()

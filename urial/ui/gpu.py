@@ -1,0 +1,93 @@
+"""Where a task runs: in this process, or in the worker process that ZeroGPU lends for one call.
+
+On ZeroGPU a decorated generator runs in a forked worker: its arguments and what it yields are pickled, and a lock or an
+event of this process means nothing there. So engines are found by name in what the fork inherited, and stops are files.
+Everywhere else `spaces.GPU`, where it is installed at all, gives the function back as it is.
+Knows `spaces` only by name; nothing about pages.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from urial.engines.pair import PairEngines
+from urial.events import Event
+from urial.records import SideName
+from urial.request import Control
+from urial.ui.tasks import Task
+
+SECONDS = 120  # asked of ZeroGPU for one call; a visitor's quota pays for what is used
+INHERITED: dict[str, PairEngines] = {}  # engines by pair, put here before the first fork
+
+Perform = Callable[[str, PairEngines, Task, Control], Iterator[Event]]
+Function = TypeVar("Function", bound=Callable)
+
+
+class FileControl(Control):
+    """A control whose stops another process sees: one empty file for each side that is stopped."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """Without a folder it makes one, which goes when the control does."""
+        super().__init__()
+        self.folder = folder or tempfile.mkdtemp(prefix="urial-stops-")
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def stop(self, side: SideName) -> None:
+        super().stop(side)
+        if os.path.isdir(self.folder):
+            Path(self.folder, side).touch()
+
+    def stop_all(self) -> None:
+        for side in ("base", "aligned"):
+            self.stop(side)
+
+    def is_stopped(self, side: SideName) -> bool:
+        return super().is_stopped(side) or os.path.exists(os.path.join(self.folder, side))
+
+
+def is_zero_gpu(environment: dict[str, str] | os._Environ = os.environ) -> bool:
+    """Whether this is a ZeroGPU Space, by the variable that `spaces` itself reads."""
+    return environment.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t") and has_spaces()
+
+
+def has_spaces() -> bool:
+    return importlib.util.find_spec("spaces") is not None
+
+
+def on_gpu(function: Function) -> Function:
+    """The function behind `spaces.GPU` where that package is installed."""
+    if not has_spaces():
+        return function
+    import spaces
+
+    return spaces.GPU(duration=SECONDS)(function)
+
+
+def inherited_events(pair: str, task: Task, folder: str) -> Iterator[Event]:
+    """A task on engines that this process inherited; plain values in and out."""
+    yield from task.events(INHERITED[pair], FileControl(folder))
+
+
+def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
+    """In this process, in the calling thread."""
+    return task.events(engines, control)
+
+
+def perform_on_lent_gpu() -> Perform:
+    """In ZeroGPU's worker. Called once, before the launch, so that `spaces` sees the decorated function."""
+    decorated = on_gpu(inherited_events)
+
+    def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
+        if not isinstance(control, FileControl):
+            raise TypeError("ZeroGPU needs a control that another process can read")
+        return decorated(pair, task, control.folder)
+
+    return perform
