@@ -5,27 +5,29 @@ Skipped, saying so, where there is no environment with vLLM. `pytest tests/test_
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.vllm_server import HOW, VllmServer, interpreter
+from tests.vllm_server import HOW, KEY, VllmServer, interpreter
 from urial.compare import compare, result
 from urial.engines.base import Sampling
 from urial.engines.opening import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
 from urial.prompts import method
-from urial.records import Comparison, SidePenalties
+from urial.records import Comparison, ContextName, SidePenalties
 from urial.request import Request, make_prompts
 from urial.scoring import Rows, Scoring
 
 pytestmark = [pytest.mark.server, pytest.mark.embedded, pytest.mark.timeout(1800)]
 
-KEY = "a-key-for-this-test"
 TOKENS = 24
+BOTH: tuple[ContextName, ...] = ("zero_shot", "urial")
+FULLY = 3  # queries that are scored behind the long prompt too: 262,144 logits for each of its 1,200 positions
 QUERIES = (
     "What is the capital of France?",
     "Write a haiku about the sea.",
@@ -45,7 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     python = interpreter()
     if python is None:
         pytest.skip(HOW)
-    found = VllmServer(python, tmp_path_factory.mktemp("vllm") / "log.txt", KEY)
+    if KEY not in os.environ:
+        os.environ[KEY] = "a-key-for-this-test"
+    found = VllmServer(python, tmp_path_factory.mktemp("vllm") / "log.txt")
     try:
         print(f"\nvLLM was up after {found.start():.0f} s")
         yield found
@@ -55,9 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
 
 @pytest.fixture(scope="module")
 def served(server: VllmServer) -> PairEngines:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_TEST_KEY", KEY)
-        return server.engines(api_key_env="VLLM_TEST_KEY")
+    return server.engines(api_key_env=KEY)
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +78,19 @@ class Both:
 
 @pytest.fixture(scope="module")
 def found(served: PairEngines, local: PairEngines) -> list[Both]:
-    return [run_both(served, local, query) for query in QUERIES]
+    return [run_both(served, local, query, BOTH if i < FULLY else BOTH[:1]) for i, query in enumerate(QUERIES)]
 
 
-def run_both(served: PairEngines, local: PairEngines, query: str) -> Both:
+def run_both(served: PairEngines, local: PairEngines, query: str, contexts: tuple[ContextName, ...]) -> Both:
     asked = Request(
-        query=query, method=method("urial", 3), max_new_tokens=TOKENS, penalties=SidePenalties(base=1.1, aligned=1.0)
+        query=query,
+        method=method("urial", 3),
+        contexts=contexts,
+        max_new_tokens=TOKENS,
+        penalties=SidePenalties(base=1.1, aligned=1.0),
     )
-    here, there = result(compare(local, asked)), result(compare(served, asked))
+    here = result(compare(local, asked))
+    there = result(compare(served, replace(asked, contexts=("zero_shot",))))
     prompts = make_prompts(served, asked)
     ids = here.aligned.token_ids
     scoring = Scoring(served, prompts.aligned_ids, prompts.context_ids)

