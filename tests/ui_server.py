@@ -21,9 +21,9 @@ from urial.ui.page import AppState, build, launch_arguments
 from urial.ui.room import Progress, Room
 from urial.ui.serving import Service
 
-# What Gradio itself does: its queue uses a deprecated option of pandas, and it drops event loops that it has made.
+# What Gradio itself does: its queue uses what pandas has deprecated, and it drops event loops that it has made.
 GRADIO_WARNS = [
-    pytest.mark.filterwarnings("ignore:.*no_silent_downcasting"),
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
     pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning"),
 ]
 

@@ -13,6 +13,7 @@ import gradio as gr
 
 from urial import compare as core
 from urial.errors import UrialError
+from urial.records import Comparison
 from urial.ui import asking
 from urial.ui.asking import Ask
 from urial.ui.compare_tab import MODEL_WORK
@@ -134,16 +135,18 @@ def run_compare(service: Service, values: dict[str, Any], visitor: str) -> dict[
     kept = service.results.get(service.key(ask))
     if kept is not None:
         return kept.comparison().model_dump(by_alias=True)
-    return run(service, ask, visitor, CompareTask(asking.to_request(ask)))
+    comparison = run(service, ask, visitor, CompareTask(asking.to_request(ask)))
+    service.remember(ask, comparison)
+    return comparison.model_dump(by_alias=True)
 
 
 def run_score(service: Service, values: dict[str, Any], answer_text: str, visitor: str) -> dict[str, Any]:
     """Raises UrialError."""
     ask = asking.parse({key: value for key, value in values.items() if value is not None})
-    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text))
+    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text)).model_dump(by_alias=True)
 
 
-def run(service: Service, ask: Ask, visitor: str, task: Task) -> dict[str, Any]:
+def run(service: Service, ask: Ask, visitor: str, task: Task) -> Comparison:
     """Wait for the models, read the stream to its end; a visitor who leaves stops it."""
     current = service.runs.open(secrets.token_hex(16), visitor)
     try:
@@ -154,6 +157,6 @@ def run(service: Service, ask: Ask, visitor: str, task: Task) -> dict[str, Any]:
             if engines is None:
                 raise UrialError("The models are being exchanged for another pair; ask again in a moment.")
             events = service.perform(ask.pair, engines, task, current.control)
-            return core.result(events).model_dump(by_alias=True)
+            return core.result(events)
     finally:
         service.runs.close(current)

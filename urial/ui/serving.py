@@ -152,15 +152,21 @@ class Service:
             events.close()  # frees the memory of a comparison that nobody reads to its end
 
     def _keep(self, run: Run, work: Work, comparison: Comparison, *, reusable: bool) -> None:
-        result = pack(comparison)
-        self.results.put(run.id, result)
-        if reusable and is_whole(comparison):
-            self.results.put(self.key(work.ask), result)
+        self.results.put(run.id, pack(comparison))
+        if reusable:
+            self.remember(work.ask, comparison)
+
+    def remember(self, ask: Ask, comparison: Comparison) -> None:
+        """Keep an answer for the same question; one that was cut short is not kept."""
+        if is_whole(comparison):
+            self.results.put(self.key(ask), pack(comparison))
 
 
 def is_whole(comparison: Comparison) -> bool:
-    """Whether both sides came to their own end, so that the same question would give the same again."""
-    return all(side.stop_reason in ("stop", "length") for side in (comparison.base, comparison.aligned))
+    """Whether both sides came to their own end and every token was scored: the same question would give the same."""
+    sides_ended = all(side.stop_reason in ("stop", "length") for side in (comparison.base, comparison.aligned))
+    count = len(comparison.aligned.token_ids)
+    return sides_ended and all(len(shift.tokens) == count for shift in comparison.shift.values())
 
 
 def side_name(side: str) -> SideName:
