@@ -290,7 +290,8 @@ def test_properties_of_any_two_models(logits: tuple[np.ndarray, np.ndarray], dat
     assert_matches(found, reference(aligned, base, ids), kl_tolerance=2e-5)
     for t, token in enumerate(ids):
         assert (found.base_rank[t] == 1) == (base[t, token] == base[t].max())
-        assert (found.base_rank[t] == 1) == (found.base_probability[t] >= found.base_top[t][0][1])
+        if found.base_rank[t] == 1:  # the other way round rounding may make two probabilities equal
+            assert found.base_probability[t] == found.base_top[t][0][1]
         assert 1 <= found.base_rank[t] <= width
         assert found.kl[t] >= 0
         assert 0 <= found.js[t] <= math.log(2)

@@ -72,6 +72,7 @@ def test_what_was_run_is_said_in_full(show: Open) -> None:
     comparison = build(history=history)
     page = ready(show(comparison, note="The sibling is ours."), len(PLAIN) + 1)
     page.get_by_text("What exactly was run").click()
+    page.locator(".uv-fold[open]").get_by_text("google/gemma-3-270m @ 0123abc").first.wait_for()  # filled when opened
     text = page.locator(".uv-fold[open]").inner_text()
     for fact in ("google/gemma-3-270m @ 0123abc", "float32", "cpu", "greedy", "seed", "base 1.1, aligned 1", "9.31"):
         assert fact in text
