@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from urial.weights.gemma import build_tokenizer, model_config, special_ids, stored_plus_one, tensor_name
 from urial.weights.gemma import tokenizer_config as gemma_tokenizer_config
@@ -32,11 +33,20 @@ def write_checkpoint(gguf: GgufFile, dtype: str, folder: Path, progress: Progres
     _write_json(folder / "tokenizer_config.json", gemma_tokenizer_config(gguf.metadata))
     write_tensors(gguf, dtype, folder / "model.safetensors", progress)
     progress("Converting the tokenizer", None)
-    (folder / "tokenizer.json").write_text(build_tokenizer(gguf.metadata).to_str(), encoding="utf-8")
+    _write_tokenizer(build_tokenizer(gguf.metadata), folder / "tokenizer.json")
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2), encoding="utf-8")
+
+
+def _write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """tokenizer.json with each merge as "left right": a quarter of a second less to read than as pairs."""
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    if not any(" " in piece for piece in model["vocab"]):
+        model["merges"] = [" ".join(pair) for pair in model["merges"]]
+    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
 def write_tensors(gguf: GgufFile, dtype: str, path: Path, progress: Progress) -> None:

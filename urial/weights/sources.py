@@ -16,7 +16,7 @@ from urial.weights.cache import cached_folder
 from urial.weights.packages import PackagedGguf, find_package, part_paths, read_package
 from urial.weights.progress import Progress
 
-CONVERSION = 2  # raise it whenever the converted files would come out differently
+CONVERSION = 3  # raise it whenever the converted files would come out differently
 BYTES_PER_VALUE = {"float32": 4, "bfloat16": 2, "float16": 2}
 OTHER_BYTES = 40_000_000  # the tokenizer and the rest
 MODEL_FILE, ADAPTER_FILE = "config.json", "adapter_config.json"
