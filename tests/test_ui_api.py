@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import anyio
 import httpx
 import pytest
 from gradio_client import Client
@@ -76,3 +77,22 @@ def test_streams_are_no_endpoints_of_the_api(client: Client) -> None:
     for name in ("/run", "/again_base", "/branch"):
         with pytest.raises(ValueError, match="Cannot find a function"):
             client.predict("x", api_name=name)
+
+
+def test_the_endpoints_are_mcp_tools(demo: ui_server.Live) -> None:
+    mcp = pytest.importorskip("mcp", reason="the package mcp is not installed")
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def use() -> tuple[set[str], str]:
+        async with (
+            streamable_http_client(f"{demo.url}/gradio_api/mcp/") as (read, write, _),
+            mcp.ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name for tool in (await session.list_tools()).tools}
+            pairs = await session.call_tool("pairs", {})
+            return tools, pairs.content[0].text
+
+    tools, pairs = anyio.run(use)
+    assert {name.split("_")[-1] for name in tools} == {"compare", "score", "pairs"}
+    assert "tiny" in pairs

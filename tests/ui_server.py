@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from tests import tiny
+from tests.records_builder import build as build_record
 from urial.engines.pair import PairEngines
+from urial.gallery import Entry
 from urial.pairs import ModelSpec, Pair
 from urial.ui.page import AppState, build, launch_arguments
 from urial.ui.room import Progress, Room
@@ -63,13 +66,12 @@ class Live:
 
 
 @contextmanager
-def live(service: Service, parallel: int = 2, queue_size: int = 64, **launch: object) -> Iterator[Live]:
-    """Serve a page on a free port, and close it."""
-    blocks = build(AppState(service, next(iter(service.room.pairs)), parallel=parallel, queue_size=queue_size))
+def live(service: Service, launch: dict[str, object] | None = None, **state: object) -> Iterator[Live]:
+    """Serve a page on a free port, and close it; `state` and `launch` change what `app.py` would give."""
+    blocks = build(AppState(service, next(iter(service.room.pairs)), **state))
+    arguments = {**launch_arguments(), **(launch or {})}
     try:
-        _, url, _ = blocks.launch(
-            prevent_thread_lock=True, quiet=True, _frontend=False, **{**launch_arguments(), **launch}
-        )
+        _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **arguments)
         yield Live(url.rstrip("/"), service, blocks)
     finally:
         blocks.close()
@@ -85,7 +87,22 @@ def sweep() -> None:
         gc.collect()
 
 
+def write_gallery(folder: Path) -> Path:
+    """Two recordings, the second of two turns."""
+    first, second = build_record(), build_record(query="And another?", seed=1)
+    for number, turns in enumerate(([first], [first, second])):
+        entry = Entry(
+            title=f"Recording {number}",
+            topic="advice",
+            look_at="Look at the greeting.",
+            recorded_at="2026-01-02T03:04:05+00:00",
+            turns=turns,
+        )
+        (folder / f"{number:02}.json").write_text(entry.model_dump_json(by_alias=True), encoding="utf-8")
+    return folder
+
+
 if __name__ == "__main__":
-    with live(tiny_service(), server_port=7999) as page:
+    with live(tiny_service(), {"server_port": 7999}) as page:
         print(page.url, flush=True)
         threading.Event().wait()

@@ -17,10 +17,11 @@ Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[ui_server.Live]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ui_server.Live]:
     from tests import ui_server
 
-    with ui_server.live(ui_server.tiny_service()) as found:
+    gallery = ui_server.write_gallery(tmp_path_factory.mktemp("gallery"))
+    with ui_server.live(ui_server.tiny_service(), gallery=gallery) as found:
         yield found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import ui_server
 from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, newest, settle, tokens_of, wait_for
@@ -18,6 +18,14 @@ def last_record(demo: ui_server.Live):
     """The record of the newest finished run."""
     results = demo.service.results
     return results.get(next(reversed(results._held))).comparison()
+
+
+def once_more(page: Page, side: str) -> None:
+    """Press Again on a side and wait for its result."""
+    before = newest(page).get_attribute("data-result")
+    column(page, side).get_by_role("button", name="Again").click()
+    expect(newest(page)).not_to_have_attribute("data-result", before, timeout=PATIENCE)
+    wait_for(page, "done")
 
 
 def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.Live) -> None:
@@ -74,15 +82,11 @@ def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live
 def test_one_side_comes_again_and_the_other_stays(visit: Visit, demo: ui_server.Live) -> None:
     page = answered(settle(visit()), "once more please")
     before = last_record(demo)
-    column(page, "Base").get_by_role("button", name="Again").click()
-    expect(page.locator(".turn-status")).to_have_text("The base answer once more…")
-    wait_for(page, "done")
+    once_more(page, "Base")
     after = last_record(demo)
     assert after.base.token_ids != before.base.token_ids
     assert after.aligned == before.aligned and after.shift == before.shift
-    column(page, "Aligned").get_by_role("button", name="Again").click()
-    wait_for(page, "running")
-    wait_for(page, "done")
+    once_more(page, "Aligned")
     assert last_record(demo).base == after.base
     expect(tokens_of(page)).to_have_count(len(last_record(demo).aligned.token_ids))
 
@@ -93,9 +97,7 @@ def test_the_same_question_comes_from_the_cache(visit: Visit, demo: ui_server.Li
     page = answered(settle(visit()), "asked twice")
     expect(page.locator(".turn-status")).to_contain_text("From the cache, computed")
     assert len(demo.service.runs) == runs
-    column(page, "Base").get_by_role("button", name="Again").click()
-    wait_for(page, "running")
-    wait_for(page, "done")
+    once_more(page, "Base")
 
 
 def test_going_on_shows_both_the_turn_before(visit: Visit, demo: ui_server.Live) -> None:

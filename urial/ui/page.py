@@ -5,6 +5,7 @@ Knows Gradio and the tabs; loads nothing.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def launch_arguments() -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "show_error": True,
+        "mcp_server": importlib.util.find_spec("mcp") is not None,  # the endpoints as tools, where the package is there
     }
 
 

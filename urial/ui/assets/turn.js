@@ -43,6 +43,7 @@ function mountView(root, acts, turnOf) {
 function setState(turn, state) {
   turn.state = state;
   turn.el.dataset.state = state;
+  turn.el.dataset.result = turn.resultId || "";
   turn.parts.stop.hidden = state === "done" || state === "failed";
   turn.parts.keep.hidden = state !== "done";
 }
