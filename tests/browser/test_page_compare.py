@@ -183,20 +183,3 @@ def test_a_visitor_who_leaves_makes_place_for_the_next(chromium: Browser) -> Non
         stopped = demo.service.results.get(next(iter(demo.service.results._held)))
         assert stopped.comparison().query == "me next" or stopped.comparison().base.stop_reason == "cancelled"
         second.close()
-
-
-def test_a_full_queue_says_so(chromium: Browser) -> None:
-    with ui_server.live(ui_server.tiny_service(), parallel=1, queue_size=1) as demo:
-        pages = [chromium.new_page() for _ in range(3)]
-        for page in pages:
-            page.set_default_timeout(PATIENCE)
-            page.goto(demo.url)
-            settle(page, tokens=1024)
-        ask(pages[0], "running one")
-        wait_for(pages[0], "running")
-        ask(pages[1], "waiting one")
-        expect(pages[1].locator("#queue-line")).to_contain_text("queue", timeout=PATIENCE)
-        ask(pages[2], "one too many")
-        expect(newest(pages[2]).locator(".notice")).to_contain_text("no free place", timeout=PATIENCE)
-        for page in pages:
-            page.close()
