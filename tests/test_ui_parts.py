@@ -6,14 +6,19 @@ import json
 import multiprocessing
 import pickle
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import ui_server
 from urial.errors import EngineError, PairsError, UrialError
-from urial.events import AlignedToken, BaseToken, Done, Failed
+from urial.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.prompts import METHODS, method
 from urial.request import Control, Request
 from urial.ui import gpu, wire
@@ -21,7 +26,7 @@ from urial.ui.desk import file_stem
 from urial.ui.form import DEFAULT_METHOD, FIELDS, method_choices, settings_words
 from urial.ui.links import read_link
 from urial.ui.room import Room
-from urial.ui.tasks import CompareTask
+from urial.ui.tasks import CompareTask, Task
 
 METHOD_VALUES = [value for _, value in method_choices()]
 
@@ -197,30 +202,68 @@ def test_a_pair_that_cannot_run_here_says_why() -> None:
 # Another process: what ZeroGPU does to a call
 
 
-def forked(sender, packed: bytes, folder: str) -> None:
+def forked(sender: Connection, packed: bytes, folder: str) -> None:
     for event in gpu.inherited_events("tiny", pickle.loads(packed), folder):
         sender.send_bytes(pickle.dumps(event))
     sender.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_task_runs_in_a_forked_worker_and_is_stopped_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.long_pair())
-    control = gpu.FileControl()
-    task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=400))
+@contextmanager
+def worker(task: Task, control: gpu.FileControl) -> Iterator[Connection]:
+    """A forked process that works on a task; what it sends comes out of the connection. It never outlives the block."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    worker = fork.Process(target=forked, args=(sender, pickle.dumps(task), control.folder))
-    worker.start()
+    process = fork.Process(target=forked, args=(sender, pickle.dumps(task), control.folder), daemon=True)
+    process.start()
     sender.close()
+    try:
+        yield receiver
+    finally:
+        process.kill()
+        process.join(10)
+        receiver.close()
+
+
+def received(receiver: Connection, seconds: float = 60) -> Iterator[Event]:
+    """The worker's events to the last; fails where one does not come in time, all together."""
+    end = time.monotonic() + seconds
+    while receiver.poll(max(0.0, end - time.monotonic())):
+        try:
+            yield pickle.loads(receiver.recv_bytes())
+        except EOFError:
+            return
+    pytest.fail(f"the worker has not ended within {seconds} seconds")
+
+
+@pytest.fixture
+def parallel_parent() -> Iterator[None]:
+    """A process whose OpenMP threads have run, as after loading weights: a fork inherits a state that waits on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    some = torch.rand(600, 600)
+    assert (some @ some).sum() > 0
+    assert torch.rand(2_000_000).exp().sum() > 0
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_task_runs_in_a_forked_worker_and_is_stopped_from_here(
+    monkeypatch: pytest.MonkeyPatch, parallel_parent: None
+) -> None:
+    monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.new_long_pair())
+    control = gpu.FileControl()
+    task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=400))
     events = []
-    while not events or not isinstance(events[-1], Done):
-        events.append(pickle.loads(receiver.recv_bytes()))
-        if isinstance(events[-1], BaseToken):
-            control.stop_all()
-    worker.join(20)
+    with worker(task, control) as receiver:
+        for event in received(receiver):
+            events.append(event)
+            if isinstance(event, BaseToken):
+                control.stop_all()
+    assert isinstance(events[-1], Done)
     assert events[-1].comparison.base.stop_reason == "cancelled"
     assert len(events[-1].comparison.aligned.token_ids) < 400
+    assert torch.get_num_threads() == 2  # only the worker keeps to one
 
 
 def test_off_zero_gpu_the_decorated_path_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:

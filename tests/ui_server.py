@@ -44,6 +44,11 @@ def open_tiny(pair: Pair, progress: Progress) -> PairEngines:
 
 @cache
 def long_pair() -> PairEngines:
+    """The same for all tests."""
+    return new_long_pair()
+
+
+def new_long_pair() -> PairEngines:
     """Tiny siblings that read a whole URIAL prompt and write until the limit: tests decide when an answer ends."""
     pair = tiny.pair("llama")
     for engine in (pair.base, pair.aligned):

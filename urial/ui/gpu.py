@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from urial.engines.pair import PairEngines
 from urial.events import Event
 from urial.records import SideName
 from urial.request import Control
 from urial.ui.tasks import Task
 
+HOME = os.getpid()  # the process that was there before any fork
 SECONDS = 120  # asked of ZeroGPU for one call; a visitor's quota pays for what is used
 INHERITED: dict[str, PairEngines] = {}  # engines by pair, put here before the first fork
 
@@ -73,7 +76,18 @@ def on_gpu(function: Function) -> Function:
 
 def inherited_events(pair: str, task: Task, folder: str) -> Iterator[Event]:
     """A task on engines that this process inherited; plain values in and out."""
+    keep_to_one_thread()
     yield from task.events(INHERITED[pair], FileControl(folder))
+
+
+def keep_to_one_thread() -> None:
+    """In a forked worker, before any other call of torch: work on the processor stays in the calling thread.
+
+    A fork copies the state of the parent's OpenMP threads but not the threads: a parallel region would wait for them
+    for ever. In the process that imported this module nothing changes.
+    """
+    if os.getpid() != HOME:
+        torch.set_num_threads(1)
 
 
 def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
