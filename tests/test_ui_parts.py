@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests import ui_server
 from urial.errors import EngineError, PairsError, UrialError
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed
+from urial.events import AlignedToken, BaseToken, Done, Event, Failed, Waiting
 from urial.prompts import METHODS, method
 from urial.request import Control, Request
 from urial.ui import gpu, wire
@@ -59,6 +59,14 @@ def test_batches_are_throttled_and_ends_are_not_held_back() -> None:
     with_end = [*events[:3], Failed("base", "no"), *events[3:5]]
     last = [some[-1] for some in wire.gather(with_end, now=lambda: 0.0)]
     assert Failed("base", "no") in last
+
+
+def test_a_place_in_line_is_told_at_once() -> None:
+    events = [BaseToken(1, "x"), Waiting("aligned", 3), Waiting("aligned", 0)]
+    gathered = list(wire.gather(events, now=lambda: 0.0))
+    assert [some[-1] for some in gathered] == events
+    steps = wire.steps_of(events, no_steps, "")
+    assert steps[1:] == [["line", {"name": "aligned", "position": 3}], ["line", {"name": "aligned", "position": 0}]]
 
 
 @given(st.text())

@@ -57,7 +57,9 @@ def connect_streams(service: Service, door: gr.HTML, queue_line: gr.HTML, parall
             show_progress_on=queue_line,
             api_visibility="private",
         )
-        stream.then(None, None, None, js="() => window.UrialPage.ended()", show_progress="hidden")
+        stream.success(None, None, None, js="() => window.UrialPage.ended()", show_progress="hidden")
+        failed = f"() => window.UrialPage.failed('{name}')"  # of a full queue Gradio tells `failure` only, never `then`
+        stream.failure(None, None, None, js=failed, show_progress="hidden")
 
 
 def connect_link(blocks: gr.Blocks, form: Form, service: Service) -> None:
@@ -71,7 +73,8 @@ def connect_link(blocks: gr.Blocks, form: Form, service: Service) -> None:
         values = [linked.values.get(name, gr.skip()) for name in FIELDS]
         return [*values, said if linked.ignored else ""]
 
-    filled = blocks.load(read, None, [*form.inputs, words], show_progress="hidden", api_visibility="private")
+    outputs = [*form.inputs, words]
+    filled = blocks.load(read, None, outputs, queue=False, show_progress="hidden", api_visibility="private")
     arrived = "(words, ...values) => window.UrialPage.arrived(values, words)"
     filled.then(None, [words, *form.inputs], None, js=arrived, show_progress="hidden")
 

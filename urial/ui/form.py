@@ -20,8 +20,8 @@ DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
 GO_ON_WORDS = (
-    "“Go on” asks this as the next turn: both models are shown the aligned model’s answers so far as what was said, "
-    "the base as further examples, the aligned model as the chat. “Compare” starts afresh."
+    "“Go on” makes this the next turn: both models are shown the aligned model’s answers as what was said so far. "
+    "“Compare” starts afresh."
 )
 EXAMPLES = (
     ("Three tips for staying healthy", "Give me three tips for staying healthy."),

@@ -1,8 +1,8 @@
 """Events of a comparison as batches for the page: only what is new, numbered, at most about fifteen a second.
 
 A batch is one JSON text: {"run", "seq", "do": [[name, argument], ...]} where every `do` names a step of the token view
-(`reset`, `append`, `sideDone`, `fail`, `done`, ...) or of the page (`say`, `refuse`). Model text travels in it as JSON
-strings and nowhere else; `<` is escaped, so that no part of it looks like markup to anyone on the way.
+(`reset`, `append`, `sideDone`, `fail`, `done`, ...) or of the page (`say`, `line`, `refuse`). Model text travels in it
+as JSON strings and nowhere else; `<` is escaped, so that no part of it looks like markup to anyone on the way.
 Knows events and the view's data; nothing about Gradio.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
+from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started, Waiting
 from urial.records import Comparison, ContextName, Message, SideName
 from urial.render import embed_json, payload, rows_payload, side_payload, started_payload
 
@@ -27,12 +27,12 @@ def batch(run: str, seq: int, steps: Iterable[Step]) -> str:
 
 
 def gather(events: Iterable[Event], now: Callable[[], float] = time.monotonic) -> Iterator[list[Event]]:
-    """Lists of events: whatever came within SECONDS_BETWEEN; beginnings and ends are not held back."""
+    """Lists of events: whatever came within SECONDS_BETWEEN; beginnings, ends and places in line are not held back."""
     waiting: list[Event] = []
     due = 0.0
     for event in events:
         waiting.append(event)
-        if now() >= due or isinstance(event, Started | Done | Failed):
+        if now() >= due or isinstance(event, Started | Waiting | Done | Failed):
             yield waiting
             waiting, due = [], now() + SECONDS_BETWEEN
     if waiting:
@@ -54,6 +54,8 @@ def steps_of(events: Iterable[Event], opening: Callable[[Started], Step], note: 
                 steps.append(["append", {"shift": {context: rows_payload(rows)}}])
             case SideDone(name, side):
                 steps.append(["sideDone", {"name": name, "side": side_payload(side)}])
+            case Waiting(name, position):
+                steps.append(["line", {"name": name, "position": position}])
             case Failed(name, message):
                 steps.append(["fail", {"name": name, "message": message}])
             case Done(comparison):

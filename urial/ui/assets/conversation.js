@@ -1,11 +1,14 @@
 /* The turns of this visit: asking, going on, stopping, once more, starting over. One live view serves the newest turn;
    earlier turns fold and get a view of their own when they are opened. */
 
+const NO_PLACE = "There is no free place right now: as many visitors wait as may. Try again in a minute.";
+
 function createConversation(place, askServer, trigger) {
   const turns = [];
   const live = make("div", { class: "live" });
   const newest = () => turns[turns.length - 1];
   const feeds = createFeeds(askServer);
+  const placed = {}; // the newest run of each stream, by the stream's name
   let branchId = null;
   let view = null;
 
@@ -67,8 +70,14 @@ function createConversation(place, askServer, trigger) {
   /* Take a place in the queue; the batches come by the feed. */
   function stream(turn, id, name, data) {
     turn.active = id;
-    feeds.open(id, (step, argument) => apply(turn, id, step, argument), () => lose(turn, id));
-    trigger(name, { id, ...data });
+    turn.line = {};
+    feeds.open(id, (step, argument) => apply(turn, id, step, argument));
+    take(name, { id, ...data });
+  }
+
+  function take(name, data) {
+    placed[name] = data.id;
+    trigger(name, data);
   }
 
   function apply(turn, id, name, argument) {
@@ -78,7 +87,7 @@ function createConversation(place, askServer, trigger) {
       setState(turn, "running");
     }
     applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, "");
+    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
@@ -88,6 +97,7 @@ function createConversation(place, askServer, trigger) {
     turn.resultId = id;
     end(turn, id);
     setState(turn, "done");
+    say(turn, "");
     if (!isComplete(turn, record)) fetchWhole(turn, id);
   }
 
@@ -99,12 +109,6 @@ function createConversation(place, askServer, trigger) {
   function end(turn, id) {
     feeds.close(id);
     turn.active = null;
-  }
-
-  function lose(turn, id) {
-    end(turn, id);
-    refuse(turn, "The connection to this comparison was lost; press Compare to run it again.");
-    showFollow();
   }
 
   function showRecord(turn, id, record, words) {
@@ -130,19 +134,14 @@ function createConversation(place, askServer, trigger) {
     }
   }
 
-  /* Gradio's side has ended a stream: one that never began found no place. */
-  async function ended() {
-    const turn = newest();
-    const id = turn && turn.active;
-    if (!id) return;
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+  /* Gradio could not carry the newest run of a stream: it never began where the queue has no place. */
+  async function failed(name) {
+    const id = placed[name];
+    if (!feeds.isOpen(id)) return;
     const found = await askServer("since", { id, seq: 0 });
-    if (turn.active !== id || found.running) return;
-    (found.batches || []).forEach(feeds.receive);
-    if (turn.active !== id) return;
-    if (found.known) return lose(turn, id);
-    end(turn, id);
-    refuse(turn, "There is no free place in the queue right now; try again in a minute.");
+    if (!feeds.isOpen(id)) return;
+    if (found.known) feeds.catchUp();
+    else feeds.refuse(id, found.error || NO_PLACE);
   }
 
   function again(turn, side) {
@@ -160,14 +159,13 @@ function createConversation(place, askServer, trigger) {
     const kept = turn.pieces.slice(0, position).map(([token]) => token);
     const last = id === undefined || id === null ? turn.pieces[position][0] : id;
     turn.view.branchStart({ position, id, text });
-    const take = (name, argument) => {
+    feeds.open(own, (name, argument) => {
       if (branchId !== own || name === "say") return;
       if (name === "refuse") turn.view.branchDone({ message: argument.message });
       else turn.view[name](argument);
       if (name !== "branchAppend") feeds.close(own);
-    };
-    feeds.open(own, take, () => take("refuse", { message: "The connection was lost." }));
-    trigger("branch", { id: own, ask: turn.ask, answer_ids: [...kept, last] });
+    });
+    take("branch", { id: own, ask: turn.ask, answer_ids: [...kept, last] });
   }
 
   function closeBranch() {
@@ -204,7 +202,7 @@ function createConversation(place, askServer, trigger) {
   }
 
   const lastQuery = () => (newest() ? newest().ask.query : "");
-  return { ask, goOn, open, startOver, ended, lastQuery, receive: feeds.receive };
+  return { ask, goOn, open, startOver, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
 }
 
 function when(iso) {

@@ -2,12 +2,13 @@
    into one frame lose batches: a gap is noticed by its number and fetched again, and so is silence. */
 
 const SILENCE = 6000; // milliseconds without a batch before the server is asked
+const LOST = "The connection to this run was lost; start it again.";
 
 function createFeeds(askServer) {
-  const runs = new Map(); // id -> {next, waiting, apply, lost, heard, fetching}
+  const runs = new Map(); // id -> {next, waiting, apply, heard, fetching}
 
-  function open(id, apply, lost) {
-    runs.set(id, { next: 0, waiting: new Map(), apply, lost, heard: Date.now(), fetching: false });
+  function open(id, apply) {
+    runs.set(id, { next: 0, waiting: new Map(), apply, heard: Date.now(), fetching: false });
   }
 
   function close(id) {
@@ -34,6 +35,14 @@ function createFeeds(askServer) {
     }
   }
 
+  /* The end of a run that cannot go on, in the words of the page. */
+  function refuse(id, message) {
+    const run = runs.get(id);
+    if (run) run.apply("refuse", { message });
+    close(id);
+  }
+
+  /* A run that the server does not know yet waits for a place; one that it has forgotten, or that ended in silence, is lost. */
   async function fetchMissing(id) {
     const run = runs.get(id);
     if (!run || run.fetching) return;
@@ -41,15 +50,21 @@ function createFeeds(askServer) {
     const found = await askServer("since", { id, seq: run.next });
     run.fetching = false;
     run.heard = Date.now();
-    if (!runs.has(id)) return;
-    (found.batches || []).forEach((text) => receive(text));
-    if (found.known === false && run.next > 0) run.lost();
-    else if (found.known && !found.running && runs.has(id) && !(found.batches || []).length) run.lost();
+    const batches = found.batches || [];
+    batches.forEach((text) => receive(text));
+    const isForgotten = found.known === false && run.next > 0;
+    const isSilent = found.known && !found.running && !batches.length;
+    if (isForgotten || isSilent) refuse(id, LOST);
+  }
+
+  /* Gradio has ended a stream: whatever of it did not arrive is asked for, a moment later. */
+  function catchUp() {
+    setTimeout(() => [...runs.keys()].forEach(fetchMissing), 500);
   }
 
   setInterval(() => {
     for (const [id, run] of runs) if (run.next > 0 && Date.now() - run.heard > SILENCE) fetchMissing(id);
   }, 1000);
 
-  return { open, close, receive };
+  return { open, close, receive, refuse, catchUp, isOpen: (id) => runs.has(id) };
 }

@@ -116,6 +116,11 @@ function showRoom(state, message, fraction) {
   setText(line, plainText(words[state] || message || ""));
 }
 
+/* The turn itself says what went wrong; Gradio's own words beside it would say it twice. */
+function clearToasts() {
+  document.querySelectorAll(".toast-close").forEach((close) => close.click());
+}
+
 /* A question that has been asked is replaced by typing, as in a search box. */
 document.addEventListener("focusin", (event) => {
   const box = event.target;
@@ -126,6 +131,7 @@ window.UrialPage = {
   attach,
   receive: (text) => conversation.receive(text),
   ended: () => conversation.ended(),
+  failed: (name) => (clearToasts(), conversation.failed(name)),
   ask,
   askExample,
   goOn,

@@ -36,8 +36,19 @@ const VIEW_STEPS = {
 
 const PAGE_STEPS = {
   say: (turn, { message, fraction }) => say(turn, fraction === null ? `${message}…` : `${message}: ${Math.round(100 * fraction)} %`),
+  line: (turn, { name, position }) => {
+    turn.line[name] = position;
+    say(turn, lineWords(turn.line));
+  },
   refuse: (turn, { message }) => refuse(turn, message),
 };
+
+/* Places in line at a busy server: 1 is the next to begin, 0 has begun. */
+function lineWords(line) {
+  const place = (position) => (position === 1 ? "next in line" : `${position - 1} before you`);
+  const waiting = Object.entries(line).filter(([, position]) => position > 0);
+  return waiting.map(([name, position]) => `The ${name} answer waits for the server: ${place(position)}.`).join(" ");
+}
 
 function applyStep(turn, name, argument) {
   if (Object.hasOwn(PAGE_STEPS, name)) return PAGE_STEPS[name](turn, argument);

@@ -8,7 +8,7 @@ const KINDS = [
 ];
 
 function createTurn(ask, acts) {
-  const turn = { ask, state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, view: null };
+  const turn = { ask, state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, line: {}, view: null };
   const parts = (turn.parts = {
     query: make("button", { type: "button", class: "turn-query", dir: "auto", "aria-expanded": "true" }, plainText(ask.query)),
     brief: make("span", { class: "turn-brief" }),
