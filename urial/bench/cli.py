@@ -1,13 +1,18 @@
-"""`python -m urial bench`: runs the contestants in turns and prints medians and ratios."""
+"""`python -m urial bench`: the contestants in turns; or how our cost grows; or where a step's time goes."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import statistics
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urial.errors import SettingsError
+
+if TYPE_CHECKING:  # torch loads when something runs, not for `--help`
+    from urial.bench.contestants import Contestant, Ours
+    from urial.bench.measure import Timings
+    from urial.bench.workload import Workload
 
 KNOWN = ("naive", "llama.cpp", "vllm")
 
@@ -22,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-tokens", metavar="N", type=int, default=128)
     parser.add_argument("--rounds", metavar="R", type=int, default=1)
     parser.add_argument("--server", metavar="URL", help="a running vLLM server, for --against vllm")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--grow", choices=("answer", "prompt", "vocabulary"), help="how our own cost grows with it")
+    other.add_argument("--profile", action="store_true", help="where the time of our own decoding step goes")
     parser.add_argument("--json", action="store_true")
 
 
@@ -34,49 +42,67 @@ def chosen_rivals(text: str) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from urial.bench.table import as_text
+    from urial.bench.table import as_text, rows_as_text
 
-    report = measure(options, chosen_rivals(options.against))
-    print(json.dumps(report) if options.json else as_text(report))
+    rivals = chosen_rivals(options.against)
+    work = load_work(options)
+    if options.grow or options.profile:
+        found = alone(work, options.grow)
+        print(json.dumps(found) if options.json else rows_as_text(found))
+    else:
+        report = measure(work, options, rivals)
+        print(json.dumps(report) if options.json else as_text(report))
     return 0
 
 
-def measure(options: argparse.Namespace, rivals: list[str]) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+def load_work(options: argparse.Namespace) -> Workload:
     from urial.bench import workload
-    from urial.bench.contestants import Ours
-    from urial.bench.measure import peak_rss_gb, take_turns
     from urial.engines.opening import default_device
     from urial.pairs import load_pairs
 
     pairs = load_pairs(options.models)
-    pair = pairs.get(options.pair or pairs.default)
-    work = workload.load(
-        pair,
+    return workload.load(
+        pairs.get(options.pair or pairs.default),
         device=options.device or default_device(),
         dtype=options.dtype,
         examples=options.examples,
         new_tokens=options.new_tokens,
     )
+
+
+def alone(work: Workload, grow: str | None) -> list[dict[str, Any]]:
+    """Rows about our own path: the profile of a step, or the growth with what `grow` names."""
+    from urial.bench.growth import GROWTH
+    from urial.bench.profile import by_operator
+
+    return list(GROWTH[grow](work) if grow else by_operator(work))
+
+
+def measure(work: Workload, options: argparse.Namespace, rivals: list[str]) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    from urial.bench import workload
+    from urial.bench.contestants import Ours
+    from urial.bench.measure import peak_rss_gb, take_turns
+
     engines = workload.endless_engines(work)
     ours = Ours(work, engines, "ours", ("zero_shot", "urial"))
     bare = Ours(work, engines, "ours without scoring", ())
     ours.run(workload.QUERIES[0])
     peak = peak_rss_gb()  # before any rival is loaded
     first = first_token_ratio(bare, workload.QUERIES)
-    contestants = [ours, bare, *(open_rival(name, work, options) for name in rivals)]
+    contestants = [ours, bare, *(open_rival(name, work, options.server) for name in rivals)]
     timings = take_turns(contestants, workload.QUERIES, options.rounds)
     return make_report(work, timings, rivals, peak, first)
 
 
-def first_token_ratio(ours: Any, queries: tuple[str, ...]) -> dict[str, float]:
+def first_token_ratio(ours: Ours, queries: tuple[str, ...]) -> dict[str, float]:
     """Seconds to the base's first token: with the URIAL prompt, its constant part read before, and the bare query."""
     urial = [ours.record(query).base.first_token_seconds for query in queries]
     bare = [ours.record(query, examples=0).base.first_token_seconds for query in queries]
     return {"urial": statistics.median(urial), "bare": statistics.median(bare)}
 
 
-def open_rival(name: str, work: Any, options: argparse.Namespace) -> Any:
+def open_rival(name: str, work: Workload, server: str | None) -> Contestant:
     if name == "naive":
         from urial.bench.contestants import Naive
 
@@ -87,10 +113,16 @@ def open_rival(name: str, work: Any, options: argparse.Namespace) -> Any:
         from urial.bench.llama_cpp import LlamaCpp
 
         return LlamaCpp(work, torch.get_num_threads())
+    if server:
+        from urial.bench.vllm import Vllm
+
+        return Vllm(work, server)
     raise SettingsError("--against vllm needs --server URL of a running server; docs/serving.md says how to start one.")
 
 
-def make_report(work: Any, timings: Any, rivals: list[str], peak: float, first: dict[str, float]) -> dict[str, Any]:
+def make_report(
+    work: Workload, timings: Timings, rivals: list[str], peak: float, first: dict[str, float]
+) -> dict[str, Any]:
     from urial.bench.limit import read_bandwidth, step_bytes
     from urial.bench.measure import agreement
 

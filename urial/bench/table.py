@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 WORDS = {
@@ -22,3 +23,13 @@ def as_text(report: dict[str, Any]) -> str:
     lines += ["", f"{report['peak_rss_gb']:8.2f}  GB resident at most (ours)"]
     lines += [f"{100 * limit['share_reached']:7.0f}%  of the bandwidth limit reached while generating"]
     return "\n".join(lines)
+
+
+def rows_as_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the same keys as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

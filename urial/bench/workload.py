@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from urial.engines.local import LocalEngine
 from urial.engines.pair import PairEngines
@@ -46,11 +46,16 @@ class Workload:
     examples: int
     new_tokens: int
 
+    def of_length(self, new_tokens: int) -> Workload:
+        """The same with other answers' lengths."""
+        return replace(self, new_tokens=new_tokens)
+
     def request(
         self, query: str, examples: int | None = None, contexts: Sequence[str] = ("zero_shot", "urial")
     ) -> Request:
-        """One comparison; `examples` 0 with no instructions is the bare query."""
-        chosen = method("zero_shot") if examples == 0 else method("urial", examples or self.examples)
+        """One comparison; `examples` None takes the workload's own, 0 is the bare query."""
+        count = self.examples if examples is None else examples
+        chosen = method("urial", count) if count else method("zero_shot")
         endless = EndlessMethod(chosen.name, chosen.examples, chosen.format, chosen.prefix)
         return Request(query=query, method=endless, contexts=tuple(contexts), max_new_tokens=self.new_tokens)
 
