@@ -90,6 +90,8 @@ MISTAKES: dict[str, tuple[dict[str, str], list[str]]] = {
     "a report into a folder that is not there": ({"r.json": record_text()}, ["report", "{d}/r.json", "--html", "{d}/no/r.html"]),
     "an unknown rival": ({}, ["bench", "--against", "abacus"]),
     "sibling without a command": ({}, ["sibling"]),
+    "gallery without a command": ({}, ["gallery"]),
+    "gallery with a recording that is not in the list": ({}, ["gallery", "record", "--only", "nothing", "--out", "{d}"]),
 }  # fmt: skip
 
 

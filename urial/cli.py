@@ -105,6 +105,7 @@ def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
     from urial import commands
     from urial.bench import cli as bench
+    from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
 
     parser = OneLineParser(prog="python -m urial", description="A base model beside its chat-tuned sibling.")
@@ -117,6 +118,7 @@ def make_parser() -> OneLineParser:
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
+        ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

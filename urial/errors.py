@@ -7,6 +7,7 @@ The tree, for choosing an `except`:
     │   ├── PairsError     models.yaml: unknown key, wrong type, unknown pair, impossible combination
     │   ├── PromptError    a query, a history or a prompt file that cannot be used
     │   ├── RecordError    a saved comparison that is broken or of another schema
+    │   ├── GalleryError   a list of recordings that is wrong, or a folder that cannot take them
     │   ├── SettingsError  a decoding setting out of range, or one that does not fit this machine
     │   ├── MismatchError  two models whose token ids do not mean the same
     │   └── WeightsMissing weights, a package or an adapter that is not where it should be
@@ -36,6 +37,10 @@ class PromptError(UserMistake):
 
 class RecordError(UserMistake):
     """A saved comparison that cannot be read."""
+
+
+class GalleryError(UserMistake):
+    """A list of recordings that cannot be used, or a folder that cannot take them."""
 
 
 class SettingsError(UserMistake):

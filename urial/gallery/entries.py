@@ -16,7 +16,7 @@ from urial.errors import RecordError
 from urial.records import Comparison, Part
 
 SCHEMA = "urial.gallery/1"
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "recordings"
 
 
 class Entry(Part):

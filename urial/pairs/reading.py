@@ -54,7 +54,7 @@ def _read(file: Path, source: str) -> str:
         raise PairsError(f"{source} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
-class _Loader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """YAML without what would hide a mistake or blow up: no repeated keys, no aliases."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -76,7 +76,7 @@ class _Loader(yaml.SafeLoader):
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "the end"
         raise PairsError(f"{source}: {line}: {one_line(error.problem or error.context)}; correct it there.") from error

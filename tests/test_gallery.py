@@ -1,0 +1,311 @@
+"""Recording the gallery: resumable, whole files or none, one sentence for each mistake, over tiny random models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import tiny
+from urial.cli import main
+from urial.events import Failed
+from urial.gallery import files, load_entries, load_entry, recording
+from urial.gallery.listing import load_items
+from urial.sibling.similarity import nearest
+
+ROOT = Path(__file__).parent.parent
+ONE = {"id": "one", "title": "One", "topic": "Facts", "turns": ["the question"], "look_at": "a token"}
+TWO = {"id": "two", "title": "Two", "topic": "Two turns", "turns": ["the first", "a second"], "look_at": "a turn"}
+ITEMS: list[dict[str, Any]] = [{**ONE, "method": "zero_shot"}, {**TWO, "examples": 1}]
+
+
+class Desk:
+    """A folder with a pair, a list and what is recorded; `record` runs the command."""
+
+    def __init__(self, folder: Path, pairs: Path) -> None:
+        self.folder = folder
+        self.pairs = pairs
+        self.out = folder / "recordings"
+        self.write([{**item, "max_new_tokens": 6} for item in ITEMS])
+
+    def write(self, items: list[dict[str, Any]]) -> None:
+        (self.folder / "list.yaml").write_text(yaml.safe_dump(items, allow_unicode=True), encoding="utf-8")
+        self.items = items
+
+    def change(self, index: int, **changes: object) -> None:
+        self.write([{**item, **changes} if each == index else item for each, item in enumerate(self.items)])
+
+    def record(self, *more: str) -> int:
+        names = ["--models", str(self.pairs), "--list", str(self.folder / "list.yaml"), "--out", str(self.out)]
+        return main(["gallery", "record", *names, "--device", "cpu", *more])
+
+    def bytes(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.out.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs of tiny models that differ in the sibling."""
+    folder = tmp_path_factory.mktemp("models")
+    for seed in range(3):
+        model = tiny.model("llama", seed)
+        model.config.max_position_embeddings = 16384
+        model.save_pretrained(folder / f"m{seed}")
+        tiny.tokenizer().save_pretrained(folder / f"m{seed}")
+    rows = [
+        {"name": f"p{seed}", "title": "T", "licence": "x", "base": {"folder": "m0"}, "aligned": {"folder": f"m{seed}"}}
+        for seed in (1, 2)
+    ]
+    (folder / "models.yaml").write_text(yaml.safe_dump({"default": "p1", "pairs": rows}), encoding="utf-8")
+    return folder / "models.yaml"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, pairs: Path) -> Desk:
+    return Desk(tmp_path, pairs)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The queries that models are run on."""
+    queries: list[str] = []
+    compare = recording.core.compare
+
+    def counting(engines, request, control=None):
+        queries.append(request.query)
+        return compare(engines, request, control)
+
+    monkeypatch.setattr(recording.core, "compare", counting)
+    return queries
+
+
+def test_every_item_becomes_a_recording_in_the_lists_order(desk: Desk) -> None:
+    assert desk.record() == 0
+    assert sorted(desk.bytes()) == ["01-one.json", "02-two.json"]
+    one, two = load_entries(desk.out)
+    assert (one.title, one.topic, one.look_at) == ("One", "Facts", "a token")
+    assert set(one.turns[0].shift) == {"zero_shot", "urial"}
+    assert one.turns[0].settings.method == "zero_shot" and one.turns[0].settings.max_new_tokens == 6
+    first, second = two.turns
+    assert [message.content for message in second.history] == ["the first", first.aligned.text]
+    assert (second.query, second.settings.examples) == ("a second", 1)
+
+
+def test_what_is_recorded_is_left_alone(desk: Desk, counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    desk.record()
+    before = desk.bytes()
+    assert len(counted) == 3
+    assert desk.record() == 0
+    assert len(counted) == 3 and desk.bytes() == before
+    assert "2 unchanged" in capsys.readouterr().out
+    (desk.out / "01-one.json").unlink()
+    desk.record()
+    assert counted[3:] == ["the question"]
+
+
+def test_changed_words_follow_without_running_anything(desk: Desk, counted: list[str]) -> None:
+    desk.record()
+    before = load_entry(desk.out / "01-one.json")
+    desk.change(0, look_at="another sentence", title="Uno")
+    desk.record()
+    after = load_entry(desk.out / "01-one.json")
+    assert (after.title, after.look_at) == ("Uno", "another sentence")
+    assert (after.turns, after.recorded_at) == (before.turns, before.recorded_at)
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize("change", [{"max_new_tokens": 5}, {"method": "vanilla_icl"}, {"turns": ["another question"]}])
+def test_another_setting_is_recorded_anew(desk: Desk, counted: list[str], change: dict) -> None:
+    desk.record()
+    desk.change(0, **change)
+    desk.record()
+    assert len(counted) == 4
+    assert desk.record() == 0 and len(counted) == 4
+
+
+def test_other_models_and_the_users_wish_record_anew(desk: Desk, counted: list[str]) -> None:
+    desk.record()
+    desk.record("--only", "one", "--again")
+    assert counted[3:] == ["the question"]
+    desk.record("--pair", "p2")
+    assert len(counted) == 7
+    assert {turn.pair.name for entry in load_entries(desk.out) for turn in entry.turns} == {"p2"}
+
+
+def test_a_recording_moves_with_its_place_in_the_list(desk: Desk, counted: list[str]) -> None:
+    desk.record()
+    desk.write([*reversed(desk.items)])
+    desk.record()
+    assert sorted(desk.bytes()) == ["01-two.json", "02-one.json"]
+    assert len(counted) == 3
+
+
+def test_a_recording_that_the_list_does_not_hold_is_named(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.record()
+    desk.write(desk.items[:1])
+    desk.record()
+    assert "02-two.json is not in the list" in capsys.readouterr().out
+    assert (desk.out / "02-two.json").exists()
+
+
+def test_a_broken_recording_is_made_anew(desk: Desk) -> None:
+    desk.record()
+    (desk.out / "01-one.json").write_bytes(b'{"schema": "urial.gallery/1", "tit')
+    desk.record()
+    assert load_entry(desk.out / "01-one.json").title == "One"
+
+
+def test_a_full_disk_leaves_the_earlier_file_and_no_part(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.record()
+    before = desk.bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert desk.record("--again", "--only", "one") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert desk.bytes() == before
+
+
+def test_half_a_comparison_is_no_recording(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare = recording.core.compare
+
+    def failing(engines, request, control=None):
+        if request.query == "a second":
+            yield Failed("aligned", "The sibling gave up; ask again.")
+        yield from compare(engines, request, control)
+
+    monkeypatch.setattr(recording.core, "compare", failing)
+    assert desk.record() == 1
+    assert "two was not recorded: The sibling gave up" in capsys.readouterr().err
+    assert sorted(desk.bytes()) == ["01-one.json"]  # what was finished stays
+
+
+# Mistakes
+
+HEAD = "- {id: a, title: A, topic: T, look_at: L, turns: [q]}\n"
+WRONG_LISTS: dict[str, tuple[str, str]] = {
+    "not there": ("", "cannot be read"),
+    "no YAML": ("- [", "not YAML"),
+    "empty": ("# nothing\n", "must be a list"),
+    "a mapping": ("a: 1\n", "must be a list"),
+    "a key twice": ("- {id: a, id: b}\n", "appears twice"),
+    "an unknown key": (HEAD.replace("topic", "subject"), "number 1 (a)"),
+    "no turns": (HEAD.replace("turns: [q]", "turns: []"), "turns"),
+    "nothing to look at": (HEAD.replace("look_at: L, ", ""), "look_at"),
+    "a number for a text": (HEAD.replace("title: A", "title: 7"), "title"),
+    "an empty question": (HEAD.replace("[q]", "[' ']"), "query is empty"),
+    "an unknown method": (HEAD.replace("[q]", "[q], method: magic"), "no method 'magic'"),
+    "a prompt file": (HEAD.replace("[q]", "[q], method: file"), "file"),
+    "examples that there are not": (HEAD.replace("[q]", "[q], examples: 5"), "examples"),
+    "no tokens": (HEAD.replace("[q]", "[q], max_new_tokens: 0"), "max_new_tokens"),
+    "an id with a slash": (HEAD.replace("id: a", "id: ../a"), "id"),
+    "an id twice": (HEAD + HEAD, "two recordings have the id 'a'"),
+}
+
+
+def complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of a mistake."""
+    assert main(["gallery", "record", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize("name", WRONG_LISTS)
+def test_a_wrong_list_is_one_sentence(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, words = WRONG_LISTS[name]
+    path = tmp_path / "list.yaml"
+    if text:
+        path.write_text(text, encoding="utf-8")
+    assert words in complaint(["--list", str(path), "--out", str(tmp_path / "out")], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_misspelt_recording_is_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 'did you mean "waterloo"?' in complaint(["--only", "watrloo", "--out", str(tmp_path)], capsys)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    assert "choose another --out" in complaint(["--out", str(tmp_path / "taken")], capsys)
+
+
+def test_an_unknown_pair_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "gpt-9" in complaint(["--pair", "gpt-9", "--out", str(tmp_path)], capsys)
+
+
+# Numbers in files
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_keep_single_precision(value: float) -> None:
+    assert files.shortened({"a": [value]})["a"][0] == pytest.approx(value, rel=1e-6, abs=0)
+
+
+def test_files_hold_no_number_longer_than_its_precision(desk: Desk) -> None:
+    desk.record("--only", "one")
+    data = (desk.out / "01-one.json").read_text(encoding="utf-8")
+    long: list[str] = []
+    json.loads(data, parse_float=lambda text: long.append(text) if len(text.split("e")[0].lstrip("-0.")) > 8 else 0.0)
+    assert long == []
+
+
+# The gallery's own list
+
+
+def test_the_list_covers_what_it_should() -> None:
+    items = load_items()
+    assert len(items) >= 14
+    topics = {item.topic for item in items}
+    assert topics >= {
+        "Facts",
+        "Advice",
+        "Safety",
+        "Code",
+        "Arithmetic",
+        "Story",
+        "Another language",
+        "Two turns",
+        "False premise",
+        "Letter",
+        "List",
+        "Explain to a child",
+        "An honest unknown",
+    }
+    assert sum(item.topic == "Safety" for item in items) == 2
+    assert any(len(item.turns) == 2 for item in items)
+
+
+def test_the_sibling_was_not_trained_on_what_the_list_asks(each_line: Callable[[str], list[dict]]) -> None:
+    seen = [
+        message["content"]
+        for name in ("examples.jsonl", "held_out.jsonl")
+        for line in each_line(name)
+        for message in line["messages"]
+        if message["role"] == "user"
+    ]
+    assert len(seen) > 100
+    for item in load_items():
+        for turn in item.turns:
+            assert nearest(turn, seen, 2) < 0.6, turn
+
+
+@pytest.fixture
+def each_line() -> Callable[[str], list[dict]]:
+    def lines(name: str) -> list[dict]:
+        text = (ROOT / "urial" / "sibling" / name).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    return lines
