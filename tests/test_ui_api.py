@@ -1,18 +1,26 @@
-"""The named endpoints as a program meets them: gradio_client against a live page, and the list of MCP tools."""
+"""The named endpoints as a program meets them: gradio_client and an MCP client against a live page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import httpx
+import jsonschema
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
-from tests import ui_server
+from tests import records_builder, ui_server
 from tests.ui_server import GRADIO_WARNS
-from urial.records import Comparison
+from urial.records import Comparison, TokenShift
+from urial.ui import api_brief
 
 pytestmark = GRADIO_WARNS
 SHORT = {"method": "zero_shot", "max_new_tokens": 12}
@@ -31,10 +39,77 @@ def client(demo: ui_server.Live) -> Client:
 
 def test_only_the_documented_endpoints_are_listed(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/compare", "/score", "/pairs"}
+    assert set(endpoints) == {"/compare", "/brief", "/score", "/pairs"}
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[0] == "query" and "request" not in names
     assert all(endpoint["description"] for endpoint in endpoints.values())
+
+
+def described(endpoints: dict, name: str) -> dict:
+    """The schema of what an endpoint gives."""
+    (returned,) = endpoints[name]["returns"]
+    return returned["type"]
+
+
+def test_every_argument_has_a_type_and_every_result_its_keys(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    for endpoint in endpoints.values():
+        for parameter in endpoint["parameters"]:
+            assert parameter["type"], parameter["parameter_name"]
+    record = json.loads(Comparison.model_validate(records_builder.build()).model_dump_json(by_alias=True))
+    for name in ("/compare", "/score"):
+        schema = described(endpoints, name)
+        assert schema["required"] == list(record)
+        rows = schema["properties"]["shift"]["additionalProperties"]["properties"]["tokens"]["items"]
+        assert set(rows["required"]) == set(record["shift"]["zero_shot"]["tokens"][0])
+        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted"]}
+        assert schema["properties"]["aligned"]["properties"]["token_ids"]["items"] == {"type": "integer"}
+    assert described(endpoints, "/pairs")["items"]["required"][0] == "name"
+    assert described(endpoints, "/brief") == {"type": "string"}
+
+
+def test_a_record_is_what_its_type_says(client: Client) -> None:
+    schema = described(client.view_api(return_format="dict")["named_endpoints"], "/compare")
+    record = client.predict("a question", **SHORT, api_name="/compare")
+    jsonschema.validate(record, schema)
+    assert list(record) == list(schema["properties"])
+    record["shift"]["urial"]["tokens"][0]["class"] = "moved"
+    with pytest.raises(jsonschema.ValidationError, match="moved"):
+        jsonschema.validate(record, schema)
+
+
+def test_earlier_turns_are_shown_to_both_models(client: Client) -> None:
+    history = [{"role": "user", "content": "the first"}, {"role": "assistant", "content": "an answer"}]
+    record = client.predict("a question", history=history, **SHORT, api_name="/compare")
+    assert record["history"] == history
+    assert "the first" in record["base"]["prompt"] and "an answer" in record["aligned"]["prompt"]
+
+
+def test_in_brief_it_is_the_same_comparison(client: Client) -> None:
+    record = Comparison.model_validate(client.predict("a question", **SHORT, api_name="/compare"))
+    brief = json.loads(client.predict("a question", **SHORT, api_name="/brief"))
+    assert (brief["base_answer"], brief["aligned_answer"]) == (record.base.text, record.aligned.text)
+    for name, shift in record.shift.items():
+        shown = brief["shift"][name]
+        assert shown["summary"] == shift.summary.model_dump()
+        shifted = [row for row in shift.tokens if row.base_rank > 3 and not row.is_special]
+        assert shown["shifted_tokens"] == len(shifted) > 0
+        assert [row["position"] for row in shown["most_shifted"]] == [row.position for row in shifted]
+        assert shown["most_shifted"][0]["base_first_choice"] == shifted[0].base_top[0][1]
+
+
+def test_in_brief_the_most_shifted_tokens_are_kept() -> None:
+    rows = [row(position, kl=float(position)) for position in range(100)]
+    shown = api_brief.context(records_builder.build().shift["zero_shot"].model_copy(update={"tokens": rows}))
+    assert [each["position"] for each in shown["most_shifted"]] == list(range(100 - api_brief.MOST_TOKENS, 100))
+    assert shown["shifted_tokens"] == 100
+
+
+def row(position: int, kl: float) -> TokenShift:
+    """A shifted token."""
+    like = records_builder.build().shift["zero_shot"].tokens[0]
+    changes = {"position": position, "kl": kl, "base_rank": 9, "shift_class": "shifted", "is_special": False}
+    return like.model_copy(update=changes)
 
 
 def test_compare_gives_a_record(client: Client) -> None:
@@ -60,11 +135,26 @@ def test_pairs_are_listed(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"query": ""}, "empty"), ({"pair": "nobody"}, "no pair"), ({"max_new_tokens": 10**6}, "max new tokens")],
+    [
+        ({"query": ""}, "empty"),
+        ({"query": 7}, "query"),
+        ({"pair": "nobody"}, "no pair"),
+        ({"method": "magic"}, "no method"),
+        ({"method": "file"}, "Prompt files"),
+        ({"examples": 5}, "examples"),
+        ({"max_new_tokens": 10**6}, "max new tokens"),
+        ({"history": [{"role": "user", "content": "x"}]}, "ends with a user"),
+        ({"history": "x"}, "history"),
+    ],
 )
 def test_a_mistake_comes_back_as_one_sentence(client: Client, change: dict, words: str) -> None:
     with pytest.raises(AppError, match=words):
         client.predict(**{"query": "a question", **SHORT, **change}, api_name="/compare")
+
+
+def test_an_answer_to_score_that_is_no_text_is_one_sentence(client: Client) -> None:
+    with pytest.raises(AppError, match="must be a text"):
+        client.predict("a question", 5, api_name="/score")
 
 
 def test_the_page_is_quiet_about_its_visitors(demo: ui_server.Live) -> None:
@@ -79,20 +169,73 @@ def test_streams_are_no_endpoints_of_the_api(client: Client) -> None:
             client.predict("x", api_name=name)
 
 
-def test_the_endpoints_are_mcp_tools(demo: ui_server.Live) -> None:
-    mcp = pytest.importorskip("mcp", reason="the package mcp is not installed")
-    from mcp.client.streamable_http import streamable_http_client
+# The same endpoints as tools of an MCP server
 
-    async def use() -> tuple[set[str], str]:
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    is_error: bool
+    text: str
+
+
+def with_mcp(demo: ui_server.Live, use: Callable[[Any], Awaitable[Any]]) -> Any:
+    """What `use` gives, called with a session of the MCP client; all of it within a minute."""
+
+    async def whole() -> Any:
         async with (
             streamable_http_client(f"{demo.url}/gradio_api/mcp/") as (read, write, _),
-            mcp.ClientSession(read, write) as session,
+            ClientSession(read, write) as session,
         ):
             await session.initialize()
-            tools = {tool.name for tool in (await session.list_tools()).tools}
-            pairs = await session.call_tool("pairs", {})
-            return tools, pairs.content[0].text
+            with anyio.fail_after(60):
+                return await use(session)
 
-    tools, pairs = anyio.run(use)
-    assert {name.split("_")[-1] for name in tools} == {"compare", "score", "pairs"}
-    assert "tiny" in pairs
+    return anyio.run(whole)
+
+
+def call_tool(demo: ui_server.Live, name: str, **arguments: object) -> Called:
+    async def use(session: ClientSession) -> Called:
+        found = await session.call_tool(name, arguments)
+        return Called(found.isError, "".join(part.text for part in found.content))
+
+    return with_mcp(demo, use)
+
+
+def test_the_endpoints_are_mcp_tools(demo: ui_server.Live) -> None:
+    async def use(session: ClientSession) -> dict[str, Any]:
+        return {tool.name: tool for tool in (await session.list_tools()).tools}
+
+    tools = with_mcp(demo, use)
+    assert set(tools) == {"compare", "brief", "score", "pairs"}
+    assert all(tool.description for tool in tools.values())
+    arguments = tools["compare"].inputSchema["properties"]
+    assert "request" not in arguments
+    assert all(each.get("description") for each in arguments.values())
+    assert arguments["method"]["enum"] == ["urial", "urial_no_refusal", "vanilla_icl", "zero_shot"]
+
+
+def test_a_tool_lists_the_pairs(demo: ui_server.Live) -> None:
+    found = call_tool(demo, "pairs")
+    assert not found.is_error
+    assert "Tiny random models (tiny)" in found.text
+
+
+def test_a_tool_compares_and_tells_it_as_json(demo: ui_server.Live, client: Client) -> None:
+    found = call_tool(demo, "brief", query="a question for a tool", **SHORT)
+    assert not found.is_error
+    record = client.predict("a question for a tool", **SHORT, api_name="/compare")
+    assert json.loads(found.text)["aligned_answer"] == record["aligned"]["text"]
+    assert json.loads(found.text)["shift"]["urial"]["summary"]["tokens"] == len(record["aligned"]["token_ids"])
+
+
+def test_a_tool_gives_the_whole_record_too(demo: ui_server.Live) -> None:
+    found = call_tool(demo, "compare", query="a question", **SHORT)
+    assert not found.is_error
+    record = Comparison.model_validate(ast.literal_eval(found.text))  # Gradio writes a tool's result as Python does
+    assert record.query == "a question" and record.shift
+
+
+def test_a_tool_says_a_mistake_in_one_sentence(demo: ui_server.Live) -> None:
+    found = call_tool(demo, "brief", query=" ")
+    assert found.is_error
+    assert "The query is empty; write a question or a task." in found.text and "Traceback" not in found.text

@@ -1,46 +1,54 @@
-"""The named endpoints: `/compare`, `/score`, `/pairs`, for `gradio_client`, plain HTTP and MCP.
+"""The named endpoints: `/compare`, `/brief`, `/score`, `/pairs`, for `gradio_client`, plain HTTP and MCP.
 
-Each docstring is what a caller reads. Knows Gradio and the service; the page itself uses none of these.
+Each docstring is what a caller reads, one line for each argument: Gradio reads them so. It also reads the types, and as
+they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
 """
 
-from __future__ import annotations
-
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from urial import compare as core
-from urial.errors import UrialError
+from urial.errors import SettingsError, UrialError
 from urial.records import Comparison
 from urial.ui import asking
+from urial.ui.api_brief import brief as in_brief
+from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
 from urial.ui.compare_tab import MODEL_WORK
 from urial.ui.serving import Service
 from urial.ui.tasks import CompareTask, ScoreTask, Task
+
+Values = Mapping[str, Any]
+Result = TypeVar("Result")
 
 
 def add_endpoints(service: Service, default_pair: str, parallel: int) -> None:
     """Register the endpoints, inside an open Blocks."""
     waits = {"concurrency_id": MODEL_WORK, "concurrency_limit": parallel}
     gr.api(compare_endpoint(service, default_pair), api_name="compare", **waits)
+    gr.api(brief_endpoint(service, default_pair), api_name="brief", **waits)
     gr.api(score_endpoint(service, default_pair), api_name="score", **waits)
     gr.api(pairs_endpoint(service), api_name="pairs")
 
 
-def compare_endpoint(service: Service, default_pair: str) -> Callable[..., dict[str, Any]]:
+def compare_endpoint(service: Service, default_pair: str) -> Callable[..., ComparisonJson]:
     def compare(
         query: str,
         request: gr.Request,
         pair: str = default_pair,
-        method: str = "urial",
+        method: MethodName = "urial",
         examples: int | None = None,
+        history: list[MessageJson] | None = None,
         temperature: float = 0.0,
         top_p: float = 1.0,
+        base_penalty: float = 1.1,
+        aligned_penalty: float = 1.0,
         max_new_tokens: int = 256,
         seed: int = 0,
-    ) -> dict[str, Any]:
+    ) -> ComparisonJson:
         """Ask a base model and its chat-tuned sibling the same question and measure how far tuning moved each token.
 
         Args:
@@ -48,40 +56,84 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., dict[
             pair: the name of a pair, see /pairs.
             method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
             examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
-            temperature: 0 is greedy.
+            history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
+            temperature: 0 is greedy, at most 5.
             top_p: above 0 and up to 1.
+            base_penalty: repetition penalty of the base, 1 for none.
+            aligned_penalty: repetition penalty of the sibling, 1 for none.
             max_new_tokens: for each side, at most 1024.
             seed: for sampled answers.
 
         Returns:
             A record urial.comparison/1: both answers, and for each context (zero_shot: the base sees the question only;
             urial: it sees the whole prompt) one row for every token of the aligned answer with its base_rank, class,
-            probabilities, kl in nats and both top-10 lists.
+            probabilities, kl in nats and both top-10 lists. Some 2,000 characters for each token: see /brief for less.
         """
         values = {
             "query": query,
             "pair": pair,
             "method": method,
             "examples": examples,
+            "history": history,
             "temperature": temperature,
             "top_p": top_p,
+            "base_penalty": base_penalty,
+            "aligned_penalty": aligned_penalty,
             "max_new_tokens": max_new_tokens,
             "seed": seed,
         }
-        return answer(lambda: run_compare(service, values, str(request.session_hash)))
+        return answer(lambda: as_json(run_compare(service, values, visitor(request))))
 
     return compare
 
 
-def score_endpoint(service: Service, default_pair: str) -> Callable[..., dict[str, Any]]:
+def brief_endpoint(service: Service, default_pair: str) -> Callable[..., str]:
+    def brief(
+        query: str,
+        request: gr.Request,
+        pair: str = default_pair,
+        method: MethodName = "urial",
+        examples: int | None = None,
+        history: list[MessageJson] | None = None,
+        max_new_tokens: int = 256,
+    ) -> str:
+        """Compare a base model with its chat-tuned sibling, told in brief: both answers and where tuning shows most.
+
+        Args:
+            query: the question or task, at most 50,000 characters.
+            pair: the name of a pair, see /pairs.
+            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
+            examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
+            history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
+            max_new_tokens: for each side, at most 1024.
+
+        Returns:
+            JSON text with both answers (greedy) and, for each context (zero_shot: the base sees the question only;
+            urial: it sees the whole prompt), the shares unshifted, marginal and shifted, and the most shifted tokens.
+        """
+        values = {
+            "query": query,
+            "pair": pair,
+            "method": method,
+            "examples": examples,
+            "history": history,
+            "max_new_tokens": max_new_tokens,
+        }
+        return answer(lambda: in_brief(run_compare(service, values, visitor(request))))
+
+    return brief
+
+
+def score_endpoint(service: Service, default_pair: str) -> Callable[..., ComparisonJson]:
     def score(
         query: str,
         answer_text: str,
         request: gr.Request,
         pair: str = default_pair,
-        method: str = "urial",
+        method: MethodName = "urial",
         examples: int | None = None,
-    ) -> dict[str, Any]:
+        history: list[MessageJson] | None = None,
+    ) -> ComparisonJson:
         """Measure the token distribution shift of a given answer instead of a generated one.
 
         Args:
@@ -90,60 +142,80 @@ def score_endpoint(service: Service, default_pair: str) -> Callable[..., dict[st
             pair: the name of a pair, see /pairs.
             method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
             examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
+            history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
 
         Returns:
             A record urial.comparison/1; the base's own answer in it is empty.
         """
-        values = {"query": query, "pair": pair, "method": method, "examples": examples}
-        return answer(lambda: run_score(service, values, answer_text, str(request.session_hash)))
+        values = {"query": query, "pair": pair, "method": method, "examples": examples, "history": history}
+        return answer(lambda: as_json(run_score(service, values, answer_text, visitor(request))))
 
     return score
 
 
-def pairs_endpoint(service: Service) -> Callable[[], list[dict[str, Any]]]:
-    def pairs() -> list[dict[str, Any]]:
+def pairs_endpoint(service: Service) -> Callable[[], list[PairJson]]:
+    def pairs() -> list[PairJson]:
         """List the pairs of models that can be asked for.
 
         Returns:
-            For each pair its name, title, licence, a note, and its state: absent, loading, ready or failed.
+            For each pair its name, title, licence, a note, its state (absent, loading, ready or failed) and, where
+            there is more to say of that, a message.
         """
-        return [
-            {
-                "name": name,
-                "title": pair.title,
-                "licence": pair.licence,
-                "note": pair.note,
-                "state": service.room.status(name).state,
-            }
-            for name, pair in service.room.pairs.items()
-        ]
+        return [listed(service, name) for name in service.room.pairs]
 
     return pairs
 
 
-def answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The record, or gr.Error with one sentence."""
+def listed(service: Service, name: str) -> PairJson:
+    pair, status = service.room.pairs[name], service.room.status(name)
+    return PairJson(
+        name=name,
+        title=pair.title,
+        licence=pair.licence,
+        note=pair.note,
+        state=status.state,
+        message=status.message,
+    )
+
+
+def visitor(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    return comparison.model_dump(by_alias=True)
+
+
+def answer(work: Callable[[], Result]) -> Result:
+    """What the work gives, or gr.Error with one sentence."""
     try:
         return work()
     except UrialError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def run_compare(service: Service, values: dict[str, Any], visitor: str) -> dict[str, Any]:
+def parse(values: Values) -> Ask:
+    """What is asked; None stands for what was left out. Raises SettingsError or PromptError."""
+    return asking.parse({name: value for name, value in values.items() if value is not None})
+
+
+def run_compare(service: Service, values: Values, visitor: str) -> Comparison:
     """Raises UrialError. A kept answer is given without running anything."""
-    ask = asking.parse({key: value for key, value in values.items() if value is not None})
+    ask = parse(values)
     kept = service.results.get(service.key(ask))
     if kept is not None:
-        return kept.comparison().model_dump(by_alias=True)
+        return kept.comparison()
     comparison = run(service, ask, visitor, CompareTask(asking.to_request(ask)))
     service.remember(ask, comparison)
-    return comparison.model_dump(by_alias=True)
+    return comparison
 
 
-def run_score(service: Service, values: dict[str, Any], answer_text: str, visitor: str) -> dict[str, Any]:
+def run_score(service: Service, values: Values, answer_text: object, visitor: str) -> Comparison:
     """Raises UrialError."""
-    ask = asking.parse({key: value for key, value in values.items() if value is not None})
-    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text)).model_dump(by_alias=True)
+    if not isinstance(answer_text, str):
+        raise SettingsError("The answer to score must be a text; send it as a string.")
+    ask = parse(values)
+    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text))
 
 
 def run(service: Service, ask: Ask, visitor: str, task: Task) -> Comparison:
