@@ -62,7 +62,11 @@ DONE = b"data: [DONE]\n\n"
 
 
 class FakeServer:
-    """Serves tiny models by name. `overrides` answer first, one for each request to /completions, then are used up."""
+    """Serves tiny models by name. `overrides` answer first, one for each request to /completions, then are used up.
+
+    `told`: "ids", "rows" and "ranks" of prompts, "own" for the rows of what is written in vLLM's shape, "content" for
+    ids and rows of what is written in the shape of llama.cpp's server.
+    """
 
     def __init__(self, models: Mapping[str, LocalEngine], *, told: Iterable[str] = ("ids", "rows", "ranks")) -> None:
         self.models = models
@@ -100,18 +104,34 @@ class FakeServer:
             repetition_penalty=body["repetition_penalty"],
         )
         pieces = list(self.models[body["model"]].generate(body["prompt"], sampling))
+        rows = self.log_probabilities(body, [piece.id for piece in pieces])
         events = []
-        for piece in pieces:
+        for piece, row in zip(pieces, rows, strict=True):
             finish = ("stop" if piece.is_end else "length") if piece is pieces[-1] else None
-            ids = {"token_ids": [piece.id]} if "ids" in self.told else {}
-            events.append(event(text=piece.text, finish_reason=finish, **ids))
+            events.append(event(text=piece.text, finish_reason=finish, **self.told_of(body, piece.id, row)))
         return [*events, DONE]
+
+    def log_probabilities(self, body: dict[str, Any], ids: list[int]) -> torch.Tensor:
+        """[len(ids), V]: what the model held of each place when it wrote `ids`."""
+        rows = self.models[body["model"]].open_score(body["prompt"]).extend(ids)
+        return rows.chunk(0, len(ids)).log_softmax(-1)
+
+    def told_of(self, body: dict[str, Any], token_id: int, row: torch.Tensor) -> dict[str, Any]:
+        """What is told of one token that was written."""
+        ids = {"token_ids": [token_id]} if "ids" in self.told and body.get("return_token_ids") else {}
+        count = body.get("logprobs") or 0
+        listed = [(int(i), float(row[i])) for i in row.topk(count).indices]
+        if "own" in self.told and count:
+            return {**ids, "logprobs": named(body, listed, token_id, float(row[token_id]))}
+        if "content" in self.told and count:
+            top = [{"id": i, "token": "?", "logprob": value} for i, value in listed]
+            return {"logprobs": {"content": [{"id": token_id, "logprob": float(row[token_id]), "top_logprobs": top}]}}
+        return ids
 
     def scored(self, body: dict[str, Any]) -> dict[str, Any]:
         """One token, and what is told of the prompt."""
         choice: dict[str, Any] = {"index": 0, "text": "x", "finish_reason": "length"}
-        if body.get("return_token_ids") and "ids" in self.told:
-            choice["token_ids"] = [7]
+        choice |= self.told_of(body, 7, self.log_probabilities(body, [7])[0])
         if "rows" in self.told and body.get("prompt_logprobs") is not None:
             choice["prompt_logprobs"] = self.prompt_logprobs(body)
         return {"object": "text_completion", "choices": [choice]}
@@ -132,6 +152,16 @@ class FakeServer:
             str(i): {"logprob": float(told[i]), "decoded_token": tiny.tokenizer().decode([i]), **ranks[i]}
             for i in listed
         }
+
+
+def named(body: dict[str, Any], listed: list[tuple[int, float]], token_id: int, own: float) -> dict[str, Any]:
+    """vLLM's columns; tokens go by their text unless their ids are asked for."""
+
+    def name(i: int) -> str:
+        return f"token_id:{i}" if body.get("return_tokens_as_token_ids") else tiny.tokenizer().decode([i])
+
+    top = {name(i): value for i, value in [*listed, (token_id, own)]}
+    return {"tokens": [name(token_id)], "token_logprobs": [own], "top_logprobs": [top], "text_offset": [0]}
 
 
 async def called(handler: Handler, request: httpx.Request) -> httpx.Response:

@@ -3,20 +3,22 @@
     python -m tests.load_server [--users 32] [--tokens 48] [--places 16] [--method urial]
 
 Needs URIAL_VLLM_PYTHON (see vllm_server.py). Every user asks something else; each runs a whole comparison: two
-answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen.
+answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen: it
+is not the one that the same user got alone. At last one of the answers that were cut is asked for again.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.vllm_server import HOW, VllmServer, interpreter
-from urial.compare import compare
+from tests.vllm_server import HOW, RUNNING, VllmServer, interpreter
+from urial.compare import again, compare, result
 from urial.engines.pair import PairEngines
 from urial.events import AlignedToken, BaseToken, Done, Failed, Waiting
 from urial.prompts import method
@@ -25,7 +27,7 @@ from urial.request import Request
 
 WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
 FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")
-SAME = 20  # tokens that must agree with the answer of the same user alone
+SAME = 20  # tokens; batches of another size round differently, so a whole answer may part from itself later on
 
 
 @dataclass(slots=True)
@@ -40,10 +42,13 @@ class User:
     seconds: float = 0.0
 
 
+def request(query: str, options: argparse.Namespace) -> Request:
+    return Request(query=query, method=method(options.method), max_new_tokens=options.tokens)
+
+
 def run_user(engines: PairEngines, query: str, options: argparse.Namespace, count: list[int]) -> User:
     user, began = User(query), time.monotonic()
-    asked = Request(query=query, method=method(options.method), max_new_tokens=options.tokens)
-    for event in compare(engines, asked):
+    for event in compare(engines, request(query, options)):
         if isinstance(event, BaseToken | AlignedToken):
             user.first_token = user.first_token or time.monotonic() - began
             count[0] += 1
@@ -91,9 +96,27 @@ def check_complete(users: list[User], alone: list[User]) -> None:
         for side in ("base", "aligned"):
             mine, theirs = getattr(user.record, side), getattr(before.record, side)
             assert mine.stop_reason in ("stop", "length") and mine.prompt_ids == theirs.prompt_ids
-            assert mine.token_ids[:SAME] == theirs.token_ids[:SAME], f"another answer to {user.query!r} ({side})"
         for context in user.record.shift.values():
             assert len(context.tokens) == len(user.record.aligned.token_ids)
+    check_own(users, alone)
+
+
+def check_own(users: list[User], alone: list[User]) -> None:
+    """Each answer begins as its user's own one did alone, and no other user's reaches further."""
+    answers = [(side, [getattr(user.record, side).token_ids for user in alone]) for side in ("base", "aligned")]
+    same = 0
+    for side, before in answers:
+        for number, user in enumerate(users):
+            reach = [common(getattr(user.record, side).token_ids, ids) for ids in before]
+            own = reach.pop(number)
+            assert own >= max(reach, default=0), f"{user.query!r} got another user's answer ({side})"
+            same += own >= min(SAME, len(before[number]))
+    print(f"{same} of {2 * len(users)} answers as alone in their first {SAME} tokens", flush=True)
+
+
+def common(mine: list[int], theirs: list[int]) -> int:
+    """How many tokens agree from the beginning."""
+    return next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
 
 
 def kill_in_the_middle(server: VllmServer, engines: PairEngines, options: argparse.Namespace) -> None:
@@ -111,6 +134,7 @@ def kill_in_the_middle(server: VllmServer, engines: PairEngines, options: argpar
     work.join()
     report("killed in the middle", users, time.monotonic() - began)
     check_after_kill(users)
+    ask_again(engines, users, options)
 
 
 def check_after_kill(users: list[User]) -> None:
@@ -130,6 +154,16 @@ def check_after_kill(users: list[User]) -> None:
     print(f"answers: {whole} whole, {len(cut)} cut, each with a sentence, for example: {cut[0][0].failures[0][1]}")
 
 
+def ask_again(engines: PairEngines, users: list[User], options: argparse.Namespace) -> None:
+    """What the page's Retry does, for the first answer that was cut."""
+    user, name = next((user, name) for user in users for name, _ in user.failures)
+    before = getattr(user.record, name)
+    record = result(again(engines, request(user.query, options), name, user.record))
+    after, other = getattr(record, name), "base" if name == "aligned" else "aligned"
+    assert after.stop_reason in ("stop", "length") and getattr(record, other) == getattr(user.record, other)
+    print(f"asked again: {len(before.token_ids)} tokens became {len(after.token_ids)}", flush=True)
+
+
 def all_queries(users: int) -> list[str]:
     found = [form.format(word) for form in FORMS for word in WORDS]
     assert users <= len(found)
@@ -145,8 +179,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=Path("vllm.log"))
     options = parser.parse_args()
     python = interpreter()
-    if python is None:
-        raise SystemExit(HOW)
+    if python is None or os.environ.get(RUNNING):
+        raise SystemExit(f"{HOW}; {RUNNING} must not be set: this one kills its server")
     server = VllmServer(python, options.log)
     try:
         print(f"up after {server.start():.0f} s", flush=True)

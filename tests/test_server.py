@@ -20,6 +20,7 @@ from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
 from urial.events import Done, Failed, SideDone, Waiting
 from urial.prompts import method
+from urial.records import SidePenalties
 from urial.request import Control, Request
 
 ALL_IDS = [2, 40, 50, 60]
@@ -150,22 +151,78 @@ def test_text_without_ids_ends_as_it_should() -> None:
     ]
 
 
-def test_ids_inside_logprobs_are_read_too() -> None:
-    """The shape of llama.cpp's server."""
-    server = fake(told=())
+# What a server tells only of its own answers
 
-    def shaped(choice: dict) -> dict:
-        return {**choice, "logprobs": {"content": [{"id": 77, "token": " a", "logprob": -1.0, "top_logprobs": []}]}}
 
-    scored = server.scored
-    server.scored = lambda body: {"choices": [shaped(scored(body)["choices"][0])]}
+def mixed(aligned_tells: tuple[str, ...], base_tells: tuple[str, ...] = ("ids", "rows", "ranks")) -> PairEngines:
+    """Two servers that tell different things."""
+    local = tiny.pair()
+    base = engine_of(client_of(fake(told=base_tells).transport()), "base")
+    aligned = engine_of(client_of(fake(told=aligned_tells).transport()), "aligned")
+    return PairEngines(info=local.info, base=base, aligned=aligned, vocabulary=local.vocabulary)
+
+
+@pytest.mark.parametrize("tells", [("ids", "own"), ("content",)], ids=["vllm", "llama.cpp"])
+def test_an_aligned_server_that_cannot_score_tells_of_its_answer_while_it_writes(tells: tuple[str, ...]) -> None:
+    engines = mixed(tells)
+    assert engines.aligned.no_rows_reason and not engines.no_rows_reason
+    events = list(compare(engines, asked(penalties=SidePenalties(base=1.0, aligned=1.3))))
+    assert not [e for e in events if isinstance(e, Failed)]
+    there = events[-1].comparison
+    here = result(compare(tiny.pair(), asked(penalties=SidePenalties(base=1.0, aligned=1.3))))
+    assert there.aligned.token_ids == here.aligned.token_ids and there.aligned.text == here.aligned.text
+    for name, context in here.shift.items():
+        assert not there.shift[name].exact
+        for mine, theirs in zip(context.tokens, there.shift[name].tokens, strict=True):
+            assert theirs.base_rank == mine.base_rank and theirs.aligned_rank == min(mine.aligned_rank, 21)
+            assert theirs.aligned_probability == pytest.approx(mine.aligned_probability, rel=1e-4)
+            assert theirs.kl <= mine.kl + 1e-5 and [i for i, _, _ in theirs.aligned_top] == [
+                i for i, _, _ in mine.aligned_top
+            ]
+    with pytest.raises(SettingsError, match="No shift can be shown"):  # this answer it did not write
+        next(score(engines, asked(), "an answer"))
+
+
+def test_a_base_server_has_to_score_what_it_did_not_write() -> None:
+    events = list(compare(mixed(("ids", "rows", "ranks"), base_tells=("ids", "own")), asked()))
+    assert [(e.name, "tells no log-probabilities" in e.message) for e in events if isinstance(e, Failed)] == [
+        (None, True)
+    ]
+    assert events[-1].comparison.base.text and events[-1].comparison.aligned.text
+
+
+def test_llama_cpp_names_the_penalty_in_its_own_way() -> None:
+    server = fake(told=("content",))
     engine = engine_of(client_of(server.transport()))
-    assert engine.no_rows_reason and "log-probabilities" in engine.no_rows_reason
-    server.overrides.append(lambda r: streamed([event(**shaped({"text": " a"})), event(finish_reason="stop"), DONE]))
-    pieces = list(engine.generate(ALL_IDS, Sampling()))
-    assert [p.id for p in pieces] == [77, UNKNOWN_ID] and pieces[-1].is_end
+    pieces = list(engine.generate(ALL_IDS, Sampling(max_new_tokens=3, repetition_penalty=1.1)))
+    assert [p.id for p in pieces] == [
+        p.id for p in tiny.engine(seed=0).generate(ALL_IDS, Sampling(max_new_tokens=3, repetition_penalty=1.1))
+    ]
     body = server.bodies[-1]
-    assert body["logprobs"] == 1 and body["repeat_penalty"] == 1.0 and body["repeat_last_n"] > len(ALL_IDS)
+    assert body["logprobs"] == 20 and body["repeat_penalty"] == 1.1 and body["repeat_last_n"] > len(ALL_IDS)
+
+
+def test_where_ids_are_left_out_the_text_goes_on_and_the_shift_ends() -> None:
+    """As a real llama.cpp server does it: of a character that spans tokens it tells only the last one's id."""
+    engines = mixed(("content",))
+    client, words = engines.aligned._client, tiny.tokenizer()
+    whole, split = words.encode("the", add_special_tokens=False), words.encode("𓀅", add_special_tokens=False)
+    assert len(split) > 1
+
+    def said(token_id: int, text: str) -> bytes:
+        top = [{"id": i, "logprob": -1.0 - i} for i in range(20)]
+        content = [{"id": token_id, "logprob": -1.0, "top_logprobs": top}]
+        return event(text=text, logprobs={"content": content})
+
+    events = [*(said(i, words.decode([i])) for i in whole), said(split[-1], "𓀅"), *(said(i, "the") for i in whole)]
+    transport = httpx.MockTransport(lambda r: streamed([*events, event(finish_reason="stop"), DONE]))
+    client._http._transport, before = transport, client._http._transport
+    found = list(compare(engines, asked()))
+    client._http._transport = before
+    done = found[-1].comparison
+    assert done.aligned.text.startswith("the𓀅the") and done.aligned.token_ids == whole
+    assert done.aligned.stop_reason == "stop" and len(done.shift["urial"].tokens) == len(whole)
+    assert [(e.name, "left out ids" in e.message) for e in found if isinstance(e, Failed)] == [(None, True)]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +265,21 @@ def test_a_refusal_of_prompt_log_probabilities_is_quoted() -> None:
     server.overrides.append(lambda r: httpx.Response(400, json={"error": {"message": message, "code": 400}}))
     engine = engine_of(client_of(server.transport()))
     assert not engine.capabilities.has_top and message in engine.no_rows_reason
+
+
+def test_a_server_that_tells_shorter_lists_is_asked_for_less() -> None:
+    server = fake(told=("ids",))
+    server.overrides += [lambda r: httpx.Response(400, json={"error": {"message": "logprobs: at most 5"}})] * 2
+    engine = engine_of(client_of(server.transport()))
+    assert [(body["logprobs"], body.get("prompt_logprobs")) for body in server.bodies] == [
+        (20, 20),
+        (20, None),
+        (1, None),
+    ]
+    assert "at most 5" in engine.no_rows_reason and not engine.capabilities.tells_own
+    server.overrides += [lambda r: httpx.Response(400, json={"error": {"message": "no"}})] * 3
+    with pytest.raises(EngineError, match="refused the request"):
+        engine_of(client_of(server.transport()))
 
 
 # Many at once

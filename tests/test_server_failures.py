@@ -14,6 +14,7 @@ from tests.test_server import ALL_IDS, asked, fake, served
 from urial.compare import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
+from urial.engines.server.tries import Patience
 from urial.errors import EngineError, PairsError, SettingsError, UrialError
 from urial.events import Done, Failed, ShiftRows, SideDone
 from urial.pairs import load_pairs
@@ -197,6 +198,40 @@ def test_scores_that_are_not_there_end_the_shift_and_leave_the_answers(server: F
         "zero_shot": [],
         "urial": [],
     }
+
+
+def test_patience_stretches_the_waits_for_words_and_not_those_for_a_connection() -> None:
+    slow, usual = Patience().times(5), Patience()
+    assert (slow.first, slow.stall, slow.whole, slow.away) == (600, 150, 900, 900)
+    assert (slow.connect, slow.first_pause, slow.longest_pause) == (
+        usual.connect,
+        usual.first_pause,
+        usual.longest_pause,
+    )
+
+
+def test_headers_that_come_late_do_not_stretch_the_time_to_the_first_token(
+    server: FakeServer, engine: ServerEngine
+) -> None:
+    async def late(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(QUICK.first * 0.8)
+        return streamed(later())
+
+    async def later() -> object:
+        await asyncio.sleep(QUICK.first * 0.8)
+        yield A
+
+    server.overrides.append(late)
+    pieces, end = read(engine)
+    assert pieces == [] and "did not answer within 1.5 s" in end
+
+
+def test_an_error_that_comes_before_the_first_word_says_nothing_of_words(
+    server: FakeServer, engine: ServerEngine
+) -> None:
+    server.overrides.append(lambda r: streamed([b'data: {"error": {"message": "no room."}}\n\n', DONE]))
+    pieces, end = read(engine)
+    assert pieces == [] and end.endswith("reports: no room; look into its log, then try again.")
 
 
 def test_at_a_start_a_server_that_is_down_is_reported_soon() -> None:

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.server, pytest.mark.embedded, pytest.mark.timeout(1800
 
 TOKENS = 24
 BOTH: tuple[ContextName, ...] = ("zero_shot", "urial")
-FULLY = 3  # queries that are scored behind the long prompt too: 262,144 logits for each of its 1,200 positions
+FULLY = 2  # queries that are scored behind the long prompt too: 262,144 logits for each of its 1,200 positions
 QUERIES = (
     "What is the capital of France?",
     "Write a haiku about the sea.",

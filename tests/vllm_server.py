@@ -38,6 +38,7 @@ SETTINGS = {  # what the environment does not set otherwise
     "HF_HUB_OFFLINE": "1",
 }
 START_SECONDS = 900  # about a minute on a free machine
+PATIENCE = 10  # what is tested is what comes, not when: two cores are slow, and other work may run on them
 
 
 def interpreter() -> str | None:
@@ -127,7 +128,7 @@ class VllmServer:
 
     def engines(self, **more: object) -> PairEngines:
         """The pair behind this server; `more` goes into both entries' `server`."""
-        sides = {side: self.spec(side, **more) for side in ("base", "aligned")}
+        sides = {side: self.spec(side, **{"patience": PATIENCE, **more}) for side in ("base", "aligned")}
         return open_pair(self.pair.model_copy(update=sides))
 
 

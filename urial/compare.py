@@ -21,6 +21,7 @@ from urial.scoring import CHUNK, Scoring
 from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
+SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
 MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
 
 
@@ -44,8 +45,8 @@ def again(
 
 def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
     """The shift of a given answer instead of a generated one; the base's side stays empty."""
-    if engines.no_rows_reason:
-        raise SettingsError(engines.no_rows_reason)
+    if engines.no_given_rows_reason:
+        raise SettingsError(engines.no_given_rows_reason)
     prompts = make_prompts(engines, request)
     ids = engines.aligned.encode_answer(answer)
     if not ids:
@@ -108,6 +109,8 @@ def run_sides(
         if contexts and engines.no_rows_reason:
             yield Failed(None, engines.no_rows_reason)
         yield from advance_all(engines, prompts, runs, rows, control)
+        if rows and runs["aligned"].has_nameless:
+            yield Failed(None, SHIFT_ENDS)
         sides = {**kept, **{name: run.side() for name, run in runs.items()}}
         yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
     finally:

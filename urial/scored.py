@@ -63,7 +63,8 @@ class ScoredAnswer:
             self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids)
         new = slice(self._done, len(self._run.token_ids))
         self._done = len(self._run.token_ids)
-        return self._scoring.ask(self._run.token_ids[new], self._run.token_texts[new])
+        run = self._run
+        return self._scoring.ask(run.token_ids[new], run.token_texts[new], run.token_rows[new])
 
 
 def emit(rows: Growing, new: Rows) -> Iterator[ShiftRows]:

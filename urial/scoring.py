@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from urial import shift
-from urial.engines.base import Engine, LogitRows, TopRows
+from urial.engines.base import Engine, LogitRows, TopRow, TopRows
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
@@ -42,15 +42,16 @@ class Scoring:
         self._bases = {name: engines.base.open_score(ids) for name, ids in contexts.items()}
         self._position = 0
 
-    def ask(self, ids: Sequence[int], texts: Sequence[str]) -> Asked:
-        """Begin on the next answer tokens, `texts` aligned to `ids`.
+    def ask(self, ids: Sequence[int], texts: Sequence[str], own: Sequence[TopRow | None] = ()) -> Asked:
+        """Begin on the next answer tokens, `texts` aligned to `ids`; `own`: the rows of one that `tells_own`.
 
         Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
         a token that only one model has.
         """
         self._check_shared(ids)
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
-        aligned = self._aligned.extend(ids)
+        told = [row for row in own if row is not None]
+        aligned = Told(told) if len(told) == len(ids) else self._aligned.extend(ids)
         start, self._position = self._position, self._position + len(ids)
         return Asked(self._engines, aligned, bases, start, ids, texts)
 
@@ -61,6 +62,22 @@ class Scoring:
                 f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
                 "choose siblings with the same vocabulary."
             )
+
+
+class Told:
+    """Rows that are here already: the aligned model told them with its answer."""
+
+    def __init__(self, rows: list[TopRow]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def is_ready(self) -> bool:
+        return True
+
+    def rows(self) -> list[TopRow]:
+        return self._rows
 
 
 class Asked:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from urial.engines.base import UNKNOWN_ID, Piece
+from urial.engines.base import UNKNOWN_ID, Piece, TopRow
 from urial.records import Side, StopReason
 
 
@@ -65,8 +65,10 @@ class SideRun:
         self._ended = self._started
         self._shown: list[str] = []
         self._pieces_seen = 0
+        self.has_nameless = False  # whether a part of the text came without token ids
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
+        self.token_rows: list[TopRow | None] = []
         self.stop_reason: StopReason | None = None
 
     @property
@@ -126,6 +128,8 @@ class SideRun:
         if self._first is None:
             self._first = time.perf_counter() - self._started
         self._pieces_seen += 1
+        self.has_nameless |= piece.id == UNKNOWN_ID and not piece.is_end
         if piece.id != UNKNOWN_ID:
             self.token_ids.append(piece.id)
             self.token_texts.append(piece.text)
+            self.token_rows.append(piece.row)

@@ -24,6 +24,7 @@ class Capabilities:
     has_exact_rank: bool  # ranks over the full vocabulary
     has_top: bool  # at least the most probable tokens of each position
     rereads_context: bool = False  # every `extend` costs a reading of context and answer: ask seldom
+    tells_own: bool = False  # where `score` can tell nothing: the pieces of an own answer come with their rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Sampling:
 class Piece:
     """One generated token: its id, the text that it completes, and whether it ends the turn.
 
-    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer.
+    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` is what
+    the model told of this position while it wrote, before temperature and penalties.
     """
 
     id: int
     text: str
     is_end: bool
+    row: TopRow | None = None  # where the model `tells_own`
 
 
 class LogitRows(Protocol):

@@ -37,7 +37,12 @@ class PairEngines:
 
     @property
     def no_rows_reason(self) -> str:
-        """Why there can be no shift, in one sentence; empty where there can."""
+        """Why an answer that the aligned model writes can have no shift, in one sentence; empty where it can."""
+        return self.base.no_rows_reason or ("" if self.aligned.capabilities.tells_own else self.no_given_rows_reason)
+
+    @property
+    def no_given_rows_reason(self) -> str:
+        """The same for an answer that is given: both models have to score it."""
         return self.base.no_rows_reason or self.aligned.no_rows_reason
 
 

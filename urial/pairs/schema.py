@@ -50,6 +50,9 @@ class ServerSpec(Closed):
         None, pattern=r"^[A-Za-z_]\w*$", description="the name of the environment variable that holds the key"
     )
     at_once: int = Field(64, ge=1, description="how many answers that server writes at once, 1 or more")
+    patience: float = Field(
+        1.0, gt=0, le=1000, description="how many times as long as usual that server is waited for, such as 5"
+    )
 
     @model_validator(mode="after")
     def _hides_nothing(self) -> ServerSpec:

@@ -18,7 +18,7 @@ from urial.engines.server import failures
 from urial.engines.server.address import Address
 from urial.engines.server.gate import Gate, Ticket
 from urial.engines.server.sse import data_fields
-from urial.engines.server.tries import Patience, Tries
+from urial.engines.server.tries import Patience, Tries, Wait
 
 DONE = "[DONE]"
 Body = Mapping[str, Any]
@@ -113,28 +113,27 @@ class ServerClient:
 
     async def _events(self, body: Body) -> AsyncIterator[Any]:
         """One try of a stream: its events up to the mark of its end. Raises Passing where another may succeed."""
-        limit = self._patience.first
+        wait = Wait(self._patience)
         try:
             reply = await self._opened(body)
             async with aclosing(reply), aclosing(data_fields(reply.aiter_bytes())) as fields:
-                while (data := await self._within(limit, anext(fields, None))) != DONE:
+                while (data := await self._within(wait.left(), anext(fields, None))) != DONE:
                     if data is None:
                         raise failures.cut_short(self.address)
-                    yield self._event(data)
-                    limit = self._patience.stall
+                    yield self._event(data, wait.has_begun)
+                    wait.has_begun = True
         except TimeoutError as error:
-            has_begun = limit == self._patience.stall
-            raise failures.silent(self.address, limit, has_begun) from error
+            raise failures.silent(self.address, wait.limit, wait.has_begun) from error
         except httpx.TransportError as error:
             raise failures.unreachable(self.address, error) from error
         except httpx.DecodingError as error:
             raise failures.not_json(self.address) from error
 
-    def _event(self, data: str) -> Any:
+    def _event(self, data: str, has_begun: bool) -> Any:
         event = self._parsed(data)
         message = failures.error_message(event)
         if message:
-            raise failures.reported(self.address, message)
+            raise failures.reported(self.address, message, has_begun)
         return event
 
     async def _opened(self, body: Body) -> httpx.Response:

@@ -13,12 +13,13 @@ from urial.engines.server.background import background
 from urial.engines.server.client import Limits, ServerClient
 from urial.engines.server.engine import ServerEngine
 from urial.engines.server.probe import probe
+from urial.engines.server.tries import Patience
 from urial.engines.server.words import load_words
 from urial.pairs import ModelSpec, ServerSpec
 
 Progress = Callable[[str, float | None], None]
 
-_clients: dict[tuple[str, str | None, int], ServerClient] = {}
+_clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
 _clients_lock = threading.Lock()
 
 
@@ -38,8 +39,9 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
 def client_of(spec: ServerSpec) -> ServerClient:
     """The one client of a server: two models of one server share its connections and its line."""
     address = Address(spec)
-    key = (address.url, spec.api_key_env, spec.at_once)
+    key = (address.url, spec.api_key_env, spec.at_once, spec.patience)
     with _clients_lock:
         if key not in _clients:
-            _clients[key] = ServerClient(address, limits=Limits(generating=spec.at_once))
+            limits, patience = Limits(generating=spec.at_once), Patience().times(spec.patience)
+            _clients[key] = ServerClient(address, limits=limits, patience=patience)
         return _clients[key]

@@ -41,7 +41,7 @@ class ServerEngine:
         self.no_rows_reason = abilities.reason
         self._client = client
         self._model = model
-        self._id_source = abilities.id_source
+        self._telling = abilities.telling
         self._tokenizer = tokenizer
         self._ends = ends
         self._names = TokenNames(tokenizer)
@@ -107,8 +107,8 @@ class ServerEngine:
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._id_source)
-        reader = PieceReader(self._tokenizer, self._ends, self._id_source, sampling.max_new_tokens)
+        body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._telling)
+        reader = PieceReader(self._tokenizer, self._ends, self._telling, sampling.max_new_tokens)
         return Answer(self._client, body, reader)
 
     def open_score(self, context_ids: Sequence[int]) -> ServerScoreSession:

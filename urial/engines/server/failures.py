@@ -69,9 +69,10 @@ def missing(address: Address, key: str) -> EngineError:
     )
 
 
-def reported(address: Address, message: str) -> EngineError:
+def reported(address: Address, message: str, has_begun: bool) -> EngineError:
     """An error that the server sent inside a stream."""
-    return EngineError(f"The server {address.url} reports: {address.quote(message)}; {KEPT}")
+    end = KEPT if has_begun else "look into its log, then try again."
+    return EngineError(f"The server {address.url} reports: {address.quote(message).rstrip('.')}; {end}")
 
 
 def refused(address: Address, status: int, body: bytes) -> UrialError | Passing:

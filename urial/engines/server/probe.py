@@ -1,6 +1,7 @@
 """What a server can do, found out by asking it: which models it has, how much they read, what it tells of a prompt.
 
-The ladder: exact ranks and lists (vLLM), lists alone, nothing. Knows replies; nothing about pairs or pages.
+The ladder: exact ranks and lists of any text (vLLM), lists alone, lists of what the server itself writes (llama.cpp's
+server: enough for the aligned side), nothing. Knows replies; nothing about pairs or pages.
 """
 
 from __future__ import annotations
@@ -14,11 +15,24 @@ from transformers import PreTrainedTokenizerBase
 from urial.engines.base import Capabilities
 from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
-from urial.engines.server.wire import TOP_K, IdSource, Malformed, find_ids, first_choice, probe_body, read_row
+from urial.engines.server.wire import (
+    OWN_ROWS,
+    READERS,
+    TOP_K,
+    IdSource,
+    Malformed,
+    Telling,
+    find_ids,
+    first_choice,
+    own_rows,
+    probe_body,
+    read_row,
+)
 from urial.errors import EngineError, MismatchError, SettingsError
 
 PROBE_TEXT = "The capital of France"
 PROBE_TOKENS = 3
+NO_PROMPT = {"prompt_logprobs": None}
 AWAY = 5.0  # seconds: at a start a server that is down is a mistake to report, not something to wait for
 UNLIMITED = 2**31  # where a server does not say how much it reads, it is left to refuse
 
@@ -28,7 +42,7 @@ class Abilities:
     """What was found. `reason` says in one sentence why rows cannot be had, where they cannot."""
 
     capabilities: Capabilities
-    id_source: IdSource
+    telling: Telling
     context_length: int
     reason: str = ""
 
@@ -42,12 +56,11 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     rows, has_ranks = prompt_rows(choice, ids) if id_source != "none" else (False, False)
     if rows:
         check_same_words(client, choice["prompt_logprobs"], ids, tokenizer)
-    return Abilities(
-        capabilities=Capabilities(has_logits=False, has_exact_rank=has_ranks, has_top=rows, rereads_context=True),
-        id_source=id_source,
-        context_length=context_length,
-        reason="" if rows else why_nothing(client, refusal, id_source),
+    telling = Telling(id_source, own_rows=not rows and tells_own_rows(choice, id_source))
+    found = Capabilities(
+        has_logits=False, has_exact_rank=has_ranks, has_top=rows, rereads_context=True, tells_own=telling.own_rows
     )
+    return Abilities(found, telling, context_length, "" if rows else why_nothing(client, refusal, id_source))
 
 
 async def find_context_length(client: ServerClient, model: str) -> int:
@@ -76,11 +89,16 @@ def told_length(entry: dict[str, Any]) -> int:
 
 
 async def ask_for_all(client: ServerClient, model: str, ids: Sequence[int]) -> tuple[dict[str, Any], str]:
-    """One choice, and why the prompt's log-probabilities were refused, if they were."""
-    try:
-        reply, refusal = await client.ask(probe_body(model, ids, asks_for_prompt=True), away=AWAY), ""
-    except EngineError as error:
-        reply, refusal = await client.ask(probe_body(model, ids, asks_for_prompt=False), away=AWAY), str(error)
+    """One choice, and why the prompt's log-probabilities were refused, if they were: then less is asked for."""
+    refusal = ""
+    for more in (OWN_ROWS, OWN_ROWS | NO_PROMPT, {"logprobs": 1} | NO_PROMPT):
+        try:
+            reply = await client.ask(probe_body(model, ids, more), away=AWAY)
+            break
+        except EngineError as error:
+            refusal = refusal or str(error)
+    else:
+        raise EngineError(refusal)
     try:
         choice = first_choice(reply)
     except Malformed as error:
@@ -102,6 +120,14 @@ def prompt_rows(choice: dict[str, Any], ids: Sequence[int]) -> tuple[bool, bool]
         return False, False
     own = [entry[str(token_id)] for entry, token_id in zip(entries[1:], ids[1:], strict=True)]
     return True, all(isinstance(value.get("rank"), int) for value in own)
+
+
+def tells_own_rows(choice: dict[str, Any], id_source: IdSource) -> bool:
+    """Whether the token that was written came with its list."""
+    try:
+        return bool(own_rows(choice, READERS[id_source](choice)))
+    except Malformed:
+        return False
 
 
 def check_same_words(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from urial.engines.server.failures import Passing
 
@@ -30,6 +30,29 @@ class Patience:
     away: float = 180.0
     first_pause: float = 0.3
     longest_pause: float = 5.0
+
+    def times(self, factor: float) -> Patience:
+        """For a slower server: all waits longer, except those that tell whether one is there at all."""
+        waits = ("first", "stall", "whole", "away")
+        return replace(self, **{name: getattr(self, name) * factor for name in waits})
+
+
+class Wait:
+    """The clock of one streamed try: so long until its first word in all, then so long between two."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._first_until = time.monotonic() + patience.first
+        self.has_begun = False
+
+    @property
+    def limit(self) -> float:
+        """The limit that holds now, in seconds."""
+        return self._patience.stall if self.has_begun else self._patience.first
+
+    def left(self) -> float:
+        """Seconds for the next word."""
+        return self._patience.stall if self.has_begun else max(self._first_until - time.monotonic(), 0.0)
 
 
 class Tries:

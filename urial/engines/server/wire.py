@@ -14,8 +14,11 @@ from typing import Any, Literal
 
 from urial.engines.base import Sampling, TopRow
 
+UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSON of another shape
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
+OWN_ROWS = {"logprobs": TOP_K, "return_tokens_as_token_ids": True}  # the ids are vLLM's way of naming the listed tokens
+ID_NAME = "token_id:"  # what those names begin with
 
 
 class Malformed(Exception):
@@ -23,16 +26,28 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Telling:
+    """What a server tells of the tokens that it writes: where their ids are, and whether their rows are there too."""
+
+    ids: IdSource
+    own_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """One event of a stream: new tokens (ids where the server tells them), their text, and whether it is the last."""
+    """One event of a stream: new tokens (ids where the server tells them), their text, and whether it is the last.
+
+    `rows` is aligned to `ids`, None where none were asked for.
+    """
 
     ids: list[int]
+    rows: list[TopRow | None]
     text: str
     finish: str | None
 
 
 def generation_body(
-    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], id_source: IdSource
+    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], telling: Telling
 ) -> dict[str, Any]:
     """A streamed completion. Every setting is named: servers have defaults of their own, some from the model."""
     body = {
@@ -50,10 +65,10 @@ def generation_body(
     }
     if sampling.temperature > 0:
         body["seed"] = sampling.seed
-    if id_source == "logprobs":  # llama.cpp, which has a name of its own for the penalty
+    if telling.ids == "logprobs":  # llama.cpp, which has a name of its own for the penalty
         reach = len(prompt_ids) + sampling.max_new_tokens
         body |= {"logprobs": 1, "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": reach}
-    return body
+    return body | OWN_ROWS if telling.own_rows else body
 
 
 def scoring_body(model: str, ids: Sequence[int], top: int) -> dict[str, Any]:
@@ -67,12 +82,10 @@ def scoring_body(model: str, ids: Sequence[int], top: int) -> dict[str, Any]:
     }
 
 
-def probe_body(model: str, ids: Sequence[int], *, asks_for_prompt: bool) -> dict[str, Any]:
-    """One token after a tiny prompt, with everything asked for that a server may be able to tell."""
-    body = scoring_body(model, ids, TOP_K) | {"return_token_ids": True, "logprobs": 1}
-    if not asks_for_prompt:
-        del body["prompt_logprobs"]
-    return body
+def probe_body(model: str, ids: Sequence[int], more: Mapping[str, Any]) -> dict[str, Any]:
+    """One token after a tiny prompt, with its id and what else `more` asks for; None takes a key away."""
+    body = scoring_body(model, ids, TOP_K) | {"return_token_ids": True} | more
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def first_choice(reply: Any) -> dict[str, Any] | None:
@@ -87,12 +100,14 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     return choices[0]
 
 
-def read_delta(choice: Mapping[str, Any], id_source: IdSource) -> Delta:
+def read_delta(choice: Mapping[str, Any], telling: Telling) -> Delta:
     """Raises Malformed."""
     text, finish = choice.get("text") or "", choice.get("finish_reason")
     if not isinstance(text, str):
         raise Malformed("text")
-    return Delta(READERS[id_source](choice), text, finish if isinstance(finish, str) and finish else None)
+    ids = READERS[telling.ids](choice)
+    rows = own_rows(choice, ids) if telling.own_rows else [None] * len(ids)
+    return Delta(ids, rows, text, finish if isinstance(finish, str) and finish else None)
 
 
 def ids_beside_text(choice: Mapping[str, Any]) -> list[int]:
@@ -140,15 +155,52 @@ def read_rows(choice: Mapping[str, Any], ids: Sequence[int], start: int, top: in
 def read_row(entry: Any, token_id: int, top: int) -> TopRow:
     """One position: the `top` most probable tokens and, among them or beside them, the prompt's own."""
     try:
-        found = {int(key): math.exp(min(value["logprob"], 0.0)) for key, value in entry.items()}
-        ranks = {int(key): value.get("rank") for key, value in entry.items()}
-        own = found[token_id]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = {int(key): value["logprob"] for key, value in entry.items()}
+        return make_row(found, token_id, entry[str(token_id)].get("rank"), top)
+    except UNREADABLE as error:
         raise Malformed("prompt_logprobs[]") from error
+
+
+def own_rows(choice: Mapping[str, Any], ids: Sequence[int]) -> list[TopRow | None]:
+    """Rows of the tokens of one event, told while they are written. Raises Malformed."""
+    if not ids:
+        return []
+    logprobs = choice.get("logprobs")
+    try:
+        lists = logprobs["content"] if "content" in logprobs else named_lists(logprobs)
+        return [
+            make_row({each["id"]: each["logprob"] for each in [*entry["top_logprobs"], entry]}, token_id, None, TOP_K)
+            for entry, token_id in zip(lists, ids, strict=True)
+        ]
+    except UNREADABLE as error:
+        raise Malformed("logprobs") from error
+
+
+def named_lists(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """vLLM's lists in the shape of llama.cpp's: its tokens are named by their ids."""
+    columns = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
+    return [
+        {
+            "id": id_of(name),
+            "logprob": logprob,
+            "top_logprobs": [{"id": id_of(other), "logprob": value} for other, value in top.items()],
+        }
+        for name, logprob, top in columns
+    ]
+
+
+def id_of(name: str) -> int:
+    """Raises ValueError for a name that is not an id's."""
+    return int(name.removeprefix(ID_NAME))
+
+
+def make_row(logprobs: Mapping[int, float], token_id: int, rank: Any, top: int) -> TopRow:
+    """From the listed tokens, the own among them. Raises KeyError, TypeError or ValueError where they do not fit."""
+    found = {key: math.exp(min(value, 0.0)) for key, value in logprobs.items()}
     listed = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:top]
     if len(listed) < top:  # the bounds rest on these being the most probable ones
-        raise Malformed("prompt_logprobs[]")
-    return TopRow(rank=rank_of(ranks[token_id], token_id, listed), probability=own, top=tuple(listed))
+        raise ValueError(f"a list of {len(listed)}")
+    return TopRow(rank=rank_of(rank, token_id, listed), probability=found[token_id], top=tuple(listed))
 
 
 def rank_of(told: Any, token_id: int, listed: Sequence[tuple[int, float]]) -> int:
