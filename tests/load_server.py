@@ -23,7 +23,7 @@ from urial.engines.pair import PairEngines
 from urial.events import AlignedToken, BaseToken, Done, Failed, Waiting
 from urial.prompts import method
 from urial.records import Comparison
-from urial.request import Request
+from urial.request import Request, make_prompts
 
 WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
 FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")
@@ -119,6 +119,16 @@ def common(mine: list[int], theirs: list[int]) -> int:
     return next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
 
 
+def report_scoring(engines: PairEngines) -> None:
+    """How fast one request is scored: the longest that a comparison makes, alone."""
+    prompts = make_prompts(engines, Request(query="What is rain?", method=method("urial", 3)))
+    answer = engines.base.encode_answer("Rain is water that falls from clouds. " * 8)
+    began = time.monotonic()
+    engines.base.open_score(prompts.base_ids).extend(answer).rows()
+    seconds, count = time.monotonic() - began, len(prompts.base_ids) + len(answer)
+    print(f"scoring, one request: {count} tokens in {seconds:.1f} s = {count / seconds:.0f} tokens/s", flush=True)
+
+
 def kill_in_the_middle(server: VllmServer, engines: PairEngines, options: argparse.Namespace) -> None:
     """All users at once; the server is killed when a quarter of the tokens is written, and started again."""
     count, users = [0], []
@@ -201,6 +211,7 @@ def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     check_complete(together, alone)
     print(f"throughput ratio {fast / slow:.2f}; every answer complete, none mixed up", flush=True)
     print(f"longest line: {max(user.longest_wait_in_line for user in together)}", flush=True)
+    report_scoring(engines)
     kill_in_the_middle(server, engines, options)
 
 
