@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Error, Playwright, expect, sync_playwright
 
-PATIENCE = 60_000  # milliseconds until a wait gives up: generous, for a machine that others use too
+PATIENCE = 45_000  # milliseconds until a wait gives up: generous, for a machine that others use too
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 if TYPE_CHECKING:  # the report's tests share this folder and need no server
     from tests import ui_server
 
-PATIENCE = 90_000  # milliseconds: a busy machine is no failure
+PATIENCE = 45_000  # milliseconds: a busy machine is no failure, and a test still ends before its own limit
 
 Visit = Callable[..., Page]
 
@@ -31,14 +31,14 @@ def visit(chromium: Browser, demo: ui_server.Live) -> Iterator[Visit]:
     contexts = []
     problems: list[str] = []
 
-    def open_page(path: str = "/", url: str | None = None, **options: object) -> Page:
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    def open_page(path: str = "/", **options: object) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, "base_url": demo.url, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        page.goto((url or demo.url) + path, timeout=PATIENCE)
+        page.goto(path, timeout=PATIENCE)
         expect(page.locator("#open-saved")).to_be_visible(timeout=PATIENCE)
         return page
 
@@ -48,16 +48,26 @@ def visit(chromium: Browser, demo: ui_server.Live) -> Iterator[Visit]:
     assert problems == []
 
 
-def settle(page: Page, *, tokens: int = 24, method: str = "Zero-shot") -> Page:
-    """Short answers and a short prompt: what is tested here is the page."""
-    page.locator("#method input").click()
-    page.get_by_role("option", name=method, exact=True).click()
-    page.locator("#settings button").first.click()
-    box = page.get_by_label("number input for New tokens")
-    box.fill(str(tokens))
-    box.blur()
+SHORT = "/?method=zero_shot&max_new_tokens={tokens}"
+
+
+def short(visit: Visit, tokens: int = 24, **options: object) -> Page:
+    """A page whose form is set, by a link, to short answers and a short prompt: what is tested here is the page."""
+    return settled(visit(SHORT.format(tokens=tokens), **options), tokens)
+
+
+def new_page(chromium: Browser, url: str, tokens: int = 24) -> Page:
+    """Like `short`, of another server."""
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(url + SHORT.format(tokens=tokens))
+    return settled(page, tokens)
+
+
+def settled(page: Page, tokens: int) -> Page:
+    """Until the link's values are in the form."""
     expect(page.locator("#settings button").first).to_contain_text(f"up to {tokens} tokens", timeout=PATIENCE)
-    page.locator("#settings button").first.click()
+    expect(page.locator("#method input")).to_have_value("Zero-shot", timeout=PATIENCE)
     return page
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import ui_server
-from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, newest, settle, tokens_of, wait_for
+from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, new_page, newest, short, tokens_of, wait_for
 from tests.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
@@ -29,7 +29,7 @@ def once_more(page: Page, side: str) -> None:
 
 
 def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.Live) -> None:
-    page = answered(settle(visit()), "first question")
+    page = answered(short(visit), "first question")
     record = last_record(demo)
     assert record.query == "first question"
     expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text(f"{len(record.base.token_ids)} tokens")
@@ -37,7 +37,7 @@ def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.
 
 
 def test_enter_sends_and_shift_enter_breaks_the_line(visit: Visit) -> None:
-    page = settle(visit())
+    page = short(visit)
     box = page.locator("#query textarea")
     box.click()
     page.keyboard.type("one")
@@ -66,7 +66,7 @@ def test_a_question_of_100_000_characters_is_refused_and_stays_in_the_box(visit:
 
 
 def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live) -> None:
-    page = settle(visit(), tokens=400)
+    page = short(visit, tokens=400)
     ask(page, "a long question to stop")
     wait_for(page, "running")
     column(page, "Base").get_by_role("button", name="Stop").click()
@@ -80,7 +80,7 @@ def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live
 
 
 def test_one_side_comes_again_and_the_other_stays(visit: Visit, demo: ui_server.Live) -> None:
-    page = answered(settle(visit()), "once more please")
+    page = answered(short(visit), "once more please")
     before = last_record(demo)
     once_more(page, "Base")
     after = last_record(demo)
@@ -92,16 +92,16 @@ def test_one_side_comes_again_and_the_other_stays(visit: Visit, demo: ui_server.
 
 
 def test_the_same_question_comes_from_the_cache(visit: Visit, demo: ui_server.Live) -> None:
-    answered(settle(visit()), "asked twice")
+    answered(short(visit), "asked twice")
     runs = len(demo.service.runs)
-    page = answered(settle(visit()), "asked twice")
+    page = answered(short(visit), "asked twice")
     expect(page.locator(".turn-status")).to_contain_text("From the cache, computed")
     assert len(demo.service.runs) == runs
     once_more(page, "Base")
 
 
 def test_going_on_shows_both_the_turn_before(visit: Visit, demo: ui_server.Live) -> None:
-    page = answered(settle(visit()), "turn one")
+    page = answered(short(visit), "turn one")
     first = last_record(demo)
     page.locator("#query textarea").fill("turn two")
     page.locator("#go-on").click()
@@ -120,7 +120,7 @@ def test_going_on_shows_both_the_turn_before(visit: Visit, demo: ui_server.Live)
 
 
 def test_the_base_goes_on_from_a_token(visit: Visit) -> None:
-    page = answered(settle(visit()), "go on from here")
+    page = answered(short(visit), "go on from here")
     tokens_of(page).nth(3).click()
     page.get_by_role("button", name="Let the base continue from here").click()
     branch = page.get_by_role("region", name="The base continues")
@@ -132,7 +132,7 @@ def test_the_base_goes_on_from_a_token(visit: Visit) -> None:
 
 @pytest.mark.parametrize("lost", ["every second batch", "the last batches"])
 def test_batches_lost_on_the_way_are_fetched_again(visit: Visit, demo: ui_server.Live, lost: str) -> None:
-    page = settle(visit(), tokens=60)
+    page = short(visit, tokens=60)
     rule = "count % 2 === 0" if lost == "every second batch" else "count < 6"
     page.evaluate(
         f"""() => {{
@@ -155,31 +155,11 @@ def test_a_question_waits_in_sight_while_weights_load(chromium: Browser) -> None
         return ui_server.long_pair()
 
     with ui_server.live(ui_server.tiny_service(slow)) as demo:
-        page = chromium.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(demo.url)
-        ask(settle(page), "patience")
+        page = new_page(chromium, demo.url)
+        ask(page, "patience")
         expect(newest(page).locator(".turn-status")).to_have_text("Converting the weights: 25 %")
         expect(page.locator("#room-line")).to_have_text("Converting the weights: 25 %")
         gate.set()
         wait_for(page, "done")
         expect(page.locator("#room-line")).to_have_text("models ready")
         page.close()
-
-
-def test_a_visitor_who_leaves_makes_place_for_the_next(chromium: Browser) -> None:
-    with ui_server.live(ui_server.tiny_service(), parallel=1) as demo:
-        first, second = chromium.new_page(), chromium.new_page()
-        for page in (first, second):
-            page.set_default_timeout(PATIENCE)
-            page.goto(demo.url)
-        ask(settle(first, tokens=1024), "I shall not wait for this")
-        wait_for(first, "running")
-        ask(settle(second), "me next")
-        wait_for(second, "waiting")
-        first.close()
-        wait_for(second, "done")
-        assert demo.service.runs.running() == 0
-        stopped = demo.service.results.get(next(iter(demo.service.results._held)))
-        assert stopped.comparison().query == "me next" or stopped.comparison().base.stop_reason == "cancelled"
-        second.close()
