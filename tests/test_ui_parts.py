@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
+import gradio as gr
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import ui_server
-from urial.errors import EngineError, PairsError, UrialError
+from urial.errors import EngineError, PairsError, UrialError, UserMistake
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, Waiting
 from urial.prompts import METHODS, method
 from urial.request import Control, Request
@@ -166,6 +167,7 @@ def test_another_pair_takes_the_place_of_one_that_nobody_uses() -> None:
         assert lent is not None
         assert not room.wait("b", 0.3)
         assert room.status("b").state == "loading"
+        assert room.status("b").message == "Waiting for the memory of the pair in use"
     assert room.wait("b", 20)
     assert room.status("a").state == "absent"
     with room.lend("a") as gone:
@@ -188,11 +190,12 @@ def test_a_failure_is_said_to_all_and_tried_again_later(monkeypatch: pytest.Monk
     assert room.wait("a", 20)
 
 
-def test_an_unforeseen_failure_is_one_sentence_without_its_inside() -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, KeyError, TypeError])
+def test_an_unforeseen_failure_is_one_sentence_without_its_inside(kind: type[Exception]) -> None:
     def open_pair(pair, progress):
-        raise RuntimeError("CUDA out of memory at 0x7f\nsecret")
+        raise kind("CUDA out of memory at 0x7f\nsecret")
 
-    with pytest.raises(UrialError, match="RuntimeError") as caught:
+    with pytest.raises(UrialError, match=kind.__name__) as caught:
         room_of("a", open_pair=open_pair).wait("a", 20)
     assert "secret" not in str(caught.value)
 
@@ -274,13 +277,33 @@ def test_a_task_runs_in_a_forked_worker_and_is_stopped_from_here(
     assert torch.get_num_threads() == 2  # only the worker keeps to one
 
 
-def test_off_zero_gpu_the_decorated_path_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("spaces", reason="the package spaces is not installed")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_mistake_found_in_the_worker_comes_back_as_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.new_long_pair())
+    task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=10**6))
+    with worker(task, gpu.FileControl()) as receiver, pytest.raises(UserMistake, match=r"1,?000,?000"):
+        list(gpu.unpacked(received(receiver)))
+
+
+def test_on_the_decorated_path_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu.has_spaces()
     monkeypatch.setitem(gpu.INHERITED, "tiny", ui_server.long_pair())
     task = CompareTask(Request("a question", method("zero_shot"), max_new_tokens=16))
     here = list(gpu.perform_here("tiny", ui_server.long_pair(), task, Control()))
     lent = list(gpu.perform_on_lent_gpu()("tiny", ui_server.long_pair(), task, gpu.FileControl()))
     assert here[-1].comparison.aligned.token_ids == lent[-1].comparison.aligned.token_ids
+
+
+def test_what_zero_gpu_refuses_is_one_plain_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(pair: str, task: Task, folder: str) -> Iterator[Event]:
+        raise gr.Error("No quota &amp; no GPU. <a href='https://x'>Sign\n up</a>", title="ZeroGPU quota exceeded")
+        yield
+
+    monkeypatch.setattr(gpu, "on_gpu", lambda _: refusing)
+    perform = gpu.perform_on_lent_gpu()
+    task = CompareTask(Request("a question", method("zero_shot")))
+    with pytest.raises(EngineError, match=r"^ZeroGPU quota exceeded: No quota & no GPU\. Sign up$"):
+        list(perform("tiny", ui_server.long_pair(), task, gpu.FileControl()))
 
 
 def test_zero_gpu_is_known_by_its_variable() -> None:

@@ -98,7 +98,7 @@ class Room:
                 return False
             if place.status.state == "failed" and time.monotonic() - place.failed_at < RETRY_SECONDS:
                 return False
-            place.status, place.error = Status("loading", "Waiting for the memory of the pair in use"), None
+            place.status, place.error = Status("loading", "Loading the models"), None
             return True
 
     def wait(self, name: str, seconds: float) -> bool:
@@ -134,7 +134,7 @@ class Room:
         self._make_place(name)
         try:
             engines = self._open_pair(self.pairs[name], lambda *said: self._say(name, *said))
-        except (UrialError, RuntimeError, OSError, MemoryError, ValueError) as error:
+        except Exception as error:  # nobody else sees what this thread meets: it is logged, and told to who waits
             self._fail(name, error)
             return
         with self._changed:
@@ -147,6 +147,7 @@ class Room:
             while len(self._order) >= self._capacity:
                 idle = [each for each in self._order if self._is_idle(each)]
                 if not idle:
+                    self._say(name, "Waiting for the memory of the pair in use")
                     self._changed.wait()
                     continue
                 self._order.remove(idle[0])
