@@ -1,25 +1,31 @@
 """Where a task runs: in this process, or in the worker process that ZeroGPU lends for one call.
 
 On ZeroGPU a decorated generator runs in a forked worker: its arguments and what it yields are pickled, and a lock or an
-event of this process means nothing there. So engines are found by name in what the fork inherited, and stops are files.
-Everywhere else `spaces.GPU`, where it is installed at all, gives the function back as it is.
-Knows `spaces` only by name; nothing about pages.
+event of this process means nothing there, and an exception comes back as the name of its class. So engines are found by
+name in what the fork inherited, stops are files, and errors travel as values. Everywhere else `spaces.GPU`, where it is
+installed at all, gives the function back as it is. Knows `spaces` by name, and of Gradio the error with which it
+refuses; nothing about pages.
 """
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import os
+import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+import gradio as gr
 import torch
 
 from urial.engines.pair import PairEngines
+from urial.errors import EngineError, UrialError
 from urial.events import Event
 from urial.records import SideName
 from urial.request import Control
@@ -74,10 +80,13 @@ def on_gpu(function: Function) -> Function:
     return spaces.GPU(duration=SECONDS)(function)
 
 
-def inherited_events(pair: str, task: Task, folder: str) -> Iterator[Event]:
-    """A task on engines that this process inherited; plain values in and out."""
+def inherited_events(pair: str, task: Task, folder: str) -> Iterator[Event | UrialError]:
+    """A task on engines that this process inherited; plain values in and out, an error in place of what it ended."""
     keep_to_one_thread()
-    yield from task.events(INHERITED[pair], FileControl(folder))
+    try:
+        yield from task.events(INHERITED[pair], FileControl(folder))
+    except UrialError as error:
+        yield error
 
 
 def keep_to_one_thread() -> None:
@@ -102,6 +111,24 @@ def perform_on_lent_gpu() -> Perform:
     def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
         if not isinstance(control, FileControl):
             raise TypeError("ZeroGPU needs a control that another process can read")
-        return decorated(pair, task, control.folder)
+        return unpacked(decorated(pair, task, control.folder))
 
     return perform
+
+
+def unpacked(sent: Generator[Event | UrialError]) -> Iterator[Event]:
+    """The worker's events; raises the error that it sent, and EngineError where ZeroGPU lends nothing or fails."""
+    with closing(sent):
+        try:
+            for event in sent:
+                if isinstance(event, UrialError):
+                    raise event
+                yield event
+        except gr.Error as error:
+            raise EngineError(refusal(error)) from error
+
+
+def refusal(error: gr.Error) -> str:
+    """What `spaces` says, as one line of plain text: its messages may hold links as HTML."""
+    text = html.unescape(re.sub(r"<[^>]*>", " ", f"{error.title}: {error.message}"))
+    return " ".join(text.split())
