@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests import tiny
 from tests.test_sibling_training import some_examples
@@ -46,13 +48,38 @@ def test_own_examples_and_base_become_an_adapter_that_can_be_evaluated(
     told = ["--adapter", str(run / "adapter"), "--held-out", str(mine), "--out", str(out), "--limit", "3"]
     assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told]) == 0
     assert "| 3 queries, 0 of them harmful | sibling |" in capsys.readouterr().out
-    assert (out / "transcripts.md").read_text(encoding="utf-8").count("## line-") == 3
+    assert (out / "transcripts.md").read_text(encoding="utf-8").count("## mine-") == 3
+
+
+def test_a_run_goes_on_from_another_adapter_with_other_examples(
+    tmp_path: Path, base: Path, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text(mine.read_text(encoding="utf-8"), encoding="utf-8")
+    common = ["sibling", "train", "--base-folder", str(base), "--examples", str(mine), str(other)]
+    assert main([*common, "--out", str(tmp_path / "one"), *FEW]) == 0
+    start = ["--start", str(tmp_path / "one" / "adapter")]
+    assert main([*common, *start, "--out", str(tmp_path / "two"), *FEW]) == 0
+    first, second = (json.loads((tmp_path / run / "log.jsonl").read_text().splitlines()[0]) for run in ("one", "two"))
+    assert second["loss"] < first["loss"]
+    half = ["--out", str(tmp_path / "two"), "--share", "0.5"]  # the run is done: only the blending is left
+    trained = load_file(tmp_path / "two" / "adapter" / "adapter_model.safetensors")
+    assert main([*common, *start, *half, *FEW]) == 0
+    began, mixed = (load_file(tmp_path / run / "adapter" / "adapter_model.safetensors") for run in ("one", "two"))
+    for name, tensor in mixed.items():
+        torch.testing.assert_close(tensor.float(), (trained[name].float() + began[name].float()) / 2, atol=1e-3, rtol=0)
+    capsys.readouterr()
+    assert main([*common, *start, "--out", str(tmp_path / "three"), *FEW, "--rank", "3"]) == 2
+    assert "another rank" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["train", "--examples", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["train", "--start", "nowhere"], "There is no adapter at nowhere"),
+        (["train", "--share", "0.5"], "--share blends with the adapter of --start"),
+        (["train", "--start", "x", "--share", "2"], "share must be above 0"),
         (["train", "--epochs", "0"], "epochs must be above zero"),
         (["train", "--epochs", "many"], "epochs"),
         (["evaluate", "--limit", "0"], "--limit and --batch must be 1 or more"),

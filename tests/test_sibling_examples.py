@@ -11,8 +11,9 @@ import pytest
 
 from urial.errors import RecordError
 from urial.sibling.behaviour import declines, loops
-from urial.sibling.examples import Example, load_examples
+from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.similarity import jaccard, near_duplicates, nearest, shingles
+from urial.sibling.training import OWN_EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 SIBLING = ROOT / "urial" / "sibling"
@@ -26,7 +27,12 @@ TOPICS = {
 
 @lru_cache
 def examples() -> list[Example]:
-    return load_examples(SIBLING / "examples.jsonl")
+    return load_files(OWN_EXAMPLES)
+
+
+@lru_cache
+def refusals() -> list[Example]:
+    return load_examples(SIBLING / "refusals.jsonl")
 
 
 @lru_cache
@@ -50,12 +56,26 @@ def test_counts_are_what_the_card_promises() -> None:
     assert {e.topic for e in examples()} == TOPICS
 
 
-def test_held_out_split_is_in_proportion() -> None:
+def test_held_out_split_holds_at_least_its_share_of_every_topic() -> None:
     share = len(held_out()) / len(everything())
     whole, kept = Counter(e.topic for e in everything()), Counter(e.topic for e in held_out())
-    assert all(abs(kept[topic] - share * whole[topic]) <= 2 for topic in TOPICS)
-    several = sum(e.turns > 1 for e in everything())
-    assert abs(sum(e.turns > 1 for e in held_out()) - share * several) <= 3
+    assert all(kept[topic] >= share * whole[topic] - 2 for topic in TOPICS)
+    assert kept["harmful"] >= share * whole["harmful"]
+    assert sum(e.turns > 1 for e in held_out()) >= share * sum(e.turns > 1 for e in everything())
+
+
+def test_the_second_pass_answers_the_same_harmful_requests() -> None:
+    harmful = {e.id: e for e in examples() if e.topic == "harmful"}
+    assert {e.id for e in refusals()} == set(harmful)
+    for example in refusals():
+        assert example.messages[0] == harmful[example.id].messages[0]
+        assert any(declines(answer) for answer in answers(example)), example.id
+
+
+def test_look_alikes_sound_harmful_and_are_answered() -> None:
+    look_alikes = load_examples(SIBLING / "look_alikes.jsonl")
+    assert len(look_alikes) >= 100
+    assert [e.id for e in look_alikes if any(declines(answer) for answer in answers(e))] == []
 
 
 def test_split_is_disjoint() -> None:

@@ -22,10 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
     parser.add_argument(
-        "--examples", metavar="FILE", type=Path, help="default: this project's, with its held-out split"
+        "--examples", metavar="FILE", type=Path, nargs="+", help="default: this project's, with its held-out split"
     )
     parser.add_argument("--held-out", metavar="FILE", type=Path, help="measured, never trained on")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-run"), help="run and adapter go here")
+    parser.add_argument("--start", metavar="DIR", type=Path, help="an adapter to go on from (default: a fresh one)")
+    parser.add_argument(
+        "--share",
+        metavar="S",
+        type=float,
+        default=1.0,
+        help="of the trained weights in the result; the rest is --start",
+    )
     numbers = {"epochs": int, "rank": int, "alpha": int, "learning-rate": float, "dropout": float, "seed": int}
     for name, kind in numbers.items():
         parser.add_argument(f"--{name}", metavar="N", type=kind, help="default: as in the card")

@@ -4,6 +4,7 @@ Knows what an example is; knows nothing about tokens, models or training.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Example:
 
 
 def load_examples(path: Path) -> list[Example]:
-    """All examples of a JSONL file, in its order; a missing `id` becomes the line's number.
+    """All examples of a JSONL file, in its order; a missing `id` becomes the name of the file and the line.
 
     Raises RecordError naming the file, the line and what is wrong with it.
     """
@@ -47,7 +48,7 @@ def load_examples(path: Path) -> list[Example]:
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"The examples {path} cannot be read: {error}.") from error
     examples = [
-        parse_line(line, f"{path}, line {number}", f"line-{number}")
+        parse_line(line, f"{path}, line {number}", f"{path.stem}-{number}")
         for number, line in enumerate(lines, start=1)
         if line.strip()
     ]
@@ -87,9 +88,16 @@ def _message(item: Any, position: int, where: str) -> tuple[str, str]:
     return role, content
 
 
-def _refuse_repeated_ids(examples: list[Example], path: Path) -> None:
+def load_files(paths: Sequence[Path]) -> list[Example]:
+    """The examples of several files, one after another; RecordError also where two of them share an id."""
+    found = [example for path in paths for example in load_examples(path)]
+    _refuse_repeated_ids(found, " and ".join(map(str, paths)))
+    return found
+
+
+def _refuse_repeated_ids(examples: list[Example], where: object) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
-            raise RecordError(f"{path}: the id {example.id!r} is used twice; ids must differ.")
+            raise RecordError(f"{where}: the id {example.id!r} is used twice; ids must differ.")
         seen.add(example.id)

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from urial.errors import SettingsError
+from urial.sibling.adapter_weights import Weights
 from urial.sibling.examples import Example
 
 
@@ -19,10 +20,10 @@ class Recipe:
     conversation. sampled_tokens: see answer_loss.SampledVocabulary; 0 takes the softmax over the whole vocabulary.
     """
 
-    epochs: int = 3
+    epochs: int = 2
     rank: int = 16
     alpha: int = 32
-    learning_rate: float = 6e-4
+    learning_rate: float = 5e-4
     dropout: float = 0.0  # of what enters the low-rank matrices, while training
     warmup_share: float = 0.06
     weight_decay: float = 0.0
@@ -43,9 +44,14 @@ class Recipe:
             raise SettingsError(f"sampled_tokens must be zero or more, not {self.sampled_tokens}.")
 
 
-def fingerprint(recipe: Recipe, base: str, train: list[Example], held_out: list[Example]) -> str:
+def fingerprint(
+    recipe: Recipe, base: str, train: list[Example], held_out: list[Example], start: Weights | None = None
+) -> str:
     """A hash of all that decides a run's result; a checkpoint is only continued under the same one."""
     text = json.dumps(
         [asdict(recipe), base, [e.messages for e in train], [e.messages for e in held_out]], ensure_ascii=True
     )
-    return hashlib.sha256(text.encode()).hexdigest()
+    found = hashlib.sha256(text.encode())
+    for name, tensor in sorted((start or {}).items()):
+        found.update(name.encode() + tensor.float().numpy().tobytes())
+    return found.hexdigest()

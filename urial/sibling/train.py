@@ -15,7 +15,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
-from urial.errors import EngineError
+from urial.errors import EngineError, SettingsError
+from urial.sibling.adapter_weights import Weights
 from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary
 from urial.sibling.batches import epoch_steps, micro_batches
 from urial.sibling.checkpoints import RunLog, load_checkpoint, save_checkpoint
@@ -37,6 +38,24 @@ def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(causal, config)
+
+
+def start_from(adapter: PeftModel, weights: Weights) -> None:
+    """Gives a fresh LoRA the weights of another of the same shape; SettingsError where the shapes differ."""
+    shapes = {name: tensor.shape for name, tensor in get_peft_model_state_dict(adapter).items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise SettingsError("The adapter to start from has other layers or another rank; give its --rank and its base.")
+    set_peft_model_state_dict(adapter, weights)
+
+
+def blend(adapter: PeftModel, start: Weights, share: float) -> None:
+    """Moves the trained weights towards where they began: `share` of the trained, the rest of `start`.
+
+    Half-way between two runs a model often keeps what both learned (weight averaging, arXiv 2203.05482).
+    """
+    trained = get_peft_model_state_dict(adapter)
+    mixed = {name: share * tensor + (1 - share) * start[name].to(tensor) for name, tensor in trained.items()}
+    set_peft_model_state_dict(adapter, mixed)
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:

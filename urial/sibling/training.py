@@ -9,15 +9,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from urial.errors import WeightsMissing
+from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import ModelSpec
+from urial.sibling.adapter_weights import Weights, read_adapter
 from urial.sibling.base_model import base_name, base_spec, placement
 from urial.sibling.cli import HERE
-from urial.sibling.examples import Example, load_examples
+from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.learner import learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.recipe import Recipe, fingerprint
 from urial.weights import LoadedModel, load_model
+
+OWN_EXAMPLES = (HERE / "examples.jsonl", HERE / "look_alikes.jsonl")
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -29,17 +32,27 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def data_of(options: argparse.Namespace) -> tuple[list[Example], list[Example]]:
     """Examples and held-out split: this project's where none are named; own examples without a split have none."""
     if options.examples is None:
-        return load_examples(HERE / "examples.jsonl"), load_examples(options.held_out or HERE / "held_out.jsonl")
-    return load_examples(options.examples), load_examples(options.held_out) if options.held_out else []
+        return load_files(OWN_EXAMPLES), load_examples(options.held_out or HERE / "held_out.jsonl")
+    return load_files(options.examples), load_examples(options.held_out) if options.held_out else []
+
+
+def start_of(options: argparse.Namespace) -> Weights | None:
+    """The weights that the run goes on from, if any; SettingsError for a share that means nothing."""
+    if not 0 < options.share <= 1:
+        raise SettingsError(f"share must be above 0 and at most 1, not {options.share}.")
+    if options.start is None and options.share != 1:
+        raise SettingsError("--share blends with the adapter of --start; name one, or leave --share out.")
+    return read_adapter(options.start) if options.start else None
 
 
 def run_training(options: argparse.Namespace) -> int:
     """Trains, or goes on where an earlier run of the same settings stopped. Returns 0; raises UrialError."""
     recipe, spec = recipe_of(options), base_spec(options)
     examples, held_out = data_of(options)
+    start = start_of(options)
     device, dtype = placement(options)
     loaded = load_model(spec, dtype=dtype, device=device)
-    _train(options.out, recipe, spec, loaded, examples, held_out)
+    _train(options.out, recipe, spec, loaded, examples, held_out, start, options.share)
     print(f"The adapter is in {options.out / 'adapter'}; the losses are in {options.out / 'log.jsonl'}.")
     return 0
 
@@ -51,15 +64,19 @@ def _train(
     loaded: LoadedModel,
     examples: list[Example],
     held_out: list[Example],
+    start: Weights | None,
+    share: float,
 ) -> None:
     try:
-        from urial.sibling.train import Run, add_lora, train
+        from urial.sibling.train import Run, add_lora, blend, start_from, train
     except ModuleNotFoundError as error:
         raise WeightsMissing(
             f"Training needs {error.name}; install it with: pip install -r requirements-train.txt"
         ) from error
     encoder = ChatEncoder(loaded.tokenizer)
     adapter = add_lora(loaded.model, recipe)
+    if start is not None:
+        start_from(adapter, start)
     with tqdm(unit="step", desc="training") as bar:
         run = Run(
             learner=learner_of(loaded.model),
@@ -69,10 +86,12 @@ def _train(
             extra_vocabulary=sorted(encoder.added_ids),
             recipe=recipe,
             folder=out,
-            fingerprint=fingerprint(recipe, base_name(spec), examples, held_out),
+            fingerprint=fingerprint(recipe, base_name(spec), examples, held_out, start),
             progress=lambda done, total, loss: _show(bar, done, total, loss),
         )
         train(run)
+    if start is not None:
+        blend(adapter, start, share)
     from urial.sibling.adapter_files import write_adapter
 
     write_adapter(adapter, out / "adapter", base_name(spec), encoder.tokenizer.chat_template)
