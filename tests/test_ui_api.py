@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,6 +25,7 @@ from urial.records import Comparison, TokenShift
 from urial.ui import api_brief
 
 pytestmark = GRADIO_WARNS
+ROOT = Path(__file__).parent.parent
 SHORT = {"method": "zero_shot", "max_new_tokens": 12}
 
 
@@ -167,6 +170,16 @@ def test_streams_are_no_endpoints_of_the_api(client: Client) -> None:
     for name in ("/run", "/again_base", "/branch"):
         with pytest.raises(ValueError, match="Cannot find a function"):
             client.predict("x", api_name=name)
+
+
+def test_what_the_documentation_shows_runs(demo: ui_server.Live, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "http://127.0.0.1:7860" in code
+    exec(compile(code.replace("http://127.0.0.1:7860", demo.url), "docs/api.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[\d.]+ % of 1\d tokens shifted", lines[0])
+    assert len(lines) > 2 and lines[-1].startswith("[('N")
 
 
 # The same endpoints as tools of an MCP server
