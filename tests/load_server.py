@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.vllm_server import HOW, RUNNING, VllmServer, interpreter
+from tests.vllm_server import HOW, RUNNING, VllmServer, common, interpreter
 from urial.compare import again, compare, result
 from urial.engines.pair import PairEngines
 from urial.events import AlignedToken, BaseToken, Done, Failed, Waiting
@@ -112,11 +112,6 @@ def check_own(users: list[User], alone: list[User]) -> None:
             assert own >= max(reach, default=0), f"{user.query!r} got another user's answer ({side})"
             same += own >= min(SAME, len(before[number]))
     print(f"{same} of {2 * len(users)} answers as alone in their first {SAME} tokens", flush=True)
-
-
-def common(mine: list[int], theirs: list[int]) -> int:
-    """How many tokens agree from the beginning."""
-    return next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
 
 
 def report_scoring(engines: PairEngines) -> None:

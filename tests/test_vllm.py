@@ -5,6 +5,7 @@ Skipped, saying so, where there is no environment with vLLM. `pytest tests/test_
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.vllm_server import HOW, KEY, VllmServer, interpreter
+from tests.vllm_server import HOW, KEY, VllmServer, common, interpreter
 from urial.compare import compare, result
 from urial.engines.base import Sampling
 from urial.engines.opening import open_pair
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.server, pytest.mark.embedded, pytest.mark.timeout(1800
 
 TOKENS = 24
 BOTH: tuple[ContextName, ...] = ("zero_shot", "urial")
-FULLY = 2  # queries that are scored behind the long prompt too: 262,144 logits for each of its 1,200 positions
+FULLY = 2  # queries with the long prompt: scoring behind it makes 262,144 logits for each of its 1,200 positions
 QUERIES = (
     "What is the capital of France?",
     "Write a haiku about the sea.",
@@ -75,16 +76,29 @@ class Both:
     there: Comparison
     rescored: Rows
 
+    def line(self) -> str:
+        """How many tokens agree from the beginning, side by side."""
+        agree = [
+            f"{side} {common(getattr(self.there, side).token_ids, getattr(self.here, side).token_ids)} of "
+            f"{len(getattr(self.here, side).token_ids)}"
+            for side in ("base", "aligned")
+        ]
+        return f"{self.here.query} {', '.join(agree)} tokens agree"
+
 
 @pytest.fixture(scope="module")
 def found(served: PairEngines, local: PairEngines) -> list[Both]:
-    return [run_both(served, local, query, BOTH if i < FULLY else BOTH[:1]) for i, query in enumerate(QUERIES)]
+    each: list[Both] = []
+    for query in QUERIES:
+        each.append(run_both(served, local, query, BOTH if len(each) < FULLY else BOTH[:1]))
+        print(each[-1].line(), flush=True)
+    return each
 
 
 def run_both(served: PairEngines, local: PairEngines, query: str, contexts: tuple[ContextName, ...]) -> Both:
     asked = Request(
         query=query,
-        method=method("urial", 3),
+        method=method("urial", 3) if contexts == BOTH else method("zero_shot"),
         contexts=contexts,
         max_new_tokens=TOKENS,
         penalties=SidePenalties(base=1.1, aligned=1.0),
@@ -153,6 +167,14 @@ def test_closing_an_answer_ends_the_server_s_work(server: VllmServer, served: Pa
     while server.running() > 0:
         assert time.monotonic() < give_up, "the server still writes an answer that nobody reads"
         time.sleep(0.2)
+
+
+def test_the_key_is_in_no_log(served: PairEngines, caplog: pytest.LogCaptureFixture) -> None:
+    """Over a real connection, where httpx and httpcore write down all that they do."""
+    caplog.set_level(logging.DEBUG)
+    assert len(list(served.base.generate(served.base.encode("Once upon a time"), Sampling(max_new_tokens=2)))) == 2
+    assert any(record.name.startswith("httpcore") for record in caplog.records)
+    assert os.environ[KEY] not in caplog.text
 
 
 def test_a_wrong_key_is_one_sentence(server: VllmServer, monkeypatch: pytest.MonkeyPatch) -> None:

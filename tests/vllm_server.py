@@ -136,3 +136,8 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def common(mine: list[int], theirs: list[int]) -> int:
+    """How many tokens agree from the beginning."""
+    return next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
