@@ -18,6 +18,7 @@ from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
 from urial.engines.stepper import LoneSteps, Stepper, Steps
 from urial.engines.text import TextStream, TokenNames, pieces_of
+from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
@@ -42,10 +43,10 @@ class LocalEngine:
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
         self.name = name
-        self._model = model.eval()
-        self._trunk = model.base_model
+        self._model = weight_first(model.eval())
+        self._trunk = self._model.base_model
         self._tokenizer = tokenizer
-        self._head = Head(model)
+        self._head = Head(self._model)
         self._ends = ends
         self._names = TokenNames(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends

@@ -5,10 +5,12 @@ Knows nothing about how they are used.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from torch import Tensor
+
 from urial.errors import SettingsError
-from urial.sibling.adapter_weights import Weights
 from urial.sibling.examples import Example
 
 
@@ -45,7 +47,7 @@ class Recipe:
 
 
 def fingerprint(
-    recipe: Recipe, base: str, train: list[Example], held_out: list[Example], start: Weights | None = None
+    recipe: Recipe, base: str, train: list[Example], held_out: list[Example], start: Mapping[str, Tensor] | None = None
 ) -> str:
     """A hash of all that decides a run's result; a checkpoint is only continued under the same one."""
     text = json.dumps(

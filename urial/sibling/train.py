@@ -6,17 +6,16 @@ examples; knows nothing about the command line.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import nn
+from torch import Tensor, nn
 
 from urial.errors import EngineError, SettingsError
-from urial.sibling.adapter_weights import Weights
 from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary
 from urial.sibling.batches import epoch_steps, micro_batches
 from urial.sibling.checkpoints import RunLog, load_checkpoint, save_checkpoint
@@ -40,7 +39,7 @@ def add_lora(causal: nn.Module, recipe: Recipe) -> PeftModel:
     return get_peft_model(causal, config)
 
 
-def start_from(adapter: PeftModel, weights: Weights) -> None:
+def start_from(adapter: PeftModel, weights: Mapping[str, Tensor]) -> None:
     """Gives a fresh LoRA the weights of another of the same shape; SettingsError where the shapes differ."""
     shapes = {name: tensor.shape for name, tensor in get_peft_model_state_dict(adapter).items()}
     if shapes != {name: tensor.shape for name, tensor in weights.items()}:
@@ -48,7 +47,7 @@ def start_from(adapter: PeftModel, weights: Weights) -> None:
     set_peft_model_state_dict(adapter, weights)
 
 
-def blend(adapter: PeftModel, start: Weights, share: float) -> None:
+def blend(adapter: PeftModel, start: Mapping[str, Tensor], share: float) -> None:
     """Moves the trained weights towards where they began: `share` of the trained, the rest of `start`.
 
     Half-way between two runs a model often keeps what both learned (weight averaging, arXiv 2203.05482).

@@ -4,14 +4,15 @@ Knows the parts and their order; the training itself is in `train.py`.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from torch import Tensor
 from tqdm import tqdm
 
 from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import ModelSpec
-from urial.sibling.adapter_weights import Weights, read_adapter
 from urial.sibling.base_model import base_name, base_spec, placement
 from urial.sibling.cli import HERE
 from urial.sibling.examples import Example, load_examples, load_files
@@ -19,6 +20,7 @@ from urial.sibling.learner import learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.recipe import Recipe, fingerprint
 from urial.weights import LoadedModel, load_model
+from urial.weights.adapters import read_adapter
 
 OWN_EXAMPLES = (HERE / "examples.jsonl", HERE / "look_alikes.jsonl")
 
@@ -36,13 +38,13 @@ def data_of(options: argparse.Namespace) -> tuple[list[Example], list[Example]]:
     return load_files(options.examples), load_examples(options.held_out) if options.held_out else []
 
 
-def start_of(options: argparse.Namespace) -> Weights | None:
+def start_of(options: argparse.Namespace) -> Mapping[str, Tensor] | None:
     """The weights that the run goes on from, if any; SettingsError for a share that means nothing."""
     if not 0 < options.share <= 1:
         raise SettingsError(f"share must be above 0 and at most 1, not {options.share}.")
     if options.start is None and options.share != 1:
         raise SettingsError("--share blends with the adapter of --start; name one, or leave --share out.")
-    return read_adapter(options.start) if options.start else None
+    return read_adapter(options.start).tensors if options.start else None
 
 
 def run_training(options: argparse.Namespace) -> int:
@@ -64,7 +66,7 @@ def _train(
     loaded: LoadedModel,
     examples: list[Example],
     held_out: list[Example],
-    start: Weights | None,
+    start: Mapping[str, Tensor] | None,
     share: float,
 ) -> None:
     try:
