@@ -13,8 +13,10 @@ from transformers import PreTrainedModel
 
 from tests import tiny
 from urial.engines.base import Sampling
+from urial.engines.head import Head, HiddenRows, together
 from urial.engines.local import LocalEngine
 from urial.engines.stepper import Stepper
+from urial.engines.weight_first import WeightFirst, weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.weights.adapters import LowRankLinear, share_tensors
 
@@ -234,3 +236,39 @@ def test_token_names_keep_leading_spaces_and_show_bytes() -> None:
     assert engine.token_text(3) == "<end>"
     lone_byte = engine.encode_answer("🙂")[0]
     assert engine.token_text(lone_byte)
+
+
+def test_sources_under_one_head_are_made_together_and_stay_apart() -> None:
+    """Two models of their own, one of them read in two contexts: only what shares a head is joined."""
+    base, other = tiny.model("gemma2", 1), tiny.model("gemma2", 2)
+    torch.manual_seed(0)
+    sources = {
+        name: HiddenRows(torch.randn(5, 32), Head(model))
+        for name, model in (("aligned", other), ("zero_shot", base), ("urial", base))
+    }
+    joined = together(sources)
+    assert joined["aligned"] is sources["aligned"]
+    assert [len(rows) for rows in joined.values()] == [5, 5, 5]
+    for start, stop in ((0, 2), (2, 5)):
+        for name in ("zero_shot", "urial"):
+            torch.testing.assert_close(joined[name].chunk(start, stop), sources[name].chunk(start, stop))
+
+
+@pytest.mark.parametrize("rows", [(1,), (2,), (3, 5), (1, 1), (300,), (0,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_weight_may_come_first(rows: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(7, 11, bias=bias), torch.randn(*rows, 7)
+    found = WeightFirst(layer)(x)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, layer(x))
+
+
+def test_only_plain_float32_layers_are_turned_round() -> None:
+    model = tiny.model("llama", 0)
+    assert weight_first(model.bfloat16()) is model
+    model = tiny.model("llama", 0).float()
+    tree = weight_first(model)
+    assert tree is not model and not any(type(module) is torch.nn.Linear for module in tree.modules())
+    assert any(type(module) is torch.nn.Linear for module in model.modules())
+    assert {id(p) for p in tree.parameters()} == {id(p) for p in model.parameters()}

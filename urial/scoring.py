@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from urial import shift
 from urial.engines.base import Engine, LogitRows, TopRow, TopRows
+from urial.engines.head import together
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
 from urial.shift import ShiftStatistics
 
+ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 CHUNK = 16  # aligned tokens scored at once while streaming: each chunk costs about one reading of the weights
 FIRST_REREAD = 64  # the first chunk where each one costs a reading of the context too
@@ -117,7 +119,9 @@ class Asked:
         }
 
     def _exact(self) -> dict[ContextName, ShiftStatistics]:
-        return shift.statistics(self._aligned, self._bases, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
+        sources = together({ALIGNED: self._aligned, **self._bases})
+        aligned = sources.pop(ALIGNED)
+        return shift.statistics(aligned, sources, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
         ids, vocabulary = self._ids, self._engines.vocabulary

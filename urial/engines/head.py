@@ -6,11 +6,13 @@ Knows nothing about caches, sampling or statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+
+from urial.engines.base import LogitRows
 
 Postprocess = Callable[[torch.Tensor], torch.Tensor]
 
@@ -37,6 +39,10 @@ class Head:
         # A plain layer in half precision on a GPU multiplies with a float32 result: no ties from rounding.
         self._plain = type(self._layer) is nn.Linear and self._layer.bias is None
 
+    @property
+    def weight(self) -> torch.Tensor:
+        return self._layer.weight
+
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         hidden = hidden.to(self._layer.weight.device)  # a model over several GPUs may end elsewhere
         return self._postprocess(self._multiply(hidden))
@@ -52,13 +58,63 @@ class HiddenRows:
     """Logit rows that are made when asked for; holds n hidden states [n, D]."""
 
     def __init__(self, hidden: torch.Tensor, head: Head) -> None:
-        self._hidden = hidden
-        self._head = head
+        self.hidden = hidden
+        self.head = head
 
     def __len__(self) -> int:
-        return self._hidden.shape[0]
+        return self.hidden.shape[0]
 
     @torch.inference_mode()
     def chunk(self, start: int, stop: int) -> torch.Tensor:
         """Rows start..stop as float32 [stop - start, V]."""
-        return self._head(self._hidden[start:stop])
+        return self.head(self.hidden[start:stop])
+
+
+class Together:
+    """Sources under the same output layer: the chunk that one of them is asked for is made for all in one reading."""
+
+    def __init__(self, sources: Sequence[HiddenRows]) -> None:
+        self._sources = sources
+        self._made: dict[tuple[int, int, int], torch.Tensor] = {}
+
+    def take(self, index: int, start: int, stop: int) -> torch.Tensor:
+        """The rows of one source; they are kept no longer than until they are taken."""
+        if (index, start, stop) not in self._made:
+            self._make(start, stop)
+        return self._made.pop((index, start, stop))
+
+    @torch.inference_mode()
+    def _make(self, start: int, stop: int) -> None:
+        hidden = torch.cat([source.hidden[start:stop] for source in self._sources])
+        parts = self._sources[0].head(hidden).split(stop - start)
+        self._made = {(index, start, stop): part for index, part in enumerate(parts)}
+
+
+class TogetherRows:
+    """One of several sources under the same output layer."""
+
+    def __init__(self, together: Together, index: int, length: int) -> None:
+        self._together = together
+        self._index = index
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start..stop as float32 [stop - start, V]."""
+        return self._together.take(self._index, start, stop)
+
+
+def together(sources: Mapping[str, LogitRows]) -> dict[str, LogitRows]:
+    """The same sources; those with equal lengths under one output layer share each reading of its weights."""
+    groups: dict[object, list[str]] = {}
+    for name, source in sources.items():
+        key = (id(source.head.weight), len(source)) if isinstance(source, HiddenRows) else name
+        groups.setdefault(key, []).append(name)
+    found = dict(sources)
+    for names in groups.values():
+        if len(names) > 1:
+            shared = Together([sources[name] for name in names])
+            found |= {name: TogetherRows(shared, i, len(sources[name])) for i, name in enumerate(names)}
+    return found
