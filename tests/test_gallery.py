@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from tests import tiny
 from urial.cli import main
 from urial.events import Failed
-from urial.gallery import files, load_entries, load_entry, recording
+from urial.gallery import FOLDER, Entry, files, load_entries, load_entry, recording
 from urial.gallery.listing import load_items
+from urial.records import summarize
 from urial.sibling.similarity import nearest
+from urial.weights.sources import fingerprint
 
 ROOT = Path(__file__).parent.parent
 ONE = {"id": "one", "title": "One", "topic": "Facts", "turns": ["the question"], "look_at": "a token"}
@@ -309,3 +312,64 @@ def each_line() -> Callable[[str], list[dict]]:
         return [json.loads(line) for line in text.splitlines()]
 
     return lines
+
+
+# The recordings that are shipped
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[tuple[Path, Entry]]:
+    return [(path, load_entry(path)) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def test_what_is_shipped_is_the_list_word_for_word(shipped: list[tuple[Path, Entry]]) -> None:
+    items = load_items()
+    assert [path.name for path, _ in shipped] == [place.path.name for place in files.places(FOLDER, items)]
+    for item, (_, entry) in zip(items, shipped, strict=True):
+        assert (entry.title, entry.topic, entry.look_at) == (item.title, item.topic, item.look_at)
+        assert [turn.query for turn in entry.turns] == item.turns
+        assert {turn.settings.max_new_tokens for turn in entry.turns} == {item.max_new_tokens}
+
+
+def test_recordings_were_made_with_the_embedded_pair_of_today(shipped: list[tuple[Path, Entry]]) -> None:
+    adapter = fingerprint(ROOT / "urial" / "sibling" / "adapter")
+    for path, entry in shipped:
+        for turn in entry.turns:
+            assert turn.pair.name == "gemma3-270m-embedded"
+            assert str(turn.pair.revisions["aligned"]).endswith(adapter), f"{path.name}: record the gallery again"
+
+
+def test_recordings_hold_both_contexts_and_their_numbers_agree(shipped: list[tuple[Path, Entry]]) -> None:
+    for path, entry in shipped:
+        for turn in entry.turns:
+            assert set(turn.shift) == {"zero_shot", "urial"}
+            for shift in turn.shift.values():
+                assert "".join(row.text for row in shift.tokens) == turn.aligned.text, path.name
+                assert [row.id for row in shift.tokens] == turn.aligned.token_ids
+                again = summarize(shift.tokens).model_dump()
+                assert shift.summary.model_dump() == pytest.approx(again, rel=1e-5), path.name
+
+
+def test_recordings_are_small_and_say_nothing_of_the_machine(shipped: list[tuple[Path, Entry]]) -> None:
+    sizes = [path.stat().st_size for path, _ in shipped]
+    assert sum(sizes) < 8_000_000
+    for path, _ in shipped:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/(home|root|tmp|work|Users|mnt|var|opt)/|[A-Z]:\\\\", text), path.name
+
+
+def shares(entry: Entry) -> set[float]:
+    """All percentages that a sentence about a recording may quote."""
+    summaries = [shift.summary for turn in entry.turns for shift in turn.shift.values()]
+    names = ("unshifted", "marginal", "shifted")
+    return {round(100 * getattr(summary, name), digits) for summary in summaries for name in names for digits in (0, 1)}
+
+
+def test_what_to_look_at_quotes_true_numbers(shipped: list[tuple[Path, Entry]]) -> None:
+    for path, entry in shipped:
+        for quoted in re.findall(r"([\d.]+) %", entry.look_at):
+            assert float(quoted) in shares(entry), f"{path.name}: {quoted} %"
+        for quoted in re.findall(r"“([^”]+)”", entry.look_at):
+            texts = [side.text for turn in entry.turns for side in (turn.base, turn.aligned)]
+            asked = [turn.query for turn in entry.turns]
+            assert any(quoted in text for text in (*texts, *asked)), f"{path.name}: {quoted}"

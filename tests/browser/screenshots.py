@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import executable
@@ -52,6 +53,14 @@ def wide(browser: Browser, url: str, folder: Path) -> None:
 
 def phone(browser: Browser, url: str, folder: Path) -> None:
     save(ask(open_page(browser, url, viewport={"width": 390, "height": 844})), folder, "phone")
+
+
+def eyeful(browser: Browser, url: str, folder: Path) -> None:
+    """What fits a screen, in few colours: the picture in the README's head and of the Learn tab (`urial/ui/assets`)."""
+    page = ask(open_page(browser, url, viewport={"width": 1280, "height": 1120}))
+    save(page, folder, "eyeful", whole=False)
+    small = Image.open(folder / "eyeful.png").convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    small.save(folder / "eyeful.png", optimize=True)
 
 
 def dark(browser: Browser, url: str, folder: Path) -> None:
@@ -100,7 +109,7 @@ def error(browser: Browser, url: str, folder: Path) -> None:
     save(page, folder, "error", whole=False)
 
 
-SHOTS: tuple[Shot, ...] = (wide, phone, dark, token_card, both_contexts, two_turns, gallery, learn, error)
+SHOTS: tuple[Shot, ...] = (eyeful, wide, phone, dark, token_card, both_contexts, two_turns, gallery, learn, error)
 
 
 def main(url: str, folder: Path, names: list[str]) -> None:

@@ -46,6 +46,7 @@ def test_a_full_queue_is_one_sentence_and_leaves_no_trace(narrow: ui_server.Live
     wait_for(first, "running")
     ask(second, "waiting")
     expect(second.locator("#queue-line")).to_contain_text("queue")
+    expect(second.locator("#queue-line")).to_be_visible()
     ask(third, "one too many")
     expect(newest(third).locator(".notice")).to_have_text(
         "There is no free place right now: as many visitors wait as may. Try again in a minute."
@@ -67,6 +68,7 @@ def test_a_continuation_that_finds_no_place_says_so(narrow: ui_server.Live, come
     wait_for(first, "running")
     ask(second, "waiting again")
     expect(second.locator("#queue-line")).to_contain_text("queue")
+    expect(second.locator("#queue-line")).to_be_visible()
     tokens_of(third).nth(3).click()
     third.get_by_role("button", name="Let the base continue from here").click()
     expect(third.get_by_role("region", name="The base continues")).to_contain_text("There is no free place right now")

@@ -34,7 +34,7 @@ function createStrip(store, name, term, actions) {
     setText(title, several ? `The base sees ${contextNames(store.meta && store.meta.settings)[name]}` : "");
     title.hidden = !several;
     if (topics.has("data") || topics.has("ui") || topics.has("meta")) {
-      charts.forEach((chart) => chart.draw(context.rows));
+      charts.forEach((chart) => chart.draw(context.rows, countedRows(store, context)));
       setText(opening, openingText(tally(store, context)));
     }
     charts.forEach((chart) => chart.point(context.rows.length, store.selected, store.hovered));
@@ -57,8 +57,8 @@ function createChart({ key, height, name }, term) {
   const drawing = svg("svg", { preserveAspectRatio: "none", height, role: "img" }, shade, bars, hover, chosen);
   const el = h("div", { class: "uv-chart" }, h("div", { class: "uv-chart-head" }, title, top), drawing);
 
-  function draw(rows) {
-    const scale = chartScale(key, rows);
+  function draw(rows, counted) {
+    const scale = chartScale(key, counted);
     drawing.setAttribute("viewBox", `0 0 ${Math.max(1, rows.length)} ${height}`);
     shade.setAttribute("width", Math.min(OPENING, rows.length));
     CLASS_ORDER.forEach((cls, i) => bars[i].setAttribute("d", barPath(rows, cls, scale.of, height)));
@@ -72,10 +72,11 @@ function createChart({ key, height, name }, term) {
   return { el, svg: drawing, draw, point };
 }
 
-/* {of: row -> 0..1, top: words for the full height}. KL by its square root, so that small values are still seen. */
-function chartScale(key, rows) {
+/* {of: row -> height, 1 is full; top: words for the full height}, from the rows that count: an end token that the base
+   would never write must not flatten all others. KL by its square root, so that small values are still seen. */
+function chartScale(key, counted) {
   if (key === "pb") return { of: (row) => row.pb, top: "full height 100 %" };
-  const most = rows.reduce((max, row) => Math.max(max, row[key]), 0);
+  const most = counted.reduce((max, row) => Math.max(max, row[key]), 0);
   if (key === "rank") {
     const full = Math.log10(Math.max(10, most));
     return { of: (row) => Math.log10(row.rank) / full, top: `lowest place ${whole(most || 1)}` };
@@ -87,7 +88,7 @@ function barPath(rows, cls, of, height) {
   let path = "";
   for (const row of rows) {
     if (!row || row.cls !== cls) continue;
-    const tall = Math.max(1.2, (height - 3) * of(row));
+    const tall = Math.max(1.2, (height - 3) * Math.min(1, of(row)));
     path += `M${row.position + 0.12} ${height}v${-tall.toFixed(2)}h.76v${tall.toFixed(2)}z`;
   }
   return path;
