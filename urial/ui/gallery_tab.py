@@ -23,7 +23,7 @@ LEAD = "Recorded with the models named beside each answer; nothing is computed h
 
 def build_gallery(folder: Path = FOLDER) -> None:
     """The tab's components, inside an open Blocks."""
-    gr.HTML(LEAD, elem_classes=["quiet"], apply_default_css=False)
+    gr.HTML(LEAD, elem_id="gallery-lead", elem_classes=["quiet"], apply_default_css=False)
     host("gallery", (), shelf(folder))
 
 

@@ -24,7 +24,7 @@ function createGallery(place, ask, askYourself) {
       { type: "button", class: "shelf-card", "data-entry": String(index), on: { click: open } },
       make("span", { class: "shelf-title", dir: "auto" }, plainText(entry.title)),
       make("span", { class: "shelf-facts" }, plainText(facts)),
-      make("span", { class: "shelf-look", dir: "auto" }, plainText(entry.look_at)),
+      make("span", { class: "shelf-look", dir: "auto" }, make("b", null, "Look at: "), plainText(entry.look_at)),
     );
   }
 
