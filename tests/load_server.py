@@ -1,6 +1,6 @@
 """Load on a real vLLM server: users one at a time, all at once, and all at once while the server is killed.
 
-    python -m tests.load_server [--users 32] [--tokens 48] [--places 16] [--method urial]
+    python -m tests.load_server [throughput] [kill] [--users 32] [--tokens 48] [--places 16] [--method urial]
 
 Needs URIAL_VLLM_PYTHON (see vllm_server.py). Every user asks something else; each runs a whole comparison: two
 answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen: it
@@ -177,6 +177,7 @@ def all_queries(users: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=("throughput", "kill", []), help="what to do; all of it by default")
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
@@ -196,6 +197,14 @@ def main() -> None:
 
 def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     engines = server.engines(at_once=options.places)
+    if "throughput" in (options.parts or ["throughput"]):
+        measure_throughput(engines, options)
+    if "kill" in (options.parts or ["kill"]):
+        kill_in_the_middle(server, engines, options)
+
+
+def measure_throughput(engines: PairEngines, options: argparse.Namespace) -> None:
+    """One after another, then all at once; every answer has to be its user's own."""
     queries = all_queries(options.users)
     began = time.monotonic()
     alone = run_all(engines, queries, options, 1, [0])
@@ -207,7 +216,6 @@ def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     print(f"throughput ratio {fast / slow:.2f}; every answer complete, none mixed up", flush=True)
     print(f"longest line: {max(user.longest_wait_in_line for user in together)}", flush=True)
     report_scoring(engines)
-    kill_in_the_middle(server, engines, options)
 
 
 if __name__ == "__main__":
