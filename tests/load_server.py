@@ -27,6 +27,7 @@ from urial.request import Request, make_prompts
 
 WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
 FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")
+PARTS = ["throughput", "kill"]
 SAME = 20  # tokens; batches of another size round differently, so a whole answer may part from itself later on
 
 
@@ -177,7 +178,7 @@ def all_queries(users: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=("throughput", "kill", []), help="what to do; all of it by default")
+    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS, help="what to do; all of it by default")
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
@@ -197,9 +198,9 @@ def main() -> None:
 
 def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     engines = server.engines(at_once=options.places)
-    if "throughput" in (options.parts or ["throughput"]):
+    if "throughput" in options.parts:
         measure_throughput(engines, options)
-    if "kill" in (options.parts or ["kill"]):
+    if "kill" in options.parts:
         kill_in_the_middle(server, engines, options)
 
 
