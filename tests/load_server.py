@@ -1,6 +1,6 @@
 """Load on a real vLLM server: users one at a time, all at once, and all at once while the server is killed.
 
-    python -m tests.load_server [throughput] [kill] [--users 32] [--tokens 48] [--places 16] [--method urial]
+    python -m tests.load_server [--only throughput|kill] [--users 32] [--tokens 48] [--places 16] [--method urial]
 
 Needs URIAL_VLLM_PYTHON (see vllm_server.py). Every user asks something else; each runs a whole comparison: two
 answers and the shift in both contexts. Answers are greedy, so an answer that was mixed up with another is seen: it
@@ -27,7 +27,6 @@ from urial.request import Request, make_prompts
 
 WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
 FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")
-PARTS = ["throughput", "kill"]
 SAME = 20  # tokens; batches of another size round differently, so a whole answer may part from itself later on
 
 
@@ -178,7 +177,7 @@ def all_queries(users: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS, help="what to do; all of it by default")
+    parser.add_argument("--only", choices=("throughput", "kill"), help="one of the two parts")
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
@@ -198,9 +197,9 @@ def main() -> None:
 
 def run_load(server: VllmServer, options: argparse.Namespace) -> None:
     engines = server.engines(at_once=options.places)
-    if "throughput" in options.parts:
+    if options.only != "kill":
         measure_throughput(engines, options)
-    if "kill" in options.parts:
+    if options.only != "throughput":
         kill_in_the_middle(server, engines, options)
 
 
