@@ -15,6 +15,7 @@ import torch
 from urial import shift
 from urial.bench.contestants import Ours
 from urial.bench.workload import QUERIES, Workload, endless_engines
+from urial.engines.weight_first import multiply
 
 ANSWERS = (64, 128, 256, 512, 1024, 2048)  # new tokens a side
 EXAMPLES = (0, 1, 3, 8)  # K of the base's prompt
@@ -94,7 +95,7 @@ class RandomRows:
 
     def chunk(self, start: int, stop: int) -> torch.Tensor:
         """Rows start..stop as float32 [stop - start, V]."""
-        return self._hidden[start:stop] @ self._weight.t()
+        return multiply(self._hidden[start:stop], self._weight)
 
 
 GROWTH = {"answer": by_answer, "prompt": by_prompt, "vocabulary": by_vocabulary}
