@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests import ui_server
 from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, new_page, newest, short, tokens_of, wait_for
 from tests.ui_server import GRADIO_WARNS
+from urial.engines.sampling import Sampler
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 
@@ -65,8 +67,16 @@ def test_a_question_of_100_000_characters_is_refused_and_stays_in_the_box(visit:
     expect(page.locator("#query textarea")).to_have_value(long)
 
 
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 30 ms a token, so that no machine is done before a visitor can press Stop."""
+    choose = Sampler.choose
+    monkeypatch.setattr(Sampler, "choose", lambda *given: time.sleep(0.03) or choose(*given))
+
+
+@pytest.mark.usefixtures("slowly")
 def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live) -> None:
-    page = short(visit, tokens=400)
+    page = short(visit, tokens=1024)
     ask(page, "a long question to stop")
     wait_for(page, "running")
     column(page, "Base").get_by_role("button", name="Stop").click()
