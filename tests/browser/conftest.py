@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 30 ms a token, so that no machine is done before a visitor can press Stop."""
+    from urial.engines.sampling import Sampler
+
+    choose = Sampler.choose
+    monkeypatch.setattr(Sampler, "choose", lambda *given: time.sleep(0.03) or choose(*given))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -11,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests import ui_server
 from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, new_page, newest, short, tokens_of, wait_for
 from tests.ui_server import GRADIO_WARNS
-from urial.engines.sampling import Sampler
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 
@@ -65,13 +63,6 @@ def test_a_question_of_100_000_characters_is_refused_and_stays_in_the_box(visit:
     ask(page, long)
     expect(page.locator(".turn .notice")).to_contain_text("100,000 characters")
     expect(page.locator("#query textarea")).to_have_value(long)
-
-
-@pytest.fixture
-def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least 30 ms a token, so that no machine is done before a visitor can press Stop."""
-    choose = Sampler.choose
-    monkeypatch.setattr(Sampler, "choose", lambda *given: time.sleep(0.03) or choose(*given))
 
 
 @pytest.mark.usefixtures("slowly")

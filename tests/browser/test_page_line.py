@@ -16,7 +16,7 @@ from tests.ui_server import GRADIO_WARNS
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits
 
-pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("slowly"), *GRADIO_WARNS]
 
 
 @pytest.fixture(scope="module")

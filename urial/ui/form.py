@@ -168,6 +168,7 @@ def folded_settings() -> tuple[gr.components.Component, ...]:
         [heat, tokens],
         folded,
         queue=False,
+        trigger_mode="always_last",  # a link changes both at once: the line must follow the second too
         show_progress="hidden",
         api_visibility="private",
     )
