@@ -1,20 +1,32 @@
-"""Order for all tests: the fast ones first, then the embedded pair, the browser, a real server."""
+"""For all tests: their order (the fast ones first, then by `SLOWER`), and threads."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import settings
 
 settings.register_profile("gate", derandomize=True)  # the gate finds the same cases each time; a desk finds new ones
 if os.environ.get("CI"):
     settings.load_profile("gate")
 
-SLOWER = ("embedded", "browser", "server")
+SLOWER = ("slow", "embedded", "browser", "server")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: max((SLOWER.index(mark) + 1 for mark in SLOWER if item.get_closest_marker(mark)), default=0)
     )
+
+
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread for tiny models: two would wait for each other at each of a thousand small multiplications."""
+    usual = torch.get_num_threads()
+    if not request.node.get_closest_marker("embedded"):
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)

@@ -14,6 +14,8 @@ from urial.bench.measure import peak_rss_gb
 from urial.cli import main
 from urial.pairs import load_pairs
 
+pytestmark = pytest.mark.slow
+
 PAIRS = (
     "default: p\npairs:\n  - {{name: p, title: T, licence: x, base: {{folder: {base}}}, "
     "aligned: {{folder: {base}, adapter: {{folder: {adapter}}}}}}}\n"

@@ -312,6 +312,7 @@ def test_top_lists_of_a_wide_vocabulary_with_many_ties(seed: int) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_extra_memory_stays_under_400_mb() -> None:
     """Peak of a process of its own; 48 positions are two chunks, and further ones only add to the lists."""

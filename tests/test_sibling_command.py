@@ -14,7 +14,10 @@ from tests.test_sibling_training import some_examples
 from urial.cli import main
 from urial.sibling import evaluate
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
+]
 FEW = ["--epochs", "1", "--rank", "2", "--alpha", "4", "--per-step", "2", "--device", "cpu"]
 
 

@@ -18,6 +18,8 @@ from urial.sibling.generation import Job, PlainReader, Writer, Written
 from urial.sibling.measures import fenced, measure, table, transcripts
 from urial.weights import LoadedModel, LoadedPair
 
+pytestmark = pytest.mark.slow
+
 ENDS = frozenset({1, 3})
 
 

@@ -15,6 +15,8 @@ from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.similarity import jaccard, near_duplicates, nearest, shingles
 from urial.sibling.training import OWN_EXAMPLES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SIBLING = ROOT / "urial" / "sibling"
 MT_BENCH = ROOT.parent / "shared" / "reference" / "mt_bench" / "question.jsonl"

@@ -24,7 +24,10 @@ from urial.sibling.masking import GEMMA_TEMPLATE, ChatEncoder, ensure_chat_templ
 from urial.sibling.recipe import Recipe, fingerprint
 from urial.sibling.train import Run, add_lora, rate_at, train
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
+]
 
 WORDS = "the answer to question is here and why not now".split()
 SMALL = Recipe(epochs=2, rank=2, alpha=4, learning_rate=1e-2, per_step=2, most_tokens=128, sampled_tokens=40)

@@ -92,8 +92,14 @@ MAKERS = {
 }
 
 
+@lru_cache
+def unchanged(family: str, seed: int) -> PreTrainedModel:
+    """A model for those who only run it: made once."""
+    return model(family, seed)
+
+
 def engine(family: str = "llama", seed: int = 0, side: SideName = "base") -> LocalEngine:
-    made = model(family, seed)
+    made = unchanged(family, seed)
     stepper = Stepper(made, threading.Lock())
     name, ends = f"tiny-{family}-{seed}", frozenset({1, 3})
     return LocalEngine(made, tokenizer(), name=name, ends=ends, stepper=stepper, side=side)

@@ -17,7 +17,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.head import Head
 from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
-from urial.engines.weight_first import weight_first
+from urial.engines.weight_first import put_weights_first
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
@@ -70,7 +70,8 @@ class RowwiseLowRank(nn.Module):
 
 def rows_tree(model: PreTrainedModel, adapted: AdaptedRows) -> PreTrainedModel:
     """A second tree over the same tensors that decodes by row, its low-rank layers limited to the adapted rows."""
-    tree = weight_first(share_tensors(model))
+    tree = share_tensors(model)
+    put_weights_first(tree)
     tree.config = copy.deepcopy(tree.config)
     tree.set_attn_implementation(ROWS_ATTENTION)
     for parent in list(tree.modules()):

@@ -44,13 +44,18 @@ def suits(layer: nn.Module) -> bool:
     return type(layer) is nn.Linear and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
 
 
+def put_weights_first(tree: nn.Module) -> None:
+    """Replace the linear layers that suit, in place."""
+    for parent in list(tree.modules()):
+        for name, child in list(parent.named_children()):
+            if suits(child):
+                setattr(parent, name, WeightFirst(child))
+
+
 def weight_first(model: PreTrainedModel) -> PreTrainedModel:
     """The model, or where it helps a second tree over its tensors whose linear layers put the weight first."""
     if not any(map(suits, model.modules())):
         return model
     tree = share_tensors(model)
-    for parent in list(tree.modules()):
-        for name, child in list(parent.named_children()):
-            if suits(child):
-                setattr(parent, name, WeightFirst(child))
+    put_weights_first(tree)
     return tree
