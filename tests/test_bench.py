@@ -94,7 +94,8 @@ def served(request: httpx.Request) -> httpx.Response:
 
 
 def test_vllm_is_asked_for_both_sides(models_file: Path) -> None:
-    rival = vllm.Vllm(load(models_file), "http://server", transport=httpx.MockTransport(served))
+    work = load(models_file)
+    rival = vllm.Vllm(work, workload.endless_engines(work), "http://server", transport=httpx.MockTransport(served))
     found = rival.run("a question")
     assert (found.base, found.aligned) == ([5] * 12, [7] * 12)
 

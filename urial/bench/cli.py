@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # torch loads when something runs, not for `--help`
     from urial.bench.contestants import Contestant, Ours
     from urial.bench.measure import Timings
     from urial.bench.workload import Workload
+    from urial.engines.pair import PairEngines
 
 KNOWN = ("naive", "llama.cpp", "vllm")
 
@@ -90,7 +91,7 @@ def measure(work: Workload, options: argparse.Namespace, rivals: list[str]) -> d
     ours.run(workload.QUERIES[0])
     peak = peak_rss_gb()  # before any rival is loaded
     first = first_token_ratio(bare, workload.QUERIES)
-    contestants = [ours, bare, *(open_rival(name, work, options.server) for name in rivals)]
+    contestants = [ours, bare, *(open_rival(name, work, engines, options.server) for name in rivals)]
     timings = take_turns(contestants, workload.QUERIES, options.rounds)
     return make_report(work, timings, rivals, peak, first)
 
@@ -102,21 +103,21 @@ def first_token_ratio(ours: Ours, queries: tuple[str, ...]) -> dict[str, float]:
     return {"urial": statistics.median(urial), "bare": statistics.median(bare)}
 
 
-def open_rival(name: str, work: Workload, server: str | None) -> Contestant:
+def open_rival(name: str, work: Workload, engines: PairEngines, server: str | None) -> Contestant:
     if name == "naive":
         from urial.bench.contestants import Naive
 
-        return Naive(work)
+        return Naive(work, engines)
     if name == "llama.cpp":
         import torch
 
         from urial.bench.llama_cpp import LlamaCpp
 
-        return LlamaCpp(work, torch.get_num_threads())
+        return LlamaCpp(work, engines, torch.get_num_threads())
     if server:
         from urial.bench.vllm import Vllm
 
-        return Vllm(work, server)
+        return Vllm(work, engines, server)
     raise SettingsError("--against vllm needs --server URL of a running server; docs/serving.md says how to start one.")
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedModel
 
-from urial.bench.workload import Workload, endless_engines
+from urial.bench.workload import Workload
 from urial.compare import compare, result
 from urial.engines.pair import PairEngines
 from urial.records import Comparison
@@ -59,9 +59,10 @@ class Naive:
 
     name = "naive"
 
-    def __init__(self, work: Workload) -> None:
+    def __init__(self, work: Workload, engines: PairEngines) -> None:
+        """`engines` make prompts and ids only: nothing of ours runs here."""
         self._work = work
-        self._engines = endless_engines(work)  # for prompts and ids only: nothing of ours runs here
+        self._engines = engines
         self._base, self._aligned = work.loaded.base.model, work.loaded.aligned.model
 
     @torch.inference_mode()

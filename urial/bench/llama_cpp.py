@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from urial.bench.contestants import Found
-from urial.bench.workload import Workload, endless_engines
+from urial.bench.workload import Workload
+from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
 from urial.request import make_prompts
 from urial.weights.packages import find_package, read_package
@@ -21,9 +22,9 @@ class LlamaCpp:
 
     name = "llama.cpp"
 
-    def __init__(self, work: Workload, threads: int) -> None:
+    def __init__(self, work: Workload, engines: PairEngines, threads: int) -> None:
         self._work = work
-        self._engines = endless_engines(work)
+        self._engines = engines
         self._folder = tempfile.TemporaryDirectory()
         self._server = open_server(unpack(work, Path(self._folder.name)), threads)
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from urial.bench.contestants import Found
-from urial.bench.workload import Workload, endless_engines
+from urial.bench.workload import Workload
+from urial.engines.pair import PairEngines
 from urial.errors import EngineError, SettingsError
 from urial.request import make_prompts
 
@@ -22,10 +23,12 @@ class Vllm:
 
     name = "vllm"
 
-    def __init__(self, work: Workload, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, work: Workload, engines: PairEngines, url: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
         """`transport`: None goes over the network."""
         self._work = work
-        self._engines = endless_engines(work)
+        self._engines = engines
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=PATIENCE, transport=transport)
         self._base, self._aligned = self._served()
 

@@ -37,6 +37,10 @@ class Sampling:
     max_new_tokens: int = 256
     seed: int = 0
 
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

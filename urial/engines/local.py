@@ -134,7 +134,7 @@ class LocalEngine:
         reading = self.read(prompt_ids)
         logits = self._first_logits(reading)
         sampler = Sampler(sampling, prompt_ids, logits.device)
-        steps = self._open_steps(reading, sampling.max_new_tokens)
+        steps = self._open_steps(reading, sampling)
         try:
             yield from self._pieces(sampler, steps, logits, sampling.max_new_tokens)
         finally:
@@ -153,9 +153,15 @@ class LocalEngine:
             yield Piece(token_id, piece, is_end)
             logits = steps.logits()
 
-    def _open_steps(self, reading: Reading, room: int) -> Steps:
+    def _open_steps(self, reading: Reading, sampling: Sampling) -> Steps:
         if can_decode_by_row(self._model, reading.cache):
-            return self._stepper.open(reading.cache, len(reading.ids), room, is_adapted=self._is_adapted)
+            return self._stepper.open(
+                reading.cache,
+                len(reading.ids),
+                sampling.max_new_tokens,
+                is_adapted=self._is_adapted,
+                is_greedy=sampling.is_greedy,
+            )
         return LoneSteps(self._model, reading.fork(), self._stepper.turn)
 
     def open_score(self, context_ids: Sequence[int]) -> LocalScoreSession:

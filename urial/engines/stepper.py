@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,12 +16,16 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
-from urial.engines.head import Head
+from urial.engines.head import Head, family_postprocess
 from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
+from urial.engines.screen import Screened, screen_of
 from urial.engines.weight_first import put_weights_first
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
+
+
+Logits = torch.Tensor | Screened  # [1, V]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,8 +34,9 @@ class Seat:
 
     row: Row
     is_adapted: bool
+    is_greedy: bool  # bounds are enough where only the largest logit counts
     token: int | None = None
-    logits: torch.Tensor | None = None
+    logits: Logits | None = None
 
 
 class Steps(Protocol):
@@ -38,7 +44,7 @@ class Steps(Protocol):
 
     def put(self, token: int) -> None: ...
 
-    def logits(self) -> torch.Tensor: ...
+    def logits(self) -> Logits: ...
 
     def close(self) -> None: ...
 
@@ -61,10 +67,10 @@ class RowwiseLowRank(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, 1, in] to [R, 1, out]; rows from `first` on are adapted."""
         output = self.layer.base(x)
-        adapted = x[self._rows.first :]
-        if len(adapted):
-            down = nn.functional.linear(adapted, self.layer.down)
-            output[self._rows.first :] += nn.functional.linear(down, self.layer.up)
+        first = self._rows.first
+        if first < x.shape[0]:
+            down = torch.mm(x[first:, 0], self.layer.down.t())
+            output[first:, 0].addmm_(down, self.layer.up.t())
         return output
 
 
@@ -90,13 +96,14 @@ class Stepper:
         tree = rows_tree(model, self._adapted)
         self._trunk = tree.base_model
         self._head = Head(tree)
+        self._screen = screen_of(tree.get_output_embeddings(), family_postprocess(tree))
         self._device = model.device
         self.turn = turn
         self._waiting: list[Seat] = []
 
-    def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> SeatSteps:
+    def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
-        return SeatSteps(self, Seat(Row(prompt, length, room), is_adapted))
+        return SeatSteps(self, Seat(Row(prompt, length, room), is_adapted, is_greedy))
 
     def put(self, seat: Seat, token: int) -> None:
         """The token that this answer chose; from now on the seat goes with the next step."""
@@ -104,7 +111,7 @@ class Stepper:
             seat.token, seat.logits = token, None
             self._waiting.append(seat)
 
-    def take(self, seat: Seat) -> torch.Tensor:
+    def take(self, seat: Seat) -> Logits:
         """Logits [1, V] after the token that was put; runs a step unless another caller's step had it."""
         with self.turn:
             if seat.logits is None:
@@ -122,19 +129,26 @@ class Stepper:
         others = [seat for seat in self._waiting if seat is not wanted][: MOST_ROWS - 1]
         going = sorted([wanted, *others], key=lambda seat: seat.is_adapted)
         self._adapted.first = sum(not seat.is_adapted for seat in going)
-        logits = self._forward(going)
-        for index, seat in enumerate(going):
-            seat.logits = logits[index : index + 1]
+        for seat, logits in zip(going, self._logits(going), strict=True):
+            seat.logits = logits
             seat.row.position += 1
             self._waiting.remove(seat)
 
+    def _logits(self, going: list[Seat]) -> Sequence[Logits]:
+        """What follows each row's token."""
+        hidden = self._forward(going)
+        screen = self._screen.result()
+        if screen and all(seat.is_greedy for seat in going):
+            return screen(hidden)
+        return self._head(hidden).split(1)
+
     def _forward(self, going: list[Seat]) -> torch.Tensor:
-        """Logits [R, V] after each row's token."""
+        """Hidden states [R, D] after each row's token."""
         tokens = torch.tensor([[seat.token] for seat in going], device=self._device)
         positions = torch.tensor([[seat.row.position] for seat in going], device=self._device)
         rows = RowsCache([seat.row for seat in going])
         output = self._trunk(input_ids=tokens, position_ids=positions, past_key_values=rows, use_cache=True)
-        return self._head(output.last_hidden_state[:, 0])
+        return output.last_hidden_state[:, 0]
 
 
 class SeatSteps:
@@ -147,7 +161,7 @@ class SeatSteps:
     def put(self, token: int) -> None:
         self._stepper.put(self._seat, token)
 
-    def logits(self) -> torch.Tensor:
+    def logits(self) -> Logits:
         return self._stepper.take(self._seat)
 
     def close(self) -> None:
