@@ -59,7 +59,7 @@ def eyeful(browser: Browser, url: str, folder: Path) -> None:
     """What fits a screen, in few colours: the picture in the README's head and of the Learn tab (`urial/ui/assets`)."""
     page = ask(open_page(browser, url, viewport={"width": 1280, "height": 1745}))
     save(page, folder, "eyeful", whole=False)
-    small = Image.open(folder / "eyeful.png").convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    small = Image.open(folder / "eyeful.png").convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(folder / "eyeful.png", optimize=True)
 
 
