@@ -21,7 +21,7 @@ PLAIN = SidePenalties(base=1.0, aligned=1.0)
 
 
 def request(**changes: object) -> Request:
-    asked = {"query": "what is the answer?", "method": method("urial", 1), "max_new_tokens": 40, "penalties": PLAIN}
+    asked = {"query": "what is the answer?", "method": method("urial", 0), "max_new_tokens": 40, "penalties": PLAIN}
     return Request(**{**asked, **changes})
 
 

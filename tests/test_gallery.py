@@ -25,7 +25,7 @@ from urial.weights.sources import fingerprint
 ROOT = Path(__file__).parent.parent
 ONE = {"id": "one", "title": "One", "topic": "Facts", "turns": ["the question"], "look_at": "a token"}
 TWO = {"id": "two", "title": "Two", "topic": "Two turns", "turns": ["the first", "a second"], "look_at": "a turn"}
-ITEMS: list[dict[str, Any]] = [{**ONE, "method": "zero_shot"}, {**TWO, "examples": 1}]
+ITEMS: list[dict[str, Any]] = [{**ONE, "method": "zero_shot"}, {**TWO, "examples": 0}]
 
 
 class Desk:
@@ -97,7 +97,7 @@ def test_every_item_becomes_a_recording_in_the_lists_order(desk: Desk) -> None:
     assert one.turns[0].settings.method == "zero_shot" and one.turns[0].settings.max_new_tokens == 6
     first, second = two.turns
     assert [message.content for message in second.history] == ["the first", first.aligned.text]
-    assert (second.query, second.settings.examples) == ("a second", 1)
+    assert (second.query, second.settings.examples) == ("a second", 0)
 
 
 def test_what_is_recorded_is_left_alone(desk: Desk, counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:

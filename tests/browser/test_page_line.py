@@ -40,13 +40,19 @@ def come(chromium: Browser) -> Iterator[object]:
         page.close()
 
 
+def expect_place(page: Page) -> None:
+    """The page shows where in the queue its visitor is, not cut off by anything."""
+    place = page.locator("#queue-line .progress-text")
+    expect(place).to_contain_text("queue")
+    expect(place).to_be_in_viewport(ratio=1)
+
+
 def test_a_full_queue_is_one_sentence_and_leaves_no_trace(narrow: ui_server.Live, come) -> None:
     first, second, third = (come(narrow.url, tokens) for tokens in (1024, 16, 16))
     ask(first, "running")
     wait_for(first, "running")
     ask(second, "waiting")
-    expect(second.locator("#queue-line")).to_contain_text("queue")
-    expect(second.locator("#queue-line")).to_be_visible()
+    expect_place(second)
     ask(third, "one too many")
     expect(newest(third).locator(".notice")).to_have_text(
         "There is no free place right now: as many visitors wait as may. Try again in a minute."
@@ -67,8 +73,7 @@ def test_a_continuation_that_finds_no_place_says_so(narrow: ui_server.Live, come
     ask(first, "running again")
     wait_for(first, "running")
     ask(second, "waiting again")
-    expect(second.locator("#queue-line")).to_contain_text("queue")
-    expect(second.locator("#queue-line")).to_be_visible()
+    expect_place(second)
     tokens_of(third).nth(3).click()
     third.get_by_role("button", name="Let the base continue from here").click()
     expect(third.get_by_role("region", name="The base continues")).to_contain_text("There is no free place right now")
