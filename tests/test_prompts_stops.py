@@ -121,7 +121,7 @@ def test_what_was_shown_is_never_taken_back(turns: Format, text: str) -> None:
         assert answer.startswith(shown) and text.startswith(shown)
         held = text[len(shown) : position]
         if not stops.stopped:
-            assert all(len(line.strip()) <= len("```# Assistant:") for line in held.split("\n"))
+            assert all(len(line.strip()) <= len("```# Instruction") for line in held.split("\n"))
     assert not stops.stopped or not shown.endswith("\n")
 
 
