@@ -118,6 +118,15 @@ def test_kernels_that_break_the_bounds_are_not_used(
     assert "int8 kernels" in caplog.text
 
 
+def test_a_broken_model_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not a number has no bounds; scoring says where it is."""
+    monkeypatch.setattr(screen, "WORTH", 1)
+    engine = tiny.engine()
+    monkeypatch.setattr(engine._stepper, "_forward", lambda going: torch.full((len(going), 32), torch.nan))
+    prompt = tiny.tokenizer().encode("the answer")
+    assert len(list(engine.generate(prompt, Sampling(max_new_tokens=3)))) == 3
+
+
 def test_a_machine_without_the_kernels_goes_without(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

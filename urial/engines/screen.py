@@ -32,7 +32,7 @@ WORTH = 2**24  # weights; a smaller layer is read as quickly whole
 MOST_EXACT = 4096  # candidates; beyond it the whole layer is quicker
 STEPS = 63  # a digit is a whole number from -63 to 63: fbgemm's 7 bits with its zero in the middle
 WEIGHT_STEPS = 127
-ROUNDING = 2.0**-14  # of ||W_v|| ||h||: more than float32 sums of up to a thousand products can be off
+ROUNDING = 2.0**-23  # of ||W_v|| ||h||, for each of D products: twice what float32 sums can be off
 CHECKED = 1000  # entries that are looked at before a screen is used
 SHARD = 2**15  # rows that are packed together: little extra memory while they are
 CACHED = 1024  # rows that are rounded together: what a processor's cache holds
@@ -57,11 +57,12 @@ class Screen:
 
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor) -> list[Screened]:
-        """Bounds for each row of hidden states [n, D]."""
+        """Bounds for each row of hidden states [n, D], which are finite."""
         bounds, off = self._products(hidden)
+        rounding = ROUNDING * hidden.shape[1]
         for high, state, rest in zip(bounds, hidden, off, strict=True):
             length = float(state.norm())
-            high.add_(self._rounded_off, alpha=length).add_(self._norm, alpha=float(rest) + ROUNDING * length)
+            high.add_(self._rounded_off, alpha=length).add_(self._norm, alpha=float(rest) + rounding * length)
         highs = self._after(bounds).split(1)
         return [Screened(high, self._exactly(state)) for high, state in zip(highs, hidden, strict=True)]
 

@@ -138,7 +138,7 @@ class Stepper:
         """What follows each row's token."""
         hidden = self._forward(going)
         screen = self._screen.result()
-        if screen and all(seat.is_greedy for seat in going):
+        if screen and all(seat.is_greedy for seat in going) and bool(hidden.isfinite().all()):
             return screen(hidden)
         return self._head(hidden).split(1)
 
