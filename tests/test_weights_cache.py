@@ -22,6 +22,8 @@ from urial.weights import cache, missing_reason, packages
 from urial.weights.packages import PackagedGguf
 from urial.weights.sources import Located, locate_model
 
+pytestmark = pytest.mark.slow
+
 NAME = weights_child.NAME
 SPEC = ModelSpec(package=NAME)
 
@@ -107,7 +109,6 @@ def test_the_platform_cache_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_
 # Two at once, and one that dies
 
 
-@pytest.mark.slow
 def test_two_processes_at_once_convert_once(place: Place) -> None:
     children = [start(place.site, place.package, place.cache, weights_child.slow_writing) for _ in range(2)]
     answers = [answer_of(*child) for child in children]

@@ -18,6 +18,8 @@ from urial.weights import load_model
 from urial.weights.hub import fetch
 from urial.weights.progress import silent
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "http://127.0.0.1:9"
 
 
