@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -182,7 +183,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--places", type=int, default=16, help="answers that the server writes at once")
     parser.add_argument("--method", default="urial", help="urial: a prompt of 1,200 tokens; zero_shot: of 30")
-    parser.add_argument("--log", type=Path, default=Path("vllm.log"))
+    parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir()) / "vllm.log")
     options = parser.parse_args()
     python = interpreter()
     if python is None or os.environ.get(RUNNING):

@@ -24,7 +24,6 @@ from urial.weights.adapters import LowRankLinear, share_tensors
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
 
-
 Logits = torch.Tensor | Screened  # [1, V]
 
 
