@@ -108,7 +108,7 @@ def test_closing_a_generation_frees_its_place_and_its_cache() -> None:
     running = engine.generate(ids_of(engine), Sampling(max_new_tokens=50))
     next(running)
     (seat,) = engine._stepper._waiting
-    layer = weakref.ref(seat.row.layers[0])
+    layer = weakref.ref(seat.place.layers[0])
     del seat
     running.close()
     del running
@@ -128,8 +128,9 @@ def test_answers_that_step_together_are_the_answers_that_step_alone(family: str)
 
 def test_a_step_serves_everyone_who_waits() -> None:
     engine, sizes = tiny.engine(), []
-    forward = engine._stepper._forward
-    engine._stepper._forward = lambda going: sizes.append(len(going)) or forward(going)
+    trunk = engine._stepper._trunk
+    hidden = trunk.hidden
+    trunk.hidden = lambda places, tokens: sizes.append(len(places)) or hidden(places, tokens)
     running = [engine.generate(ids_of(engine), Sampling(max_new_tokens=5)) for _ in range(3)]
     for _ in zip(*running, strict=True):
         pass

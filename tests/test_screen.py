@@ -122,7 +122,7 @@ def test_a_broken_model_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not a number has no bounds; scoring says where it is."""
     monkeypatch.setattr(screen, "WORTH", 1)
     engine = tiny.engine()
-    monkeypatch.setattr(engine._stepper, "_forward", lambda going: torch.full((len(going), 32), torch.nan))
+    monkeypatch.setattr(engine._stepper._trunk, "hidden", lambda places, _: torch.full((len(places), 32), torch.nan))
     prompt = tiny.tokenizer().encode("the answer")
     assert len(list(engine.generate(prompt, Sampling(max_new_tokens=3)))) == 3
 

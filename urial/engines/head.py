@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from urial.engines.base import LogitRows
+from urial.engines.weight_first import layer_first
 
 Postprocess = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,7 +35,7 @@ class Head:
     """The output layer of one model: hidden states [n, D] to float32 logits [n, V]."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._layer = model.get_output_embeddings()
+        self._layer = layer_first(model.get_output_embeddings())
         self._postprocess = family_postprocess(model)
         # A plain layer in half precision on a GPU multiplies with a float32 result: no ties from rounding.
         self._plain = type(self._layer) is nn.Linear and self._layer.bias is None

@@ -47,7 +47,8 @@ class RowLayer:
 class Row:
     """One answer's state: where it is, and its layers."""
 
-    def __init__(self, prompt: DynamicCache, length: int, room: int) -> None:
+    def __init__(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> None:
+        self.is_adapted = is_adapted
         self.position = length  # of the next token
         self.layers = [
             RowLayer(layer.keys, layer.values, room, getattr(layer, "sliding_window", None)) for layer in prompt.layers

@@ -6,21 +6,18 @@ waits for others: it takes those that are ready. Knows rows and models; nothing 
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.head import Head, family_postprocess
-from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
+from urial.engines.rows_trunk import RowsTrunk
 from urial.engines.screen import Screened, screen_of
-from urial.engines.weight_first import put_weights_first
-from urial.weights.adapters import LowRankLinear, share_tensors
+from urial.engines.trunk import Place, Trunk
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
 
@@ -31,8 +28,7 @@ Logits = torch.Tensor | Screened  # [1, V]
 class Seat:
     """One answer's place in the stepper: the token it put in, then the logits [1, V] that follow it."""
 
-    row: Row
-    is_adapted: bool
+    place: Place
     is_greedy: bool  # bounds are enough where only the largest logit counts
     token: int | None = None
     logits: Logits | None = None
@@ -48,61 +44,22 @@ class Steps(Protocol):
     def close(self) -> None: ...
 
 
-class AdaptedRows:
-    """How many rows at the front of the batch run without the adapter; the layers of one tree share it."""
-
-    def __init__(self) -> None:
-        self.first = 0
-
-
-class RowwiseLowRank(nn.Module):
-    """A low-rank layer that adds its part to the rows of the aligned side only."""
-
-    def __init__(self, layer: LowRankLinear, rows: AdaptedRows) -> None:
-        super().__init__()
-        self.layer = layer
-        self._rows = rows
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[R, 1, in] to [R, 1, out]; rows from `first` on are adapted."""
-        output = self.layer.base(x)
-        first = self._rows.first
-        if first < x.shape[0]:
-            down = torch.mm(x[first:, 0], self.layer.down.t())
-            output[first:, 0].addmm_(down, self.layer.up.t())
-        return output
-
-
-def rows_tree(model: PreTrainedModel, adapted: AdaptedRows) -> PreTrainedModel:
-    """A second tree over the same tensors that decodes by row, its low-rank layers limited to the adapted rows."""
-    tree = share_tensors(model)
-    put_weights_first(tree)
-    tree.config = copy.deepcopy(tree.config)
-    tree.set_attn_implementation(ROWS_ATTENTION)
-    for parent in list(tree.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LowRankLinear):
-                setattr(parent, name, RowwiseLowRank(child, adapted))
-    return tree
-
-
 class Stepper:
     """Runs the waiting rows of one set of weights; safe to use from several threads."""
 
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
-        self._adapted = AdaptedRows()
-        tree = rows_tree(model, self._adapted)
-        self._trunk = tree.base_model
-        self._head = Head(tree)
-        self._screen = screen_of(tree.get_output_embeddings(), family_postprocess(tree))
-        self._device = model.device
+        self._trunk: Trunk = RowsTrunk(model)
+        self._head = Head(model)
+        self._screen = screen_of(model.get_output_embeddings(), family_postprocess(model))
         self.turn = turn
         self._waiting: list[Seat] = []
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
-        return SeatSteps(self, Seat(Row(prompt, length, room), is_adapted, is_greedy))
+        with self.turn:
+            place = self._trunk.open(prompt, length, room, is_adapted=is_adapted)
+        return SeatSteps(self, Seat(place, is_greedy))
 
     def put(self, seat: Seat, token: int) -> None:
         """The token that this answer chose; from now on the seat goes with the next step."""
@@ -122,32 +79,23 @@ class Stepper:
         with self.turn:
             if seat in self._waiting:
                 self._waiting.remove(seat)
+            self._trunk.close(seat.place)
 
     @torch.inference_mode()
     def _step(self, wanted: Seat) -> None:
         others = [seat for seat in self._waiting if seat is not wanted][: MOST_ROWS - 1]
-        going = sorted([wanted, *others], key=lambda seat: seat.is_adapted)
-        self._adapted.first = sum(not seat.is_adapted for seat in going)
+        going = sorted([wanted, *others], key=lambda seat: seat.place.is_adapted)
         for seat, logits in zip(going, self._logits(going), strict=True):
             seat.logits = logits
-            seat.row.position += 1
             self._waiting.remove(seat)
 
     def _logits(self, going: list[Seat]) -> Sequence[Logits]:
         """What follows each row's token."""
-        hidden = self._forward(going)
+        hidden = self._trunk.hidden([seat.place for seat in going], [seat.token for seat in going])
         screen = self._screen.result()
         if screen and all(seat.is_greedy for seat in going) and bool(hidden.isfinite().all()):
             return screen(hidden)
         return self._head(hidden).split(1)
-
-    def _forward(self, going: list[Seat]) -> torch.Tensor:
-        """Hidden states [R, D] after each row's token."""
-        tokens = torch.tensor([[seat.token] for seat in going], device=self._device)
-        positions = torch.tensor([[seat.row.position] for seat in going], device=self._device)
-        rows = RowsCache([seat.row for seat in going])
-        output = self._trunk(input_ids=tokens, position_ids=positions, past_key_values=rows, use_cache=True)
-        return output.last_hidden_state[:, 0]
 
 
 class SeatSteps:

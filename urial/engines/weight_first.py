@@ -44,12 +44,17 @@ def suits(layer: nn.Module) -> bool:
     return type(layer) is nn.Linear and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
 
 
+def layer_first(layer: nn.Module) -> nn.Module:
+    """The layer the other way round if it suits, else as it is."""
+    return WeightFirst(layer) if suits(layer) else layer
+
+
 def put_weights_first(tree: nn.Module) -> None:
     """Replace the linear layers that suit, in place."""
     for parent in list(tree.modules()):
         for name, child in list(parent.named_children()):
             if suits(child):
-                setattr(parent, name, WeightFirst(child))
+                setattr(parent, name, layer_first(child))
 
 
 def weight_first(model: PreTrainedModel) -> PreTrainedModel:
