@@ -15,9 +15,9 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.head import Head, family_postprocess
-from urial.engines.rows_trunk import RowsTrunk
 from urial.engines.screen import Screened, screen_of
 from urial.engines.trunk import Place, Trunk
+from urial.engines.trunks import trunk_for
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
 
@@ -49,7 +49,7 @@ class Stepper:
 
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
-        self._trunk: Trunk = RowsTrunk(model)
+        self._trunk: Trunk = trunk_for(model)
         self._head = Head(model)
         self._screen = screen_of(model.get_output_embeddings(), family_postprocess(model))
         self.turn = turn
