@@ -122,7 +122,7 @@ def test_a_generation_that_is_left_frees_its_place(engines: PairEngines) -> None
     running = engines.base.generate(engines.base.encode("Once upon a time"), Sampling(max_new_tokens=50))
     next(running)
     running.close()
-    assert engines.base._stepper._waiting == []
+    assert engines.base._stepper._line.waiting == []
 
 
 def test_compare_on_the_command_line_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:

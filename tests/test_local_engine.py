@@ -107,13 +107,13 @@ def test_closing_a_generation_frees_its_place_and_its_cache() -> None:
     engine = tiny.engine()
     running = engine.generate(ids_of(engine), Sampling(max_new_tokens=50))
     next(running)
-    (seat,) = engine._stepper._waiting
+    (seat,) = engine._stepper._line.waiting
     layer = weakref.ref(seat.place.layers[0])
     del seat
     running.close()
     del running
     gc.collect()
-    assert engine._stepper._waiting == [] and layer() is None
+    assert engine._stepper._line.waiting == [] and layer() is None
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)

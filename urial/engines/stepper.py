@@ -1,37 +1,25 @@
 """Who waits for a step goes together: one forward pass serves every answer that has chosen its last token.
 
-Two columns of one comparison, and the answers of several visitors, share each reading of the weights. A step never
-waits for others: it takes those that are ready. Knows rows and models; nothing about prompts, text or statistics.
+Two columns of one comparison, and the answers of several visitors, share each reading of the weights; `line.py` says
+who waits for whom. Knows trunks and output layers; nothing about prompts, text or statistics.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.head import Head, family_postprocess
-from urial.engines.screen import Screened, screen_of
-from urial.engines.trunk import Place, Trunk
+from urial.engines.line import Line, Logits, Seat
+from urial.engines.screen import screen_of
+from urial.engines.trunk import Trunk
 from urial.engines.trunks import trunk_for
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
-
-Logits = torch.Tensor | Screened  # [1, V]
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """One answer's place in the stepper: the token it put in, then the logits [1, V] that follow it."""
-
-    place: Place
-    is_greedy: bool  # bounds are enough where only the largest logit counts
-    token: int | None = None
-    logits: Logits | None = None
 
 
 class Steps(Protocol):
@@ -50,10 +38,11 @@ class Stepper:
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
         self._trunk: Trunk = trunk_for(model)
+        self._device = model.device
         self._head = Head(model)
         self._screen = screen_of(model.get_output_embeddings(), family_postprocess(model))
         self.turn = turn
-        self._waiting: list[Seat] = []
+        self._line = Line()
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
@@ -63,31 +52,26 @@ class Stepper:
 
     def put(self, seat: Seat, token: int) -> None:
         """The token that this answer chose; from now on the seat goes with the next step."""
-        with self.turn:
-            seat.token, seat.logits = token, None
-            self._waiting.append(seat)
+        self._line.put(seat, token)
 
     def take(self, seat: Seat) -> Logits:
         """Logits [1, V] after the token that was put; runs a step unless another caller's step had it."""
-        with self.turn:
-            if seat.logits is None:
-                self._step(seat)
-            return seat.logits
+        self._line.take(seat, lambda: self._step(seat))
+        return seat.logits
 
     def leave(self, seat: Seat) -> None:
         """Give the seat up, in the middle or at the end."""
         with self.turn:
-            if seat in self._waiting:
-                self._waiting.remove(seat)
+            self._line.leave(seat)
             self._trunk.close(seat.place)
 
     @torch.inference_mode()
     def _step(self, wanted: Seat) -> None:
-        others = [seat for seat in self._waiting if seat is not wanted][: MOST_ROWS - 1]
-        going = sorted([wanted, *others], key=lambda seat: seat.place.is_adapted)
-        for seat, logits in zip(going, self._logits(going), strict=True):
-            seat.logits = logits
-            self._waiting.remove(seat)
+        with self.turn:
+            going = sorted(self._line.first(wanted, MOST_ROWS), key=lambda seat: seat.place.is_adapted)
+            found = self._logits(going)
+            settle(self._device)
+            self._line.serve(going, found)  # still in turn: nobody leaves between
 
     def _logits(self, going: list[Seat]) -> Sequence[Logits]:
         """What follows each row's token."""
@@ -96,6 +80,12 @@ class Stepper:
         if screen and all(seat.is_greedy for seat in going) and bool(hidden.isfinite().all()):
             return screen(hidden)
         return self._head(hidden).split(1)
+
+
+def settle(device: torch.device) -> None:
+    """Wait for a GPU, which works behind its callers: a step lasts until its logits are there, so others can join."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 class SeatSteps:
