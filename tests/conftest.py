@@ -1,12 +1,12 @@
-"""For all tests: their order (the fast ones first, then by `SLOWER`), and threads."""
+"""For all tests: their order (the fast ones first, then by `SLOWER`), threads, and what collecting them costs."""
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
-import torch
 from hypothesis import settings
 
 settings.register_profile("gate", derandomize=True)  # the gate finds the same cases each time; a desk finds new ones
@@ -14,6 +14,17 @@ if os.environ.get("CI"):
     settings.load_profile("gate")
 
 SLOWER = ("slow", "embedded", "browser", "server")
+
+
+def pytest_collection() -> None:
+    """While five thousand modules are imported hardly anything becomes garbage, and looking for it takes seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: from here on garbage is looked for among what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """One thread for tiny models: two would wait for each other at each of a thousand small multiplications."""
+    import torch  # here, because the process that only hands tests out to others never needs it
+
     usual = torch.get_num_threads()
     if not request.node.get_closest_marker("embedded"):
         torch.set_num_threads(1)
