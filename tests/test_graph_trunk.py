@@ -13,12 +13,13 @@ from transformers import DynamicCache, PreTrainedModel
 
 from tests import tiny
 from tests.test_local_engine import adapted_twin
+from urial.engines import graph_trunk, trunks
 from urial.engines import slots as slots_module
-from urial.engines import trunks
 from urial.engines.base import Sampling
 from urial.engines.capture import CudaGraphs, Plain, Step
 from urial.engines.graph_trunk import GraphTrunk
 from urial.engines.local import LocalEngine
+from urial.engines.norms import OffsetRmsNorm, RmsNorm, fused_norm
 from urial.engines.rows_trunk import RowsTrunk
 from urial.engines.slots import next_power
 from urial.engines.stepper import Stepper
@@ -272,7 +273,7 @@ def test_a_captured_step_never_waits_for_the_device(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_step_stays_on_its_device(family: str) -> None:
+def test_a_step_stays_on_its_device(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the device that keeps no values: every shape is known, no value is read, nothing comes from the host."""
     model = tiny.model(family).to("meta", torch.bfloat16)
     prompt = DynamicCache(config=model.config)
@@ -280,6 +281,8 @@ def test_a_step_stays_on_its_device(family: str) -> None:
     trunk = GraphTrunk(model, Plain())
     trunk._slots.open(prompt, 20, 10, is_adapted=False)
     trunk._inputs = torch.zeros(4, 1, dtype=torch.long, device="meta")
+    monkeypatch.setattr(graph_trunk, "put_fused_norms", lambda tree: None)  # their trial reads values
+    assert trunk._layers is trunk._layers
     with torch.inference_mode(), NoSyncs():
         found = trunk._run(1)
     assert found.device.type == "meta" and found.shape == (1, 32) and found.dtype == torch.bfloat16
@@ -300,6 +303,26 @@ def test_an_engine_over_slots_writes_what_one_over_rows_writes(family: str, samp
     slots = GraphTrunk(model, Plain(), kept_bytes=0)
     assert pieces(slots) == pieces(RowsTrunk(model))
     assert slots._slots.bytes == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("family", "made"), [("llama", RmsNorm), ("qwen2", RmsNorm), ("gemma3", OffsetRmsNorm)])
+def test_a_norm_in_one_kernel_gives_what_the_familys_gives(family: str, made: type, dtype: torch.dtype) -> None:
+    norm = tiny.model(family).base_model.layers[0].input_layernorm.to(dtype)
+    with torch.no_grad():
+        norm.weight += torch.linspace(-0.5, 0.5, 32)
+    fused = fused_norm(norm)
+    assert type(fused) is made
+    x = torch.randn(3, 1, 32, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(fused(x), norm(x))
+
+
+def test_a_norm_of_another_kind_stays() -> None:
+    layer_norm = tiny.model("cohere2").base_model.layers[0].input_layernorm
+    assert fused_norm(layer_norm) is layer_norm
+    unlike = type("HalvedRMSNorm", (RmsNorm,), {"forward": lambda self, x: RmsNorm.forward(self, x) / 2})
+    norm = unlike(torch.nn.Parameter(torch.ones(8), requires_grad=False), 1e-6)
+    assert fused_norm(norm) is norm
 
 
 def test_slots_come_in_powers_of_two() -> None:

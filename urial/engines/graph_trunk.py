@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.capture import Capture, Step
+from urial.engines.norms import put_fused_norms
 from urial.engines.slots import KEPT_BYTES, SLOTS_ATTENTION, Slot, Slots, SlotsCache
 from urial.weights.adapters import LowRankLinear, share_tensors
 
@@ -45,6 +46,7 @@ class SlotLowRank(nn.Module):
 def slots_tree(model: PreTrainedModel, adapted: AdaptedSlots) -> PreTrainedModel:
     """A second tree over the same tensors that decodes in slots, its low-rank layers limited to those that carry."""
     tree = share_tensors(model)
+    put_fused_norms(tree)
     tree.config = copy.deepcopy(tree.config)
     tree.set_attn_implementation(SLOTS_ATTENTION)
     for parent in list(tree.modules()):
@@ -59,13 +61,18 @@ class GraphTrunk:
 
     def __init__(self, model: PreTrainedModel, capture: Capture, kept_bytes: int = KEPT_BYTES) -> None:
         """`model` carries the adapter where there is one, and lies on one device."""
+        self._model = model
         self._adapted = AdaptedSlots()
-        self._layers = slots_tree(model, self._adapted).base_model
         self._device, self._dtype = model.device, model.dtype
         self._capture = capture
         self._slots = Slots(self._forget, kept_bytes)
         self._inputs = torch.empty(0)
         self._steps: dict[int, Step] = {}  # by the number of slots
+
+    @cached_property
+    def _layers(self) -> nn.Module:
+        """Made for the first step: some hosts get their GPU later than the model."""
+        return slots_tree(self._model, self._adapted).base_model
 
     @torch.inference_mode()
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> Slot:
