@@ -26,7 +26,7 @@ from urial.pairs import ServerSpec
 
 URL = "http://fake/v1"
 PATIENT = Patience(first=100, stall=100, whole=100, away=1.0, first_pause=0.01, longest_pause=0.03)
-QUICK = Patience(first=1.5, stall=1.0, whole=1.5, away=1.0, first_pause=0.01, longest_pause=0.03)
+QUICK = Patience(first=0.6, stall=0.4, whole=1.5, away=0.4, first_pause=0.01, longest_pause=0.03)
 Handler = Callable[[httpx.Request], Any]
 
 

@@ -94,7 +94,7 @@ def test_an_end_token_ends_the_answer_whatever_the_server_thinks(server: FakeSer
         (lambda r: streamed([A, B[:-9]]), "broke off in the middle"),
         (lambda r: streamed(then([A], httpx.ReadError("reset"))), "broke off in the middle"),
         (lambda r: streamed(then([A], httpx.RemoteProtocolError("half closed"))), "broke off in the middle"),
-        (lambda r: streamed(then([A], 60)), "has sent nothing more for 1 s"),
+        (lambda r: streamed(then([A], 60)), "has sent nothing more for 0.4 s"),
         (lambda r: streamed([A, b"data: {not json\n\n"]), "not JSON"),
         (lambda r: streamed([A, b"data: \xff\xfe\n\n"]), "not UTF-8"),
         (lambda r: streamed([A, b'data: {"error": {"message": "engine died"}}\n\n', DONE]), "engine died"),
@@ -132,8 +132,8 @@ def test_an_answer_that_breaks_keeps_what_came_and_is_not_asked_for_again(
         (status(503, json={"message": "starting"}), "failed (503: starting)", None),
         (broken(httpx.ConnectError("refused")), "cannot be reached (ConnectError); start it", None),
         (broken(httpx.ReadError("reset")), "cannot be reached (ReadError)", None),
-        (lambda r: asyncio.sleep(60), "did not answer within 1.5 s", 1),
-        (lambda r: streamed(then([b": keep-alive\n\n"], 60)), "did not answer within 1.5 s", 1),
+        (lambda r: asyncio.sleep(60), "did not answer within 0.6 s", 1),
+        (lambda r: streamed(then([b": keep-alive\n\n"], 60)), "did not answer within 0.6 s", 1),
     ],
 )
 def test_an_answer_that_never_begins_is_one_sentence(
@@ -223,7 +223,7 @@ def test_headers_that_come_late_do_not_stretch_the_time_to_the_first_token(
 
     server.overrides.append(late)
     pieces, end = read(engine)
-    assert pieces == [] and "did not answer within 1.5 s" in end
+    assert pieces == [] and "did not answer within 0.6 s" in end
 
 
 def test_an_error_that_comes_before_the_first_word_says_nothing_of_words(

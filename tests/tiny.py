@@ -31,7 +31,8 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<turn>{{ m['role'] }}\n{{ m['content'] }}<end>\n{% endfor %}"
     "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
 )
-SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+NEAR_AND_FAR = ["sliding_attention", "full_attention"]  # both kinds of layer, where a family has both
 FAMILIES = ("llama", "gemma2", "gemma3", "qwen2", "cohere2")
 
 
@@ -67,16 +68,21 @@ def model(family: str, seed: int = 0, vocabulary: int = 448) -> PreTrainedModel:
 
 
 def _gemma3(common: dict) -> PreTrainedModel:
-    layers = ["sliding_attention", "full_attention", "sliding_attention"]
     config = Gemma3TextConfig(
-        **common, num_key_value_heads=1, head_dim=8, sliding_window=16, layer_types=layers, eos_token_id=1
+        **common, num_key_value_heads=1, head_dim=8, sliding_window=16, layer_types=NEAR_AND_FAR, eos_token_id=1
     )
     return Gemma3ForCausalLM(config)
 
 
 def _gemma2(common: dict) -> PreTrainedModel:
     config = Gemma2Config(
-        **common, num_key_value_heads=2, head_dim=8, sliding_window=16, final_logit_softcapping=5.0, eos_token_id=1
+        **common,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=16,
+        layer_types=NEAR_AND_FAR,
+        final_logit_softcapping=5.0,
+        eos_token_id=1,
     )
     return Gemma2ForCausalLM(config)
 
@@ -85,7 +91,7 @@ MAKERS = {
     "llama": lambda common: LlamaForCausalLM(LlamaConfig(**common, num_key_value_heads=2)),
     "qwen2": lambda common: Qwen2ForCausalLM(Qwen2Config(**common, num_key_value_heads=2)),
     "cohere2": lambda common: Cohere2ForCausalLM(
-        Cohere2Config(**common, num_key_value_heads=2, sliding_window=16, logit_scale=0.25)
+        Cohere2Config(**common, num_key_value_heads=2, sliding_window=16, layer_types=NEAR_AND_FAR, logit_scale=0.25)
     ),
     "gemma2": _gemma2,
     "gemma3": _gemma3,
