@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests import weights_folders
-from urial.bench import growth, vllm, workload
+from urial.bench import growth, shapes, vllm, workload
 from urial.bench.measure import peak_rss_gb
 from urial.cli import main
 from urial.pairs import load_pairs
@@ -82,6 +84,56 @@ def test_a_wider_vocabulary_is_measured_without_a_model(models_file: Path, monke
     monkeypatch.setattr(growth, "VOCABULARIES", (500,))
     (row,) = growth.by_vocabulary(load(models_file))
     assert row["vocabulary"] == 500 and row["scoring ms a token"] > 0
+
+
+def shape(capsys: pytest.CaptureFixture, *more: str) -> list[dict]:
+    """The rows for random weights of the tiny shape."""
+    asked = ["bench", "--shape", "tiny", "--device", "cpu", "--examples", "1", "--new-tokens", "6", "--json", *more]
+    assert main(asked) == 0
+    told = capsys.readouterr()
+    assert "say nothing about a GPU" in told.err
+    return json.loads(told.out)
+
+
+def test_a_step_is_held_against_generate_and_the_bandwidth(capsys: pytest.CaptureFixture) -> None:
+    rows = shape(capsys, "--decode")
+    eager, ours, ratio, limit, share, both, scoring = (row["measured"] for row in rows)
+    assert ratio == pytest.approx(eager / ours) and share == pytest.approx(100 * limit / ours)
+    assert limit > 0 and both > 0 and scoring > 0
+
+
+def test_many_at_once_write_all_their_tokens(capsys: pytest.CaptureFixture) -> None:
+    rows = shape(capsys, "--at-once", "3")
+    assert [row["what"] for row in rows] == ["answers alone", "with scoring"]
+    for row in rows:
+        assert row["tokens a second"] == pytest.approx(2 * 3 * 6 / row["at once s"])
+        assert row["times as fast"] == pytest.approx(row["one after another s"] / row["at once s"])
+
+
+def test_random_weights_run_against_rivals_too(capsys: pytest.CaptureFixture) -> None:
+    report = shape(capsys, "--against", "naive")
+    assert report["pair"] == "random-tiny" and report["agreement"]["naive"]["base_tokens"] == 1.0
+
+
+def test_the_shape_of_8b_is_llamas() -> None:
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(**shapes.SHAPES["8b"]))
+    assert sum(weight.numel() for weight in model.parameters()) == 8_030_261_248
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--shape", "8b", "--device", "cpu"],
+        ["--shape", "tiny", "--device", "cpu", "--dtype", "nf4"],
+        ["--shape", "tiny", "--device", "nowhere"],
+        ["--shape", "tiny", "--device", "cpu", "--at-once", "0"],
+    ],
+)
+def test_a_shape_that_cannot_run_is_one_sentence(capsys: pytest.CaptureFixture, mistake: list[str]) -> None:
+    assert main(["bench", *mistake]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and len(told.err.strip().splitlines()) == 1
 
 
 def served(request: httpx.Request) -> httpx.Response:

@@ -1,10 +1,11 @@
-"""`python -m urial bench`: the contestants in turns; or how our cost grows; or where a step's time goes."""
+"""`python -m urial bench`: the contestants in turns; or how our cost grows, where it goes, what a crowd costs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import statistics
+import sys
 from typing import TYPE_CHECKING, Any
 
 from urial.errors import SettingsError
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="NAMES", default="naive", help=f"rivals, of {', '.join(KNOWN)}, or none")
     parser.add_argument("--models", metavar="FILE")
     parser.add_argument("--pair", metavar="NAME")
+    parser.add_argument(
+        "--shape", choices=("8b", "tiny"), help="random weights of this shape in place of a pair's; 8b needs a GPU"
+    )
     parser.add_argument("--device", metavar="D")
     parser.add_argument("--dtype", metavar="NAME")
     parser.add_argument("--examples", metavar="K", type=int, default=3)
@@ -31,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--grow", choices=("answer", "prompt", "vocabulary"), help="how our own cost grows with it")
     other.add_argument("--profile", action="store_true", help="where the time of our own decoding step goes")
+    other.add_argument("--decode", action="store_true", help="our decoding step against generate and the bandwidth")
+    other.add_argument("--at-once", metavar="N", type=int, help="N comparisons at once against one after another")
     parser.add_argument("--json", action="store_true")
 
 
@@ -46,9 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from urial.bench.table import as_text, rows_as_text
 
     rivals = chosen_rivals(options.against)
+    if options.at_once is not None and options.at_once < 1:
+        raise SettingsError(f"--at-once {options.at_once}: choose how many comparisons, 1 or more.")
     work = load_work(options)
-    if options.grow or options.profile:
-        found = alone(work, options.grow)
+    if found := alone(work, options):
         print(json.dumps(found) if options.json else rows_as_text(found))
     else:
         report = measure(work, options, rivals)
@@ -57,26 +64,39 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load_work(options: argparse.Namespace) -> Workload:
-    from urial.bench import workload
+    from urial.bench import shapes, workload
     from urial.engines.opening import default_device
     from urial.pairs import load_pairs
 
+    asked = {"dtype": options.dtype, "examples": options.examples, "new_tokens": options.new_tokens}
+    device = options.device or default_device()
+    if options.shape:
+        work = shapes.random_work(options.shape, device=device, **asked)
+        tell_processor(options.shape, device)
+        return work
     pairs = load_pairs(options.models)
-    return workload.load(
-        pairs.get(options.pair or pairs.default),
-        device=options.device or default_device(),
-        dtype=options.dtype,
-        examples=options.examples,
-        new_tokens=options.new_tokens,
-    )
+    return workload.load(pairs.get(options.pair or pairs.default), device=device, **asked)
 
 
-def alone(work: Workload, grow: str | None) -> list[dict[str, Any]]:
-    """Rows about our own path: the profile of a step, or the growth with what `grow` names."""
+def tell_processor(shape: str, device: str) -> None:
+    """Beside the numbers, so that nobody takes them for a GPU's."""
+    if not device.startswith("cuda"):
+        print(f"--shape {shape} on {device}: these times say nothing about a GPU.", file=sys.stderr)
+
+
+def alone(work: Workload, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows about our own path, of the kind that was asked for; none where rivals are to run."""
+    from urial.bench.decode import at_once, by_step
     from urial.bench.growth import GROWTH
     from urial.bench.profile import by_operator
 
-    return list(GROWTH[grow](work) if grow else by_operator(work))
+    if options.grow:
+        return list(GROWTH[options.grow](work))
+    if options.profile:
+        return list(by_operator(work))
+    if options.decode:
+        return list(by_step(work))
+    return list(at_once(work, options.at_once)) if options.at_once else []
 
 
 def measure(work: Workload, options: argparse.Namespace, rivals: list[str]) -> dict[str, Any]:
