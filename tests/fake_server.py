@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import httpx
@@ -49,7 +50,7 @@ def streamed(chunks: AsyncIterator[bytes] | Iterable[bytes]) -> httpx.Response:
 async def in_turn(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)  # others have their turn
 
 
 def event(**choice: Any) -> bytes:
@@ -137,28 +138,32 @@ class FakeServer:
         return {"object": "text_completion", "choices": [choice]}
 
     def prompt_logprobs(self, body: dict[str, Any]) -> list[dict[str, Any] | None]:
-        engine, ids, top = self.models[body["model"]], body["prompt"], body["prompt_logprobs"]
-        session = engine.open_score(ids[:1])
+        ids, top = body["prompt"], body["prompt_logprobs"]
+        session = self.models[body["model"]].open_score(ids[:1])
         logits = session.extend(ids[1:]).chunk(0, len(ids) - 1)
-        return [None, *(self.entry(engine, row, i, top) for row, i in zip(logits, ids[1:], strict=True))]
+        ranks = (logits >= logits.gather(1, torch.tensor(ids[1:])[:, None])).sum(1).tolist()
+        best, told = logits.topk(top).indices.tolist(), logits.log_softmax(-1)
+        listed = [{i: n for n, i in enumerate(first, 1)} for first in best]
+        return [None, *(self.entry(*row) for row in zip(told, listed, ids[1:], ranks, strict=True))]
 
-    def entry(self, engine: LocalEngine, row: torch.Tensor, token_id: int, top: int) -> dict[str, Any]:
+    def entry(self, told: torch.Tensor, listed: dict[int, int], token_id: int, rank: int) -> dict[str, Any]:
         """vLLM's dictionary: the most probable tokens and the prompt's own, each with its rank."""
-        told = row.log_softmax(-1)
-        listed = {int(i): rank for rank, i in enumerate(row.topk(top).indices, 1)}
-        listed[token_id] = int((row >= row[token_id]).sum())
+        listed[token_id] = rank
         ranks = {i: {"rank": rank} if "ranks" in self.told else {} for i, rank in listed.items()}
-        return {
-            str(i): {"logprob": float(told[i]), "decoded_token": tiny.tokenizer().decode([i]), **ranks[i]}
-            for i in listed
-        }
+        values = zip(listed, told[list(listed)].tolist(), strict=True)
+        return {str(i): {"logprob": value, "decoded_token": word(i), **ranks[i]} for i, value in values}
+
+
+@cache
+def word(token_id: int) -> str:
+    return tiny.tokenizer().decode([token_id])
 
 
 def named(body: dict[str, Any], listed: list[tuple[int, float]], token_id: int, own: float) -> dict[str, Any]:
     """vLLM's columns; tokens go by their text unless their ids are asked for."""
 
     def name(i: int) -> str:
-        return f"token_id:{i}" if body.get("return_tokens_as_token_ids") else tiny.tokenizer().decode([i])
+        return f"token_id:{i}" if body.get("return_tokens_as_token_ids") else word(i)
 
     top = {name(i): value for i, value in [*listed, (token_id, own)]}
     return {"tokens": [name(token_id)], "token_logprobs": [own], "top_logprobs": [top], "text_offset": [0]}

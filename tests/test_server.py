@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import cache
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
 from urial.events import Done, Failed, SideDone, Waiting
 from urial.prompts import method
-from urial.records import SidePenalties
+from urial.records import Comparison, SidePenalties
 from urial.request import Control, Request
 
 ALL_IDS = [2, 40, 50, 60]
@@ -31,19 +32,31 @@ def asked(**changes: object) -> Request:
     return request(method=method("zero_shot"), **changes)
 
 
+@cache
+def local_pair() -> PairEngines:
+    """What the servers run, in this process; for those who only ask it."""
+    return tiny.pair()
+
+
+@cache
+def exact_answer() -> Comparison:
+    """The plain question answered in this process: what a server's answer is held against."""
+    return result(compare(local_pair(), asked()))
+
+
 def fake(**told: object) -> FakeServer:
-    return FakeServer({"base": tiny.engine(seed=0), "aligned": tiny.engine(seed=1)}, **told)
+    return FakeServer({"base": local_pair().base, "aligned": local_pair().aligned}, **told)
 
 
 def served(server: FakeServer, limits: Limits | None = None) -> PairEngines:
     client = client_of(server.transport(), limits=limits)
-    local = tiny.pair()
+    local = local_pair()
     base, aligned = engine_of(client, "base"), engine_of(client, "aligned")
     return PairEngines(info=local.info, base=base, aligned=aligned, vocabulary=local.vocabulary)
 
 
 def test_a_served_pair_gives_the_answers_and_ranks_of_the_same_pair_in_this_process() -> None:
-    here, there = result(compare(tiny.pair(), request())), result(compare(served(fake()), request()))
+    here, there = result(compare(local_pair(), request())), result(compare(served(fake()), request()))
     for side in ("base", "aligned"):
         assert getattr(there, side).token_ids == getattr(here, side).token_ids
         assert getattr(there, side).text == getattr(here, side).text
@@ -61,10 +74,10 @@ def test_a_served_pair_gives_the_answers_and_ranks_of_the_same_pair_in_this_proc
 
 @pytest.mark.parametrize("side", ["base", "aligned"])
 def test_one_side_here_and_one_there(side: str) -> None:
-    here, there = tiny.pair(), served(fake())
+    here, there = local_pair(), served(fake())
     sides = {"base": here.base, "aligned": here.aligned, side: getattr(there, side)}
     mixed = PairEngines(info=here.info, vocabulary=here.vocabulary, **sides)
-    found, exact = result(compare(mixed, asked())), result(compare(here, asked()))
+    found, exact = result(compare(mixed, asked())), exact_answer()
     for name, context in exact.shift.items():
         assert not found.shift[name].exact
         assert [r.base_rank for r in found.shift[name].tokens] == [r.base_rank for r in context.tokens]
@@ -91,7 +104,7 @@ def test_a_given_answer_is_scored_in_one_go() -> None:
     engines = served(server)
     server.bodies.clear()
     there = result(score(engines, asked(), "the answer is here " * 10))
-    here = result(score(tiny.pair(), asked(), "the answer is here " * 10))
+    here = result(score(local_pair(), asked(), "the answer is here " * 10))
     assert len(server.bodies) == 3
     ranks = [[row.base_rank for row in found.shift["zero_shot"].tokens] for found in (here, there)]
     assert ranks[0] == ranks[1]
@@ -116,7 +129,7 @@ def test_settings_are_all_sent_because_servers_have_defaults_of_their_own() -> N
 
 @pytest.mark.parametrize(("told", "lacking"), [(("ids",), "log-probabilities"), (("rows", "ranks"), "token ids")])
 def test_a_server_that_tells_too_little_still_answers_side_by_side(told: tuple[str, ...], lacking: str) -> None:
-    here = result(compare(tiny.pair(), asked()))
+    here = exact_answer()
     events = list(compare(served(fake(told=told)), asked()))
     failures = [e for e in events if isinstance(e, Failed)]
     assert [f.name for f in failures] == [None] and lacking in failures[0].message
@@ -134,7 +147,7 @@ def test_a_server_that_tells_too_little_still_answers_side_by_side(told: tuple[s
 def test_lists_without_ranks_give_ranks_as_far_as_the_list_reaches() -> None:
     engines = served(fake(told=("ids", "rows")))
     assert engines.base.capabilities.has_top and not engines.base.capabilities.has_exact_rank
-    found, exact = result(compare(engines, asked())), result(compare(tiny.pair(), asked()))
+    found, exact = result(compare(engines, asked())), exact_answer()
     for mine, theirs in zip(exact.shift["urial"].tokens, found.shift["urial"].tokens, strict=True):
         assert theirs.base_rank == min(mine.base_rank, 21) and theirs.shift_class == mine.shift_class
 
@@ -156,7 +169,7 @@ def test_text_without_ids_ends_as_it_should() -> None:
 
 def mixed(aligned_tells: tuple[str, ...], base_tells: tuple[str, ...] = ("ids", "rows", "ranks")) -> PairEngines:
     """Two servers that tell different things."""
-    local = tiny.pair()
+    local = local_pair()
     base = engine_of(client_of(fake(told=base_tells).transport()), "base")
     aligned = engine_of(client_of(fake(told=aligned_tells).transport()), "aligned")
     return PairEngines(info=local.info, base=base, aligned=aligned, vocabulary=local.vocabulary)
@@ -169,7 +182,7 @@ def test_an_aligned_server_that_cannot_score_tells_of_its_answer_while_it_writes
     events = list(compare(engines, asked(penalties=SidePenalties(base=1.0, aligned=1.3))))
     assert not [e for e in events if isinstance(e, Failed)]
     there = events[-1].comparison
-    here = result(compare(tiny.pair(), asked(penalties=SidePenalties(base=1.0, aligned=1.3))))
+    here = result(compare(local_pair(), asked(penalties=SidePenalties(base=1.0, aligned=1.3))))
     assert there.aligned.token_ids == here.aligned.token_ids and there.aligned.text == here.aligned.text
     for name, context in here.shift.items():
         assert not there.shift[name].exact
