@@ -1,4 +1,4 @@
-"""The trunk over slots against the trunk over rows, on tiny random models; what CUDA graphs need, without a GPU."""
+"""The trunk over slots against the trunk over rows, on tiny random models: the same states, whoever comes and goes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import DynamicCache, PreTrainedModel
 
 from tests import tiny
 from tests.test_local_engine import adapted_twin
-from urial.engines import graph_trunk, trunks
 from urial.engines import slots as slots_module
 from urial.engines.base import Sampling
-from urial.engines.capture import CudaGraphs, Plain, Step
+from urial.engines.capture import Plain
 from urial.engines.graph_trunk import GraphTrunk
 from urial.engines.local import LocalEngine
-from urial.engines.norms import OffsetRmsNorm, RmsNorm, fused_norm
 from urial.engines.rows_trunk import RowsTrunk
-from urial.engines.slots import next_power
+from urial.engines.slots import SlotLayer, next_power
 from urial.engines.stepper import Stepper
 from urial.engines.trunk import Place, Trunk
-from urial.engines.trunks import trunk_for
+from urial.errors import EngineError
 
 FAMILIES = ("llama", "gemma3", "qwen2", "cohere2")  # gemma2 caps its scores: it decodes by transformers' own cache
 
@@ -107,6 +103,28 @@ def test_room_grows_in_the_middle_of_an_answer(family: str) -> None:
         twin.step(places, 20 + n)
         sizes.append((twin.slots._slots.count, twin.slots._slots.length))
     assert sizes == [(2, 40), (4, 64), (4, 64), (8, 64), (8, 64)]
+
+
+def test_where_memory_is_full_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = Twin(tiny.unchanged("gemma3", 0))
+    going = twin.open(20, 30)
+    twin.step([going], 5)
+    grown, calls = SlotLayer.grown, []
+
+    def full(layer: SlotLayer, slots: int, length: int) -> SlotLayer:
+        calls.append(layer)
+        if len(calls) == 2:  # of the layers, the first has grown already
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return grown(layer, slots, length)
+
+    monkeypatch.setattr(SlotLayer, "grown", full)
+    with pytest.raises(EngineError, match="memory is full"):
+        twin.open(70, 30, seed=1)
+    for n in range(5):
+        twin.step([going], 6 + n)
+    other = twin.open(70, 30, seed=1)  # now there is room again
+    for n in range(5):
+        twin.step([going, other], 16 + n)
 
 
 def test_a_slot_that_rides_along_does_not_move() -> None:
@@ -204,90 +222,6 @@ def test_tensors_keep_their_addresses_while_room_is_enough() -> None:
     assert not trunk._steps  # moved: whatever was captured over the old tensors is gone
 
 
-class Counting(Plain):
-    """Captures that can be counted; a replay runs the step, as a graph would, and returns the same tensor."""
-
-    def __init__(self) -> None:
-        self.captures = 0
-
-    def __call__(self, step):
-        self.captures += 1
-        found = step().clone()
-        return lambda: found.copy_(step())
-
-
-@torch.inference_mode()
-def test_a_step_is_captured_once_for_each_number_of_slots() -> None:
-    model = tiny.unchanged("llama", 0)
-    prompt = read(model, some_ids(5))
-    capture = Counting()
-    trunk, rows = GraphTrunk(model, capture), RowsTrunk(model)
-    opened = [(trunk.open(prompt, 5, 20, is_adapted=False), rows.open(prompt, 5, 20, is_adapted=False)) for _ in "abc"]
-    earlier = []
-    for n in range(4):
-        for places in (opened[:1], opened, opened[1:]):
-            tokens = [5 + n + m for m, _ in enumerate(places)]
-            ours = trunk.hidden([slot for slot, _ in places], tokens)
-            earlier.append((ours, rows.hidden([row for _, row in places], tokens)))
-    assert capture.captures == 1
-    for ours, theirs in earlier:  # what a step returned is not written over by the next
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    trunk.close(opened[2][0])
-    trunk.close(opened[1][0])
-    trunk.hidden([opened[0][0]], [9])
-    assert capture.captures == 2  # one slot is enough now
-
-
-SYNCS = ("_local_scalar_dense", "item", "nonzero", "equal", "is_nonzero", "unique", "masked_select", "bincount")
-
-
-class NoSyncs(TorchDispatchMode):
-    """Refuses operators that make the host wait for the device, and copies from one to the other."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        flat = tree_leaves((args, kwargs))
-        by_mask = name.startswith("index") and any(isinstance(t, torch.Tensor) and t.dtype == torch.bool for t in flat)
-        assert name not in SYNCS and not by_mask, f"{name} waits for the device"
-        found = func(*args, **(kwargs or {}))
-        if name in ("_to_copy", "copy_"):
-            source = args[1] if name == "copy_" else args[0]
-            assert source.device == found.device, f"{name} goes from {source.device} to {found.device}"
-        return found
-
-
-def test_the_check_for_syncs_sees_them() -> None:
-    for wait in (lambda t: int(t[0]), lambda t: bool(t.any()), torch.nonzero, lambda t: t[t > 1]):
-        with pytest.raises(AssertionError, match="waits"), NoSyncs():
-            wait(torch.ones(3))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_captured_step_never_waits_for_the_device(family: str) -> None:
-    model = adapted_twin(tiny.model(family)) if family != "cohere2" else tiny.unchanged(family, 0)
-    trunk = GraphTrunk(model, Plain())
-    places = [trunk.open(read(model, some_ids(20)), 20, 10, is_adapted=bool(n)) for n in range(2)]
-    trunk.hidden(places, [5, 6])
-    with torch.inference_mode(), NoSyncs():
-        trunk._steps[2]()
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_step_stays_on_its_device(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the device that keeps no values: every shape is known, no value is read, nothing comes from the host."""
-    model = tiny.model(family).to("meta", torch.bfloat16)
-    prompt = DynamicCache(config=model.config)
-    model.base_model(input_ids=torch.zeros(1, 20, dtype=torch.long, device="meta"), past_key_values=prompt)
-    trunk = GraphTrunk(model, Plain())
-    trunk._slots.open(prompt, 20, 10, is_adapted=False)
-    trunk._inputs = torch.zeros(4, 1, dtype=torch.long, device="meta")
-    monkeypatch.setattr(graph_trunk, "put_fused_norms", lambda tree: None)  # their trial reads values
-    assert trunk._layers is trunk._layers
-    with torch.inference_mode(), NoSyncs():
-        found = trunk._run(1)
-    assert found.device.type == "meta" and found.shape == (1, 32) and found.dtype == torch.bfloat16
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=12), Sampling(1.0, 0.9, 1.2, 12, 3)])
 def test_an_engine_over_slots_writes_what_one_over_rows_writes(family: str, sampling: Sampling) -> None:
@@ -305,83 +239,5 @@ def test_an_engine_over_slots_writes_what_one_over_rows_writes(family: str, samp
     assert slots._slots.bytes == 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("family", "made"), [("llama", RmsNorm), ("qwen2", RmsNorm), ("gemma3", OffsetRmsNorm)])
-def test_a_norm_in_one_kernel_gives_what_the_familys_gives(family: str, made: type, dtype: torch.dtype) -> None:
-    norm = tiny.model(family).base_model.layers[0].input_layernorm.to(dtype)
-    with torch.no_grad():
-        norm.weight += torch.linspace(-0.5, 0.5, 32)
-    fused = fused_norm(norm)
-    assert type(fused) is made
-    x = torch.randn(3, 1, 32, dtype=dtype, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(fused(x), norm(x))
-
-
-def test_a_norm_of_another_kind_stays() -> None:
-    layer_norm = tiny.model("cohere2").base_model.layers[0].input_layernorm
-    assert fused_norm(layer_norm) is layer_norm
-    unlike = type("HalvedRMSNorm", (RmsNorm,), {"forward": lambda self, x: RmsNorm.forward(self, x) / 2})
-    norm = unlike(torch.nn.Parameter(torch.ones(8), requires_grad=False), 1e-6)
-    assert fused_norm(norm) is norm
-
-
 def test_slots_come_in_powers_of_two() -> None:
     assert [next_power(count) for count in (1, 2, 3, 4, 5, 8, 9, 16, 17)] == [1, 2, 4, 4, 8, 8, 16, 16, 32]
-
-
-def test_only_plain_models_on_one_gpu_get_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny.model("llama")
-    assert isinstance(trunk_for(model), RowsTrunk) and not trunks.suits_graphs(model)
-    monkeypatch.setattr(trunks, "GRAPH_DEVICES", ("cpu",))  # as if it were one
-    assert trunks.suits_graphs(model)
-    model.model.norm.to("meta")
-    assert not trunks.suits_graphs(model)
-    model = tiny.model("llama")
-    model.hf_quantizer = object()
-    assert not trunks.suits_graphs(model)
-    model = tiny.model("llama")
-    model.model.layers[0]._hf_hook = object()
-    assert not trunks.suits_graphs(model)
-    model = tiny.model("llama")
-    monkeypatch.setattr(type(model), "_can_compile_fullgraph", False)
-    assert not trunks.suits_graphs(model)
-
-
-def test_a_step_that_cannot_be_captured_runs_as_it_is_and_the_log_says_so_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graphs = CudaGraphs(torch.device("cuda"))
-
-    def refuse(step: Step) -> Step:
-        raise torch.OutOfMemoryError("CUDA out of memory\nand more")
-
-    monkeypatch.setattr(graphs, "_captured", refuse)
-    model = tiny.unchanged("llama", 0)
-    twin = Twin(model)
-    twin.slots._capture = graphs
-    for length in (5, 30):  # the second voids what there is, and would be captured anew
-        place = twin.open(length, 4)
-        twin.step([place], 5)
-        twin.close(place)
-    (record,) = caplog.records
-    assert record.levelname == "WARNING" and "CUDA out of memory" in record.message and "\n" not in record.message
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: CUDA graphs were not tried")
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_replayed_graph_gives_what_the_step_gives(family: str) -> None:
-    model = tiny.model(family).to("cuda", torch.float32)
-    with torch.inference_mode():
-        prompt = DynamicCache(config=model.config)
-        ids = torch.tensor([some_ids(20)], device="cuda")
-        model.base_model(input_ids=ids, past_key_values=prompt, use_cache=True)
-    graphs = CudaGraphs(model.device)
-    trunks = [GraphTrunk(model, graphs), GraphTrunk(model, Plain())]
-    opened = [[trunk.open(prompt, 20, 30, is_adapted=False) for _ in range(3)] for trunk in trunks]
-    for n in range(20):
-        one, other = (
-            trunk.hidden(places[: 1 + n % 3], [5 + n + m for m in range(1 + n % 3)])
-            for trunk, places in zip(trunks, opened, strict=True)
-        )
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-    assert graphs._works

@@ -8,6 +8,7 @@ the step does.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import torch
 log = logging.getLogger(__name__)
 
 Step = Callable[[], torch.Tensor]  # reads and writes tensors that stay where they are; returns a new one
+CAPTURING = threading.Lock()  # one capture at a time in a process, whatever models there are
 WARM_UPS = 2  # runs before the capture: kernels are chosen and workspaces made at the first
 
 
@@ -51,10 +53,11 @@ class CudaGraphs:
         if not self._works:
             return step
         try:
-            return self._captured(step)
+            with CAPTURING:
+                return self._captured(step)
         except RuntimeError as error:  # torch's word for what CUDA refuses; out of memory is one of them
             self._works = False
-            reason = str(error).strip().split("\n")[0]
+            reason = str(first_of(error)).strip().split("\n")[0]
             log.warning("this model's step cannot be captured as a CUDA graph, so it decodes more slowly: %s", reason)
             return step
 
@@ -80,3 +83,8 @@ class CudaGraphs:
             return found
 
         return replay
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Where the trouble began: the end of a broken capture raises an error of its own."""
+    return first_of(error.__context__) if error.__context__ else error

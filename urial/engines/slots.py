@@ -18,7 +18,10 @@ from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
+from urial.errors import EngineError
+
 SLOTS_ATTENTION = "urial_slots"
+NO_ROOM = "The GPU's memory is full, so there is no room for one more answer; try again later, or a shorter query."
 LENGTH_STEP = 512  # positions by which room grows: each growth moves all keys and voids what was captured
 KEPT_BYTES = 2**30  # room that stays when nobody is left, so that the next answer finds it and its graphs
 
@@ -52,6 +55,10 @@ class SlotLayer:
         for new, old in ((keys, self.keys), (values, self.values)):
             new[: old.shape[0], :, : old.shape[2]] = old
         return SlotLayer(keys, values, self.window)
+
+    def cut(self, slots: int, length: int) -> SlotLayer:
+        """The first of it, as views."""
+        return SlotLayer(self.keys[:slots, :, :length], self.values[:slots, :, :length], self.window)
 
     def put(self, index: int, layer: CacheLayerMixin, length: int) -> None:
         """Copy a prompt of `length` tokens in; a sliding layer holds only its last positions."""
@@ -118,16 +125,34 @@ class Slots:
             self.layers = []
 
     def _make_room(self, prompt: DynamicCache, count: int, length: int) -> None:
+        """Raises EngineError where the memory has no such room; what there was stays usable."""
         count = max(self.count, next_power(count))
         length = max(self.length, -(-length // LENGTH_STEP) * LENGTH_STEP)
         if (count, length) == (self.count, self.length):
             return
         self._moved()
-        if not self._taken:
-            self.layers = []  # nothing to keep: the old room goes before the new one comes
-            self.layers = [SlotLayer.like(layer, count, length) for layer in prompt.layers]
-        for index, layer in enumerate(self.layers):  # one by one, so that two rooms never exist at once
-            self.layers[index] = layer.grown(count, length)
+        try:
+            if self._taken:
+                self._grow(count, length)
+            else:
+                self._renew(prompt, count, length)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(NO_ROOM) from error
+
+    def _renew(self, prompt: DynamicCache, count: int, length: int) -> None:
+        """Nobody has anything to keep: the old room goes before the new one comes."""
+        self.layers = []
+        self.layers = [SlotLayer.like(layer, count, length) for layer in prompt.layers]
+
+    def _grow(self, count: int, length: int) -> None:
+        """Layer by layer, so that two rooms never exist at once."""
+        before = self.count, self.length
+        try:
+            for index, layer in enumerate(self.layers):
+                self.layers[index] = layer.grown(count, length)
+        except torch.OutOfMemoryError:
+            self.layers = [layer.cut(*before) for layer in self.layers]
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ class Stepper:
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
         self._trunk: Trunk = trunk_for(model)
-        self._device = model.device
         self._head = Head(model)
         self._screen = screen_of(model.get_output_embeddings(), family_postprocess(model))
         self.turn = turn
@@ -70,7 +69,7 @@ class Stepper:
         with self.turn:
             going = sorted(self._line.first(wanted, MOST_ROWS), key=lambda seat: seat.place.is_adapted)
             found = self._logits(going)
-            settle(self._device)
+            settle(self._head.weight.device)
             self._line.serve(going, found)  # still in turn: nobody leaves between
 
     def _logits(self, going: list[Seat]) -> Sequence[Logits]:
