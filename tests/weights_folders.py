@@ -6,16 +6,19 @@ import copy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from tests import tiny
 from urial.errors import UrialError
 from urial.pairs import AdapterSpec, ModelSpec
 from urial.weights import LoadedPair, load_model, load_pair_models
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 IDS = torch.tensor([[0, 40, 41, 42, 43, 300, 44, 45]])
 PLAIN = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"}
@@ -31,6 +34,8 @@ def save_model(folder: Path, family: str = "llama", seed: int = 0, *, template: 
 
 def save_adapter(folder: Path, base: Path | PreTrainedModel, **settings: object) -> PeftModel:
     """A random adapter that changes every answer; returns peft's own reading of it as the reference."""
+    from peft import LoraConfig, PeftModel, get_peft_model  # here, as it takes seconds and few tests make adapters
+
     model = load_model(ModelSpec(folder=str(base)), dtype="float32").model if isinstance(base, Path) else base
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
