@@ -139,7 +139,7 @@ def test_a_slot_that_rides_along_does_not_move() -> None:
 
 def test_a_full_answer_may_ride_along() -> None:
     twin = Twin(tiny.unchanged("llama", 0))
-    full, going = twin.open(5, 2), twin.open(1, 6, seed=1)  # 8 positions hold both but for the one to write on
+    full, going = twin.open(6, 2), twin.open(1, 6, seed=1)  # 8 positions hold both but for the one to write on
     for n in range(2):
         twin.step([full, going], 5 + n)
     for n in range(4):
