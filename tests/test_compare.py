@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -73,10 +74,14 @@ def test_the_record_keeps_its_promises(family: str) -> None:
     assert found.shift["urial"].context_ids == found.base.prompt_ids
 
 
-def test_rows_do_not_depend_on_how_the_answer_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_do_not_depend_on_how_the_answer_was_cut() -> None:
     whole = result(compare(tiny.pair(), request()))
-    monkeypatch.setattr("urial.compare.CHUNK", 3)
-    pieces = result(compare(tiny.pair(), request()))
+    engines = tiny.pair()
+    for engine in (engines.base, engines.aligned):
+        engine.capabilities = replace(engine.capabilities, chunk=3)
+    events = list(compare(engines, request()))
+    pieces = result(iter(events))
+    assert max(len(event.rows) for event in events if isinstance(event, ShiftRows)) == 3
     for name, context in whole.shift.items():
         for one, other in zip(context.tokens, pieces.shift[name].tokens, strict=True):
             assert one.base_rank == other.base_rank

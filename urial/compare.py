@@ -17,7 +17,7 @@ from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone,
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
-from urial.scoring import CHUNK, Scoring
+from urial.scoring import Scoring
 from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
@@ -58,7 +58,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     rows: Growing = {name: [] for name in request.contexts}
     try:
         scoring = Scoring(engines, prompts.aligned_ids, prompts.context_ids)
-        size = len(ids) if engines.rereads_context else CHUNK
+        size = len(ids) if engines.rereads_context else engines.chunk
         for start in range(0, len(ids), size):
             chunk = slice(start, start + size)
             yield from emit(rows, scoring.ask(ids[chunk], texts[chunk]).rows())

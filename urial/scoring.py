@@ -18,7 +18,6 @@ from urial.shift import ShiftStatistics
 
 ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
-CHUNK = 16  # aligned tokens scored at once while streaming: each chunk costs about one reading of the weights
 FIRST_REREAD = 64  # the first chunk where each one costs a reading of the context too
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
@@ -30,7 +29,7 @@ def next_chunk(engines: PairEngines, done: int) -> int:
     Where every chunk means reading the context again, each is as long as all before it: T tokens take about
     log2(T / 64) + 1 readings, and no token is read more than twice as often as in one go.
     """
-    return max(FIRST_REREAD, done) if engines.rereads_context else CHUNK
+    return max(FIRST_REREAD, done) if engines.rereads_context else engines.chunk
 
 
 class Scoring:

@@ -24,6 +24,7 @@ class Capabilities:
     has_exact_rank: bool  # ranks over the full vocabulary
     has_top: bool  # at least the most probable tokens of each position
     rereads_context: bool = False  # every `extend` costs a reading of context and answer: ask seldom
+    chunk: int = 16  # answer tokens for one `extend` while an answer streams: each costs about a reading of the weights
     tells_own: bool = False  # where `score` can tell nothing: the pieces of an own answer come with their rows
 
 

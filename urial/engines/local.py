@@ -22,13 +22,13 @@ from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
+CHUNKS = {"cpu": 16, "cuda": 64}  # a GPU writes 64 as soon, and a small reading takes it as long as a large one
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
 class LocalEngine:
     """One model in this process. One step at a time runs on it, so several requests advance in turn."""
 
-    capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
     no_rows_reason = ""
 
     def __init__(
@@ -43,6 +43,8 @@ class LocalEngine:
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
         self.name = name
+        chunk = CHUNKS.get(model.device.type, CHUNKS["cpu"])
+        self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True, chunk=chunk)
         self._model = weight_first(model.eval())
         self._trunk = self._model.base_model
         self._tokenizer = tokenizer
