@@ -5,15 +5,29 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.file_marks import can_match, marks_of_all
 
 settings.register_profile("gate", derandomize=True)  # the gate finds the same cases each time; a desk finds new ones
 if os.environ.get("CI"):
     settings.load_profile("gate")
 
 SLOWER = ("slow", "embedded", "browser", "server")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Passes over files that `-m` leaves out as a whole: what they import takes seconds in each process."""
+    wanted = config.getoption("markexpr")
+    if not wanted or not collection_path.match("test_*.py"):
+        return None
+    try:
+        return None if can_match(wanted, marks_of_all(collection_path.read_text(encoding="utf-8"))) else True
+    except SyntaxError:
+        return None  # of the expression or the file: pytest will tell it better
 
 
 def pytest_collection() -> None:
