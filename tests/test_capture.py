@@ -125,7 +125,7 @@ def test_a_norm_of_another_kind_stays() -> None:
 
 def test_only_plain_models_on_one_gpu_get_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.model("llama")
-    assert isinstance(trunk_for(model), RowsTrunk) and not trunks.suits_graphs(model)
+    assert isinstance(trunk_for(model).result(), RowsTrunk) and not trunks.suits_graphs(model)
     monkeypatch.setattr(trunks, "GRAPH_DEVICES", ("cpu",))  # as if it were one
     assert trunks.suits_graphs(model)
     model.model.norm.to("meta")

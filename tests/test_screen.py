@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests import tiny
-from urial.engines import screen
+from urial.engines import output, screen
 from urial.engines.base import Sampling
 from urial.engines.sampling import Sampler
 from urial.engines.screen import Screen, screen_of
@@ -100,27 +100,33 @@ def layer(weight: torch.Tensor, bias: bool = False) -> nn.Linear:
     return made
 
 
-def test_only_large_plain_float32_layers_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert screen_of(layer(WEIGHTS), same).result() is None
-    monkeypatch.setattr(screen, "WORTH", 1)
-    assert screen_of(layer(WEIGHTS), same).result() is not None
-    assert screen_of(layer(WEIGHTS, bias=True), same).result() is None
-    assert screen_of(layer(WEIGHTS.bfloat16()), same).result() is None
+@pytest.fixture
+def small_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Screens for the smallest layers, and nothing quicker."""
+    monkeypatch.setattr(output, "WORTH", 1)
+    monkeypatch.setattr(output, "packed_of", lambda *_: None)
+
+
+def test_only_large_plain_float32_layers_get_one(request: pytest.FixtureRequest) -> None:
+    assert output.quick_of(layer(WEIGHTS), same).result() is None
+    request.getfixturevalue("small_too")
+    assert isinstance(output.quick_of(layer(WEIGHTS), same).result(), Screen)
+    assert output.quick_of(layer(WEIGHTS, bias=True), same).result() is None
+    assert output.quick_of(layer(WEIGHTS.bfloat16()), same).result() is None
 
 
 def test_kernels_that_break_the_bounds_are_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(screen, "WORTH", 1)
     product = Screen._products
     monkeypatch.setattr(Screen, "_products", lambda self, hidden: (product(self, hidden)[0] * 0.8, hidden[:, 0] * 0))
-    assert screen_of(layer(WEIGHTS), same).result() is None
+    assert screen_of(layer(WEIGHTS), same) is None
     assert "int8 kernels" in caplog.text
 
 
+@pytest.mark.usefixtures("small_too")
 def test_a_broken_model_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not a number has no bounds; scoring says where it is."""
-    monkeypatch.setattr(screen, "WORTH", 1)
     engine = tiny.engine()
     monkeypatch.setattr(engine._stepper._trunk, "hidden", lambda places, _: torch.full((len(places), 32), torch.nan))
     prompt = tiny.tokenizer().encode("the answer")
@@ -133,9 +139,8 @@ def test_a_machine_without_the_kernels_goes_without(
     def absent(*_: object) -> None:
         raise RuntimeError("Didn't find engine for operation quantized::linear_prepack")
 
-    monkeypatch.setattr(screen, "WORTH", 1)
     monkeypatch.setattr(screen, "_pack", absent)
-    assert screen_of(layer(WEIGHTS), same).result() is None
+    assert screen_of(layer(WEIGHTS), same) is None
     assert "linear_prepack" in caplog.text
 
 
@@ -145,11 +150,11 @@ def test_a_machine_without_the_kernels_goes_without(
     "settings", [Sampling(max_new_tokens=40, repetition_penalty=1.1), Sampling(temperature=1.0, max_new_tokens=40)]
 )
 def test_an_answer_is_the_same_with_and_without_it(
-    monkeypatch: pytest.MonkeyPatch, family: str, side: SideName, settings: Sampling
+    request: pytest.FixtureRequest, family: str, side: SideName, settings: Sampling
 ) -> None:
     prompt, settings = tiny.tokenizer().encode("the answer to the question"), replace(settings, max_new_tokens=40)
     without = [piece.id for piece in tiny.engine(family, side=side).generate(prompt, settings)]
-    monkeypatch.setattr(screen, "WORTH", 1)
+    request.getfixturevalue("small_too")
     screened = tiny.engine(family, side=side)
-    assert screened._stepper._screen.result() is not None
+    assert isinstance(screened._stepper._output._quick.result(), Screen)
     assert [piece.id for piece in screened.generate(prompt, settings)] == without

@@ -12,15 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from urial.engines.screen import Screened
+from urial.engines.output import Logits
 from urial.engines.trunk import Place
 
 PATIENCE = 0.25  # of the last step's time: the most that a step starts later for others
 MOST_PATIENCE = 0.05  # seconds; a first step takes long and says nothing
-
-Logits = torch.Tensor | Screened  # [1, V]
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 Monotone = Callable[[torch.Tensor], torch.Tensor]
 
 KERNELS = ("fbgemm", "x86")
-WORTH = 2**24  # weights; a smaller layer is read as quickly whole
 MOST_EXACT = 4096  # candidates; beyond it the whole layer is quicker
 STEPS = 63  # a digit is a whole number from -63 to 63: fbgemm's 7 bits with its zero in the middle
 WEIGHT_STEPS = 127
@@ -138,31 +136,15 @@ def _pack(whole: torch.Tensor, steps: torch.Tensor) -> torch.ScriptObject:
     return torch.ops.quantized.linear_prepack(quantized, None)
 
 
-def suits(layer: nn.Module) -> bool:
-    """A large plain float32 layer on a processor with int8 kernels."""
-    weight = layer.weight
-    plain = getattr(layer, "bias", None) is None and weight.dtype == torch.float32 and weight.device.type == "cpu"
-    return plain and weight.numel() >= WORTH and torch.backends.quantized.engine in KERNELS
+def screen_of(layer: nn.Module, after: Monotone) -> Screen | None:
+    """A screen for an output layer where this machine's kernels keep the bounds, else None.
 
-
-def screen_of(layer: nn.Module, after: Monotone) -> Future[Screen | None]:
-    """A screen for an output layer where it helps and this machine's kernels keep the bounds, else None.
-
-    Made beside whatever comes next: packing the embedded pair's layer takes one core two seconds.
+    Packing the embedded pair's layer takes one core two seconds.
     """
-    if not suits(layer):
-        none: Future[Screen | None] = Future()
-        none.set_result(None)
-        return none
-    pool = ThreadPoolExecutor(1, "screen")
-    made = pool.submit(_checked, layer.weight, after)
-    pool.shutdown(wait=False)
-    return made
-
-
-def _checked(weight: torch.Tensor, after: Monotone) -> Screen | None:
+    if torch.backends.quantized.engine not in KERNELS:
+        return None
     try:
-        screen = Screen(weight, after)
+        screen = Screen(layer.weight, after)
         if screen.holds():
             return screen
         log.warning("this machine's int8 kernels round otherwise than expected; each step reads the whole output layer")

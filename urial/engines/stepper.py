@@ -13,9 +13,9 @@ from typing import Protocol
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from urial.engines.head import Head, family_postprocess
-from urial.engines.line import Line, Logits, Seat
-from urial.engines.screen import screen_of
+from urial.engines.head import Head
+from urial.engines.line import Line, Seat
+from urial.engines.output import Logits, Output
 from urial.engines.trunk import Trunk
 from urial.engines.trunks import trunk_for
 
@@ -37,11 +37,15 @@ class Stepper:
 
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
-        self._trunk: Trunk = trunk_for(model)
-        self._head = Head(model)
-        self._screen = screen_of(model.get_output_embeddings(), family_postprocess(model))
+        self._trunk_made = trunk_for(model)
+        self._output = Output(model)
         self.turn = turn
         self._line = Line()
+
+    @property
+    def _trunk(self) -> Trunk:
+        """Waits where a first start still compiles: an answer must not depend on how far that is."""
+        return self._trunk_made.result()
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
@@ -69,16 +73,13 @@ class Stepper:
         with self.turn:
             going = sorted(self._line.first(wanted, MOST_ROWS), key=lambda seat: seat.place.is_adapted)
             found = self._logits(going)
-            settle(self._head.weight.device)
+            settle(self._output.device)
             self._line.serve(going, found)  # still in turn: nobody leaves between
 
     def _logits(self, going: list[Seat]) -> Sequence[Logits]:
         """What follows each row's token."""
         hidden = self._trunk.hidden([seat.place for seat in going], [seat.token for seat in going])
-        screen = self._screen.result()
-        if screen and all(seat.is_greedy for seat in going) and bool(hidden.isfinite().all()):
-            return screen(hidden)
-        return self._head(hidden).split(1)
+        return self._output(hidden, is_greedy=all(seat.is_greedy for seat in going))
 
 
 def settle(device: torch.device) -> None:

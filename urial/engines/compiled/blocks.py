@@ -1,0 +1,96 @@
+"""Weights that were once quantised in blocks, as what they are: whole steps of a block's scale.
+
+A packed checkpoint (GGUF's Q8_0, Q6_K, Q5_0, Q4_K) unpacks to float32 without gaining information; the steps can be
+found again, and take a quarter of the bytes to read at each decoding step. Nothing is rounded: a matrix whose steps do
+not give back every weight to the last bit stays as it is. Knows numbers; nothing about files or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from urial.engines.compiled.cores import all_cores
+from urial.engines.compiled.kernels import Floats, Matrix, find_steps, find_steps_from_least
+
+BLOCKS = (32, 16)  # sizes that have a compiled product, larger first: fewer scales to read
+OFFSET_BLOCK = 32
+PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
+
+
+def pack(weight: Floats) -> Matrix:
+    """The matrix [out, in] in the fewest bytes that hold it exactly, without a low-rank part."""
+    for block in BLOCKS:
+        if (found := _in_steps(weight, block)) is not None:
+            return found
+    if (found := _in_steps_from_least(weight, OFFSET_BLOCK)) is not None:
+        return found
+    return whole(weight)
+
+
+def whole(weight: Floats) -> Matrix:
+    """The matrix in float32: one block a row, in steps of one."""
+    return _matrix(weight, np.ones((len(weight), 1), np.float32))
+
+
+def _matrix(codes: np.ndarray, scales: Floats, offsets: Floats | None = None) -> Matrix:
+    outputs, inputs = codes.shape
+    none = np.zeros((0, 0), np.float32) if offsets is None else offsets
+    return Matrix(
+        codes,
+        scales,
+        none,
+        down=np.zeros((0, inputs), np.float32),
+        up=np.zeros((outputs, 0), np.float32),
+        part=np.zeros(outputs, np.int64),
+    )
+
+
+def _in_steps(weight: Floats, block: int) -> Matrix | None:
+    def fill(part: Floats) -> Matrix | None:
+        codes, scales, failed = _empty(part, block)
+        with all_cores():
+            find_steps(part, block, codes, scales, failed)
+        return None if failed.any() else _matrix(codes, scales)
+
+    return _if_all(weight, block, fill)
+
+
+def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
+    def fill(part: Floats) -> Matrix | None:
+        codes, scales, failed = _empty(part, block)
+        offsets = np.empty_like(scales)
+        with all_cores():
+            find_steps_from_least(part, block, codes, scales, offsets, failed)
+        return None if failed.any() else _matrix(codes, scales, offsets)
+
+    return _if_all(weight, block, fill)
+
+
+def _empty(weight: Floats, block: int) -> tuple[np.ndarray, Floats, np.ndarray]:
+    outputs, inputs = weight.shape
+    return (
+        np.empty((outputs, inputs), np.int8),
+        np.empty((outputs, inputs // block), np.float32),
+        np.zeros(outputs, np.uint8),
+    )
+
+
+def _if_all(weight: Floats, block: int, fill: Callable[[Floats], Matrix | None]) -> Matrix | None:
+    """`fill` for the whole matrix if it works for its first rows."""
+    if weight.shape[1] % block or fill(weight[:PROBED]) is None:
+        return None
+    return fill(weight)
+
+
+def is_packed(matrix: Matrix) -> bool:
+    """Whether it takes fewer bytes than in float32."""
+    return matrix.codes.dtype == np.int8
+
+
+def dense(matrix: Matrix) -> Floats:
+    """Back to float32 [out, in], without the low-rank part."""
+    size = matrix.codes.shape[1] // matrix.scales.shape[1]
+    found = matrix.codes * np.repeat(matrix.scales, size, axis=1)
+    return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found

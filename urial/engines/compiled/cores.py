@@ -1,0 +1,23 @@
+"""Turns at the compiled loops: one at a time, on as many cores as torch may use.
+
+A loop takes all cores, and not every thread pool that numba may have bears two callers. Knows nothing about loops.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+import torch
+
+_RUNNING = threading.Lock()
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """The calling thread's turn."""
+    with _RUNNING:
+        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        yield

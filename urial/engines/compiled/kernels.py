@@ -1,0 +1,362 @@
+"""The compiled loops: products with packed weights, attention of one query, and what lies between them in Gemma 3.
+
+All are float32 sums, in any order; nothing is rounded to fewer bits. They live in one file because numba looks at one
+file to tell whether what it compiled before is still right. Knows arrays; nothing about models or who calls.
+Shapes: R rows, D hidden size, H heads over G groups of keys, S head size, C room for positions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
+compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
+compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
+
+Floats = NDArray[np.float32]
+PARTS = 4  # of the positions that one query looks at, for the cores to share
+
+
+class Matrix(NamedTuple):
+    """Weights [out, in] as steps: code times its block's scale, plus its block's offset; and a low-rank part."""
+
+    codes: NDArray[np.int8] | Floats  # [out, in]
+    scales: Floats  # [out, blocks]
+    offsets: Floats  # [out, blocks], or [0, 0] where all are zero
+    down: Floats  # [parts * rank, in]
+    up: Floats  # [out, rank]
+    part: NDArray[np.int64]  # [out]: where the rows of `down` begin that belong to this output
+
+
+def _dots_of(block: int):
+    """Dot products of one row of codes with two vectors; `block` is a constant to the compiler."""
+
+    @njit(fastmath=ANY_ORDER)
+    def dots(codes, scales, first, second):
+        one = two = np.float32(0)
+        for b in range(scales.shape[0]):
+            part_one = part_two = np.float32(0)
+            for k in range(block):
+                code = np.float32(codes[b * block + k])
+                part_one += code * first[b * block + k]
+                part_two += code * second[b * block + k]
+            one += scales[b] * part_one
+            two += scales[b] * part_two
+        return one, two
+
+    return dots
+
+
+_dots_32 = _dots_of(32)
+_dots_16 = _dots_of(16)
+
+
+@njit(fastmath=ANY_ORDER)
+def _dots_whole(codes, scale, first, second):
+    one = two = np.float32(0)
+    for k in range(codes.shape[0]):
+        code = np.float32(codes[k])
+        one += code * first[k]
+        two += code * second[k]
+    return scale * one, scale * two
+
+
+@njit(fastmath=ANY_ORDER)
+def _dot(one, two):
+    total = np.float32(0)
+    for k in range(one.shape[0]):
+        total += one[k] * two[k]
+    return total
+
+
+@njit(fastmath=ANY_ORDER)
+def _dots(codes, scales, first, second):
+    block = codes.shape[0] // scales.shape[0]
+    if block == 32:
+        return _dots_32(codes, scales, first, second)
+    if block == 16:
+        return _dots_16(codes, scales, first, second)
+    return _dots_whole(codes, scales[0], first, second)
+
+
+@njit(fastmath=ANY_ORDER)
+def _block_sums(x, blocks):
+    """[R, in] to [R, blocks]: what offsets are multiplied with."""
+    sums = np.zeros((x.shape[0], blocks), np.float32)
+    size = x.shape[1] // max(1, blocks)
+    for r in range(x.shape[0]):
+        for b in range(blocks):
+            for k in range(b * size, b * size + size):
+                sums[r, b] += x[r, k]
+    return sums
+
+
+@njit(fastmath=ANY_ORDER)
+def _low(down, x, adapted):
+    """x A^T [R, parts * rank] for the rows from `adapted` on."""
+    low = np.zeros((x.shape[0], down.shape[0]), np.float32)
+    for t in range(down.shape[0]):
+        for r in range(adapted, x.shape[0]):
+            low[r, t] = _dot(down[t], x[r])
+    return low
+
+
+@compiled
+def multiply(matrix, x, adapted, out):
+    """x [R, in] times a Matrix into out [R, out]; rows from `adapted` on get the low-rank part too."""
+    _multiply(matrix, x, _block_sums(x, matrix.offsets.shape[1]), _low(matrix.down, x, adapted), adapted, out)
+
+
+@compiled_for_all_cores
+def _multiply(matrix, x, sums, low, adapted, out):
+    codes, scales, offsets, _, up, part = matrix
+    rows, rank = x.shape[0], up.shape[1]
+    for o in prange(codes.shape[0]):
+        for r in range(0, rows, 2):
+            s = min(r + 1, rows - 1)
+            out[r, o], out[s, o] = _dots(codes[o], scales[o], x[r], x[s])
+        for r in range(rows if offsets.shape[0] > 0 else 0):
+            out[r, o] += _dot(offsets[o], sums[r])
+        for r in range(adapted, rows):
+            out[r, o] += _dot(up[o], low[r, part[o] : part[o] + rank])
+
+
+@njit(fastmath=ANY_ORDER)
+def _normed(x, weight, eps, out):
+    """RMS norm of a vector, times its weight."""
+    scale = np.float32(1) / np.sqrt(_dot(x, x) / np.float32(x.shape[0]) + eps)
+    for k in range(x.shape[0]):
+        out[k] = x[k] * scale * weight[k]
+
+
+@njit(fastmath=ANY_ORDER)
+def _turned(x, cos, sin):
+    """Rotary positions, in place: the halves of x [S] turn against each other."""
+    half = x.shape[0] // 2
+    for k in range(half):
+        one, two = x[k], x[k + half]
+        x[k] = one * cos[k] - two * sin[k]
+        x[k + half] = two * cos[k + half] + one * sin[k + half]
+
+
+@compiled
+def enter(hidden, matrix, adapted, norms, eps, cos, sin, groups, out):
+    """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
+
+    `norms` are the weights before the product [D], of queries [S] and of keys [S]; cos and sin are [R, S].
+    """
+    before, of_queries, of_keys = norms
+    x = np.empty_like(hidden)
+    for r in range(hidden.shape[0]):
+        _normed(hidden[r], before, eps, x[r])
+    multiply(matrix, x, adapted, out)
+    size = of_queries.shape[0]
+    heads = out.shape[1] // size - 2 * groups
+    for r in range(hidden.shape[0]):
+        for h in range(heads + groups):
+            part = out[r, h * size : h * size + size]
+            _normed(part, of_queries if h < heads else of_keys, eps, part)
+            _turned(part, cos[r], sin[r])
+
+
+@compiled
+def attend(entered, keys, values, start, end, scale, mixed):
+    """One query [(H + 2 G) S] with its own key and value, which go to place `end`, over places start..end.
+
+    keys and values are [G, C, S]; mixed [H S] takes the result.
+    """
+    groups, size = keys.shape[0], keys.shape[2]
+    heads = mixed.shape[0] // size
+    for g in range(groups):
+        for k in range(size):
+            keys[g, end, k] = entered[(heads + g) * size + k]
+            values[g, end, k] = entered[(heads + groups + g) * size + k]
+    weights = np.empty((heads, end + 1 - start), np.float32)
+    sums = np.zeros((PARTS, heads * size), np.float32)
+    _weigh(entered, keys, start, scale, weights)
+    _mix(weights, values, start, sums)
+    for k in range(mixed.shape[0]):
+        mixed[k] = 0
+    for part in range(PARTS):
+        _add(mixed, np.float32(1), sums[part])
+
+
+@compiled_for_all_cores
+def _weigh(queries, keys, start, scale, weights):
+    """How much each head of one query attends to each place: weights [H, T], which sum to 1 for a head."""
+    heads, size = weights.shape[0], keys.shape[2]
+    shared = heads // keys.shape[0]
+    for t in prange(weights.shape[1]):
+        for h in range(heads):
+            weights[h, t] = scale * _dot(queries[h * size : h * size + size], keys[h // shared, start + t])
+    for h in prange(heads):
+        _softmax(weights[h])
+
+
+@compiled_for_all_cores
+def _mix(weights, values, start, sums):
+    """Weighted values of each head, in parts of the places: sums [PARTS, H S]."""
+    heads, count = weights.shape
+    size, shared = values.shape[2], heads // values.shape[0]
+    for part in prange(PARTS):
+        for t in range(part * count // PARTS, (part + 1) * count // PARTS):
+            for h in range(heads):
+                _add(sums[part, h * size : h * size + size], weights[h, t], values[h // shared, start + t])
+
+
+@njit(fastmath=ANY_ORDER)
+def _softmax(scores):
+    greatest, total = -np.float32(np.inf), np.float32(0)
+    for t in range(scores.shape[0]):
+        greatest = max(greatest, scores[t])
+    for t in range(scores.shape[0]):
+        scores[t] = math.exp(scores[t] - greatest)
+        total += scores[t]
+    for t in range(scores.shape[0]):
+        scores[t] /= total
+
+
+@njit(fastmath=ANY_ORDER)
+def _add(sums, weight, values):
+    for k in range(values.shape[0]):
+        sums[k] += weight * values[k]
+
+
+@njit(fastmath=ANY_ORDER)
+def _softmax(scores):
+    greatest, total = -np.float32(np.inf), np.float32(0)
+    for t in range(scores.shape[0]):
+        greatest = max(greatest, scores[t])
+    for t in range(scores.shape[0]):
+        scores[t] = math.exp(scores[t] - greatest)
+        total += scores[t]
+    for t in range(scores.shape[0]):
+        scores[t] /= total
+
+
+@compiled
+def leave(hidden, mixed, matrices, adapted, norms, eps):
+    """The rest of the layer, in place: hidden [R, D] after attention's result mixed [R, H S].
+
+    `matrices` are those of attention's output, of gate over up, and of down; `norms` [D] come after attention, before
+    the feed-forward part and after it.
+    """
+    of_output, of_gate_and_up, of_down = matrices
+    after_attention, before_forward, after_forward = norms
+    rows, width = hidden.shape
+    x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
+    multiply(of_output, mixed, adapted, x)
+    for r in range(rows):
+        _normed(x[r], after_attention, eps, x[r])
+        for k in range(width):
+            hidden[r, k] += x[r, k]
+        _normed(hidden[r], before_forward, eps, x[r])
+    multiply(of_gate_and_up, x, adapted, inner)
+    _gate(inner)
+    multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), adapted, x)
+    for r in range(rows):
+        _normed(x[r], after_forward, eps, x[r])
+        for k in range(width):
+            hidden[r, k] += x[r, k]
+
+
+@compiled_for_all_cores
+def _gate(inner):
+    """gelu(gate) times up, in place of the gate, from both side by side [R, 2 F]; gelu by tanh, as in training."""
+    size = inner.shape[1] // 2
+    for k in prange(size):
+        for r in range(inner.shape[0]):
+            gate = inner[r, k]
+            bend = np.float32(math.sqrt(2 / math.pi)) * (gate + np.float32(0.044715) * gate * gate * gate)
+            inner[r, k] = np.float32(0.5) * gate * (np.float32(1) + np.float32(math.tanh(bend))) * inner[r, size + k]
+
+
+@compiled_for_all_cores
+def find_steps(weight, block, codes, scales, failed):
+    """Fills codes and scales so that code times scale is the weight [out, in], and counts failed rows."""
+    for o in prange(weight.shape[0]):
+        for b in range(scales.shape[1]):
+            span = slice(b * block, b * block + block)
+            if not _find_step(weight[o, span], codes[o, span], scales[o, b : b + 1]):
+                failed[o] = 1
+                break
+
+
+@njit(error_model="numpy")
+def _find_step(values, codes, scale):
+    """The smallest value may be one step, two, three...: the first number of steps that fits all values."""
+    least, most = np.float32(np.inf), np.float32(0)
+    for value in values:
+        size = abs(value)
+        most = max(most, size)
+        if size > 0:
+            least = min(least, size)
+    scale[0] = 0
+    _clear(codes)
+    if most == 0:
+        return True
+    for steps in range(1, 128):
+        step = least / np.float32(steps)
+        if most > step * np.float32(127.5):
+            return False
+        if _fits(values, step, np.float32(0), codes):
+            scale[0] = step
+            return True
+    return False
+
+
+@compiled_for_all_cores
+def find_steps_from_least(weight, block, codes, scales, offsets, failed):
+    """As find_steps, with each block's least value as its offset."""
+    for o in prange(weight.shape[0]):
+        for b in range(scales.shape[1]):
+            span = slice(b * block, b * block + block)
+            if not _find_step_from_least(weight[o, span], codes[o, span], scales[o, b : b + 1], offsets[o, b : b + 1]):
+                failed[o] = 1
+                break
+
+
+@njit(error_model="numpy")
+def _find_step_from_least(values, codes, scale, offset):
+    least = gap = np.float32(np.inf)
+    most = -least
+    for value in values:
+        least, most = min(least, value), max(most, value)
+    for value in values:
+        if value > least:
+            gap = min(gap, value - least)
+    scale[0], offset[0] = 0, least
+    _clear(codes)
+    if most == least:
+        return True
+    for steps in range(1, 128):
+        count = np.rint((most - least) / (gap / np.float32(steps)))
+        if count > 127:
+            return False
+        step = (most - least) / np.float32(count)
+        if _fits(values, step, least, codes):
+            scale[0] = step
+            return True
+    return False
+
+
+@njit(error_model="numpy")
+def _clear(codes):
+    for k in range(codes.shape[0]):
+        codes[k] = 0
+
+
+@njit(error_model="numpy")
+def _fits(values, step, offset, codes):
+    """Whether all values are whole steps from the offset, to the last bit; fills in the codes if so."""
+    for k in range(values.shape[0]):
+        code = np.rint((values[k] - offset) / step)
+        if offset + step * code != values[k]:
+            return False
+        codes[k] = np.int8(code)
+    return True
