@@ -12,6 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 from tests import tiny
 from tests.test_local_engine import adapted_twin
 from urial.engines import slots as slots_module
+from urial.engines.background import done
 from urial.engines.base import Sampling
 from urial.engines.capture import Plain
 from urial.engines.graph_trunk import GraphTrunk
@@ -229,7 +230,7 @@ def test_an_engine_over_slots_writes_what_one_over_rows_writes(family: str, samp
 
     def pieces(trunk: Trunk) -> list:
         stepper = Stepper(model, threading.Lock())
-        stepper._trunk = trunk
+        stepper._trunk_made = done(trunk)
         engine = LocalEngine(model, tiny.tokenizer(), name="e", ends=frozenset({1, 3}), stepper=stepper, side="base")
         prompts = [engine.encode(text) for text in ("short", "another text of some length, past the window", "x")]
         return list(zip(*(engine.generate(ids, sampling) for ids in prompts), strict=False))
