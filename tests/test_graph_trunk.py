@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -223,20 +224,39 @@ def test_tensors_keep_their_addresses_while_room_is_enough() -> None:
     assert not trunk._steps  # moved: whatever was captured over the old tensors is gone
 
 
+def engine_over(trunk: Trunk, model: PreTrainedModel) -> LocalEngine:
+    stepper = Stepper(model, threading.Lock())
+    stepper._trunk_made = done(trunk)
+    return LocalEngine(model, tiny.tokenizer(), name="e", ends=frozenset({1, 3}), stepper=stepper, side="base")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=12), Sampling(1.0, 0.9, 1.2, 12, 3)])
 def test_an_engine_over_slots_writes_what_one_over_rows_writes(family: str, sampling: Sampling) -> None:
     model = tiny.unchanged(family, 0)
 
     def pieces(trunk: Trunk) -> list:
-        stepper = Stepper(model, threading.Lock())
-        stepper._trunk_made = done(trunk)
-        engine = LocalEngine(model, tiny.tokenizer(), name="e", ends=frozenset({1, 3}), stepper=stepper, side="base")
+        engine = engine_over(trunk, model)
         prompts = [engine.encode(text) for text in ("short", "another text of some length, past the window", "x")]
         return list(zip(*(engine.generate(ids, sampling) for ids in prompts), strict=False))
 
     slots = GraphTrunk(model, Plain(), kept_bytes=0)
     assert pieces(slots) == pieces(RowsTrunk(model))
+    assert slots._slots.bytes == 0
+
+
+def test_threads_share_slots_without_mixing_answers() -> None:
+    model = tiny.unchanged("gemma3", 0)
+    slots = GraphTrunk(model, Plain(), kept_bytes=0)
+    engine = engine_over(slots, model)
+    prompts = [engine.encode("text number " * n) for n in range(1, 9)]
+
+    def answer(ids: list[int]) -> list[int]:
+        return [piece.id for piece in engine.generate(ids, Sampling(max_new_tokens=len(ids) % 7 + 5))]
+
+    alone = [answer(ids) for ids in prompts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(answer, prompts)) == alone
     assert slots._slots.bytes == 0
 
 
