@@ -147,12 +147,12 @@ def test_a_machine_without_the_kernels_goes_without(
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 @pytest.mark.parametrize("side", ["base", "aligned"])
 @pytest.mark.parametrize(
-    "settings", [Sampling(max_new_tokens=40, repetition_penalty=1.1), Sampling(temperature=1.0, max_new_tokens=40)]
+    "settings", [Sampling(max_new_tokens=24, repetition_penalty=1.1), Sampling(temperature=1.0, max_new_tokens=24)]
 )
 def test_an_answer_is_the_same_with_and_without_it(
     request: pytest.FixtureRequest, family: str, side: SideName, settings: Sampling
 ) -> None:
-    prompt, settings = tiny.tokenizer().encode("the answer to the question"), replace(settings, max_new_tokens=40)
+    prompt, settings = tiny.tokenizer().encode("the answer to the question"), replace(settings, max_new_tokens=24)
     without = [piece.id for piece in tiny.engine(family, side=side).generate(prompt, settings)]
     request.getfixturevalue("small_too")
     screened = tiny.engine(family, side=side)

@@ -22,7 +22,7 @@ from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
-CHUNKS = {"cpu": 16, "cuda": 64}  # a GPU writes 64 as soon, and a small reading takes it as long as a large one
+CHUNKS = {"cpu": 32, "cuda": 64}  # what is written in a second or two; larger ones cost less a token
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 

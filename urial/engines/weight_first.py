@@ -1,7 +1,7 @@
 """Linear layers that multiply the other way round: W x^T in place of x W^T, for a few rows on a processor.
 
 The same sums in float32, but a matrix library reads a tall W once and well only when it comes first: for two rows of
-the embedded pair's head 28 ms in place of 97, for 48 rows 200 in place of 263 (BENCHMARKS.md). One row goes as two,
+the embedded pair's head 28 ms in place of 97, for 48 rows 155 in place of 225 (BENCHMARKS.md). One row goes as two,
 which is quicker than a matrix times a vector. Knows layers; nothing about what they belong to.
 """
 
@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from urial.weights.adapters import share_tensors
 
 MOST_ROWS = 256  # beyond it the usual order is as quick
+MANY_ROWS = 8  # from here on turning the product back takes long: 48 rows of the head 200 ms in one go, 155 in parts
+PART = 4096  # outputs
 
 
 def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -21,11 +23,23 @@ def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
     rows = x.reshape(-1, x.shape[-1])
     if not 0 < len(rows) <= MOST_ROWS:
         return nn.functional.linear(x, weight, bias)
-    taken = torch.cat([rows, rows]) if len(rows) == 1 else rows
-    product = torch.mm(weight, taken.t()).t()[: len(rows)].contiguous()
+    product = _in_parts(rows, weight) if len(rows) >= MANY_ROWS and len(weight) > PART else _whole(rows, weight)
     if bias is not None:
         product += bias
     return product.view(*x.shape[:-1], -1)
+
+
+def _whole(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    taken = torch.cat([rows, rows]) if len(rows) == 1 else rows
+    return torch.mm(weight, taken.t()).t()[: len(rows)].contiguous()
+
+
+def _in_parts(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Turned back part by part, each while a processor's cache still holds it."""
+    product, turned = rows.new_empty(len(rows), len(weight)), rows.t().contiguous()
+    for part, into in zip(weight.split(PART), product.split(PART, dim=1), strict=True):
+        into.copy_(torch.mm(part, turned).t())
+    return product
 
 
 class WeightFirst(nn.Module):
