@@ -49,8 +49,9 @@ class Stepper:
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
+        trunk = self._trunk  # waited for out of turn: others may read their prompts meanwhile
         with self.turn:
-            place = self._trunk.open(prompt, length, room, is_adapted=is_adapted)
+            place = trunk.open(prompt, length, room, is_adapted=is_adapted)
         return SeatSteps(self, Seat(place, is_greedy))
 
     def put(self, seat: Seat, token: int) -> None:

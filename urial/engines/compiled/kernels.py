@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from urial.engines.compiled.vectors import dots_of
+
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
 compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
@@ -33,27 +35,8 @@ class Matrix(NamedTuple):
     part: NDArray[np.int64]  # [out]: where the rows of `down` begin that belong to this output
 
 
-def _dots_of(block: int):
-    """Dot products of one row of codes with two vectors; `block` is a constant to the compiler."""
-
-    @njit(fastmath=ANY_ORDER)
-    def dots(codes, scales, first, second):
-        one = two = np.float32(0)
-        for b in range(scales.shape[0]):
-            part_one = part_two = np.float32(0)
-            for k in range(block):
-                code = np.float32(codes[b * block + k])
-                part_one += code * first[b * block + k]
-                part_two += code * second[b * block + k]
-            one += scales[b] * part_one
-            two += scales[b] * part_two
-        return one, two
-
-    return dots
-
-
-_dots_32 = _dots_of(32)
-_dots_16 = _dots_of(16)
+_dots_32 = dots_of(32)
+_dots_16 = dots_of(16)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -76,11 +59,12 @@ def _dot(one, two):
 
 @njit(fastmath=ANY_ORDER)
 def _dots(codes, scales, first, second):
-    block = codes.shape[0] // scales.shape[0]
-    if block == 32:
-        return _dots_32(codes, scales, first, second)
-    if block == 16:
-        return _dots_16(codes, scales, first, second)
+    """Dot products of one row of a Matrix with two vectors."""
+    blocks = scales.shape[0]
+    if codes.itemsize == 1 and codes.shape[0] == 32 * blocks:
+        return _dots_32(codes.ctypes.data, scales.ctypes.data, first.ctypes.data, second.ctypes.data, blocks)
+    if codes.itemsize == 1 and codes.shape[0] == 16 * blocks:
+        return _dots_16(codes.ctypes.data, scales.ctypes.data, first.ctypes.data, second.ctypes.data, blocks)
     return _dots_whole(codes, scales[0], first, second)
 
 
