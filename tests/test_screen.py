@@ -15,7 +15,6 @@ from urial.engines import output, screen
 from urial.engines.base import Sampling
 from urial.engines.sampling import Sampler
 from urial.engines.screen import Screen, screen_of
-from urial.records import SideName
 
 V, D = 3000, 64
 CPU = torch.device("cpu")
@@ -145,16 +144,15 @@ def test_a_machine_without_the_kernels_goes_without(
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-@pytest.mark.parametrize("side", ["base", "aligned"])
 @pytest.mark.parametrize(
     "settings", [Sampling(max_new_tokens=24, repetition_penalty=1.1), Sampling(temperature=1.0, max_new_tokens=24)]
 )
 def test_an_answer_is_the_same_with_and_without_it(
-    request: pytest.FixtureRequest, family: str, side: SideName, settings: Sampling
+    request: pytest.FixtureRequest, family: str, settings: Sampling
 ) -> None:
     prompt, settings = tiny.tokenizer().encode("the answer to the question"), replace(settings, max_new_tokens=24)
-    without = [piece.id for piece in tiny.engine(family, side=side).generate(prompt, settings)]
+    without = [piece.id for piece in tiny.engine(family).generate(prompt, settings)]
     request.getfixturevalue("small_too")
-    screened = tiny.engine(family, side=side)
+    screened = tiny.engine(family)
     assert isinstance(screened._stepper._output._quick.result(), Screen)
     assert [piece.id for piece in screened.generate(prompt, settings)] == without
