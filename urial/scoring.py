@@ -120,7 +120,8 @@ class Asked:
     def _exact(self) -> dict[ContextName, ShiftStatistics]:
         sources = together({ALIGNED: self._aligned, **self._bases})
         aligned = sources.pop(ALIGNED)
-        return shift.statistics(aligned, sources, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
+        count = self._engines.vocabulary
+        return self._engines.team(lambda: shift.statistics(aligned, sources, self._ids, vocabulary=count, top=TOP))
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
         ids, vocabulary = self._ids, self._engines.vocabulary

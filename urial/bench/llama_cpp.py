@@ -1,11 +1,15 @@
 """llama.cpp on the same GGUF file: the two generations alone, greedy, no scoring.
 
-Needs requirements-bench.txt. Its side "aligned" runs the base's weights on the aligned prompt: the cost is what counts.
+Needs requirements-bench.txt. It runs in a process of its own: its threads would count against ours (`engines/team.py`),
+and ours against its. Its side "aligned" runs the base's weights on the aligned prompt: the cost is what counts.
 """
 
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from urial.weights.packages import find_package, read_package
 
 
 class LlamaCpp:
-    """The server-level interface in this process; a prompt's cache is kept between requests, as it is by default."""
+    """The server-level interface; a prompt's cache is kept between requests, as it is by default."""
 
     name = "llama.cpp"
 
@@ -26,7 +30,7 @@ class LlamaCpp:
         self._work = work
         self._engines = engines
         self._folder = tempfile.TemporaryDirectory()
-        self._server = open_server(unpack(work, Path(self._folder.name)), threads)
+        self._process = open_process(unpack(work, Path(self._folder.name)), threads)
 
     def run(self, query: str) -> Found:
         prompts = make_prompts(self._engines, self._work.request(query))
@@ -42,7 +46,7 @@ class LlamaCpp:
             "ignore_eos": True,
             "cache_prompt": True,
         }
-        answer = self._server.handle_completions(request)
+        answer = self._process.submit(complete, request).result()
         written = answer.get("usage", {}).get("completion_tokens")
         if written != self._work.new_tokens:
             raise SettingsError(f"llama.cpp wrote {written} tokens for {self._work.new_tokens}; it said: {answer}")
@@ -58,11 +62,22 @@ def unpack(work: Workload, folder: Path) -> Path:
     return path
 
 
-def open_server(gguf: Path, threads: int) -> Any:
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise SettingsError("llama.cpp is not installed; run: pip install -r requirements-bench.txt") from error
+def open_process(gguf: Path, threads: int) -> ProcessPoolExecutor:
+    if find_spec("xllamacpp") is None:
+        raise SettingsError("llama.cpp is not installed; run: pip install -r requirements-bench.txt")
+    process = ProcessPoolExecutor(1, get_context("spawn"), initializer=open_server, initargs=(gguf, threads))
+    process.submit(len, "").result()  # opened now, not within the first timing
+    return process
+
+
+# In the other process
+
+SERVER: list[Any] = []
+
+
+def open_server(gguf: Path, threads: int) -> None:
+    import xllamacpp
+
     options = xllamacpp.CommonParams()
     options.model.path = str(gguf)
     options.n_ctx = 4096
@@ -71,4 +86,8 @@ def open_server(gguf: Path, threads: int) -> Any:
     options.cpuparams_batch.n_threads = threads
     options.warmup = True
     options.verbosity = -1
-    return xllamacpp.Server(options)
+    SERVER.append(xllamacpp.Server(options))
+
+
+def complete(request: dict[str, Any]) -> dict[str, Any]:
+    return SERVER[0].handle_completions(request)

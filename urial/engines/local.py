@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -17,6 +18,7 @@ from urial.engines.head import Head, HiddenRows
 from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
 from urial.engines.stepper import LoneSteps, Stepper, Steps
+from urial.engines.team import team_for
 from urial.engines.text import TextStream, TokenNames, pieces_of
 from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
@@ -55,6 +57,7 @@ class LocalEngine:
         self._store = ReadingStore(KEPT_READINGS)
         self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
         self._stepper = stepper
+        self._team = team_for(model.device.type)
         self._is_adapted = side == "aligned"
         config = model.config.get_text_config()
         self.context_length = int(config.max_position_embeddings)
@@ -134,7 +137,7 @@ class LocalEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         reading = self.read(prompt_ids)
-        logits = self._first_logits(reading)
+        logits = self._team(lambda: self._first_logits(reading))
         sampler = Sampler(sampling, prompt_ids, logits.device)
         steps = self._open_steps(reading, sampling)
         try:
@@ -145,7 +148,7 @@ class LocalEngine:
     def _pieces(self, sampler: Sampler, steps: Steps, logits: torch.Tensor, limit: int) -> Iterator[Piece]:
         text = TextStream(self._tokenizer)
         for count in range(1, limit + 1):
-            token_id = sampler.choose(logits)
+            token_id = self._team(partial(sampler.choose, logits))
             is_end = token_id in self._ends
             piece = "" if is_end else text.feed(token_id)
             if is_end or count == limit:
@@ -175,13 +178,15 @@ class LocalEngine:
         """Logits [1, V] after the prompt."""
         return self._head(reading.last_hidden)
 
-    @torch.inference_mode()
     def _forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
         """Hidden states [len(ids), D]; the cache grows."""
-        tokens = torch.tensor([list(ids)], device=self._model.device)
         with self._stepper.turn:
-            output = self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True)
-        return output.last_hidden_state[0]
+            return self._team(lambda: self._run_trunk(ids, cache))
+
+    @torch.inference_mode()
+    def _run_trunk(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+        tokens = torch.tensor([list(ids)], device=self._model.device)
+        return self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
 
     def _rows(self, hidden: torch.Tensor) -> HiddenRows:
         return HiddenRows(hidden, self._head)

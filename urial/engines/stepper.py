@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from urial.engines.head import Head
 from urial.engines.line import Line, Seat
 from urial.engines.output import Logits, Output
+from urial.engines.team import team_for
 from urial.engines.trunk import Trunk
 from urial.engines.trunks import trunk_for
 
@@ -37,6 +38,7 @@ class Stepper:
 
     def __init__(self, model: PreTrainedModel, turn: threading.Lock) -> None:
         """`model` carries the adapter where there is one; `turn` excludes other work on these weights."""
+        self._team = team_for(model.device.type)
         self._trunk_made = trunk_for(model)
         self._output = Output(model)
         self.turn = turn
@@ -51,7 +53,7 @@ class Stepper:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
         trunk = self._trunk  # waited for out of turn: others may read their prompts meanwhile
         with self.turn:
-            place = trunk.open(prompt, length, room, is_adapted=is_adapted)
+            place = self._team(lambda: trunk.open(prompt, length, room, is_adapted=is_adapted))
         return SeatSteps(self, Seat(place, is_greedy))
 
     def put(self, seat: Seat, token: int) -> None:
@@ -69,14 +71,14 @@ class Stepper:
             self._line.leave(seat)
             self._trunk.close(seat.place)
 
-    @torch.inference_mode()
     def _step(self, wanted: Seat) -> None:
         with self.turn:
             going = sorted(self._line.first(wanted, MOST_ROWS), key=lambda seat: seat.place.is_adapted)
-            found = self._logits(going)
+            found = self._team(lambda: self._logits(going))
             settle(self._output.device)
             self._line.serve(going, found)  # still in turn: nobody leaves between
 
+    @torch.inference_mode()
     def _logits(self, going: list[Seat]) -> Sequence[Logits]:
         """What follows each row's token."""
         hidden = self._trunk.hidden([seat.place for seat in going], [seat.token for seat in going])
@@ -114,17 +116,21 @@ class LoneSteps:
         self._head = Head(model)
         self._cache = cache
         self._turn = turn
+        self._team = team_for(model.device.type)
         self._token = 0
 
     def put(self, token: int) -> None:
         self._token = token
 
-    @torch.inference_mode()
     def logits(self) -> torch.Tensor:
-        tokens = torch.tensor([[self._token]], device=self._model.device)
         with self._turn:
-            output = self._model.base_model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
-            return self._head(output.last_hidden_state[:, 0])
+            return self._team(self._step)
+
+    @torch.inference_mode()
+    def _step(self) -> torch.Tensor:
+        tokens = torch.tensor([[self._token]], device=self._model.device)
+        output = self._model.base_model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
+        return self._head(output.last_hidden_state[:, 0])
 
     def close(self) -> None:
         """Nothing to give back: the cache goes with this object."""
