@@ -8,6 +8,7 @@ Knows nothing about what the work is. A job must not wait for a lock that is hel
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,15 @@ Team = Callable[[Callable[[], T]], T]  # runs a job and returns what it returns,
 
 _NAME = "urial-cores"
 _executor = ThreadPoolExecutor(1, _NAME)
+
+
+def _renew() -> None:
+    """Threads stay behind when a process forks; some hosts run each request in a fork."""
+    global _executor
+    _executor = ThreadPoolExecutor(1, _NAME)
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 def team_for(device: str) -> Team:

@@ -50,7 +50,7 @@ def _matrix(codes: np.ndarray, scales: Floats, offsets: Floats | None = None) ->
 def _in_steps(weight: Floats, block: int) -> Matrix | None:
     def fill(part: Floats) -> Matrix | None:
         codes, scales, failed = _empty(part, block)
-        with all_cores():
+        with all_cores("packing"):
             find_steps(part, block, codes, scales, failed)
         return None if failed.any() else _matrix(codes, scales)
 
@@ -61,7 +61,7 @@ def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
     def fill(part: Floats) -> Matrix | None:
         codes, scales, failed = _empty(part, block)
         offsets = np.empty_like(scales)
-        with all_cores():
+        with all_cores("packing"):
             find_steps_from_least(part, block, codes, scales, offsets, failed)
         return None if failed.any() else _matrix(codes, scales, offsets)
 

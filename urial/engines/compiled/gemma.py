@@ -90,7 +90,7 @@ class GemmaTrunk:
     def hidden(self, places: Sequence[GemmaPlace], tokens: Sequence[int]) -> torch.Tensor:
         hidden = self._embed(torch.tensor(tokens)).numpy()
         adapted = sum(not place.is_adapted for place in places)
-        with all_cores():
+        with all_cores("compiled layers"):
             for number, layer in enumerate(self._layers):
                 self._pass(number, layer, hidden, places, adapted)
         for place in places:

@@ -26,7 +26,7 @@ class PackedHead:
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         found = np.empty((len(hidden), len(self._matrix.codes)), np.float32)
-        with all_cores():
+        with all_cores("compiled output layer"):
             kernels.multiply(self._matrix, hidden.numpy(), len(hidden), found)
         return self._after(torch.from_numpy(found))
 
