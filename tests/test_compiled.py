@@ -223,18 +223,19 @@ def test_only_large_packed_gemmas_get_loops(monkeypatch: pytest.MonkeyPatch) -> 
     assert packed_trunk(packed) is None
 
 
-def test_a_machine_that_cannot_compile_goes_without(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [RuntimeError("cannot cache function: no locator available"), MemoryError()])
+def test_a_machine_that_cannot_compile_or_has_no_room_goes_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def broken(*_: object) -> None:
-        raise RuntimeError("cannot cache function: no locator available")
+        raise error
 
     monkeypatch.setattr("urial.engines.compiled.gemma.packed_trunk", broken)
     monkeypatch.setattr("urial.engines.compiled.head.packed_head", broken)
     monkeypatch.setattr(trunks, "WORTH_COMPILING", 1)
     assert isinstance(trunks.trunk_for(gemma("in blocks of 32")).result(), RowsTrunk)
     assert packed_of(nn.Linear(4, 4), lambda logits: logits) is None
-    assert caplog.text.count("could not be compiled") == 2
+    assert caplog.text.count("could not be made") == 2
 
 
 def test_all_ways_through_an_output_layer_agree(monkeypatch: pytest.MonkeyPatch) -> None:

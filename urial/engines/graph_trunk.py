@@ -7,7 +7,6 @@ Knows nothing about output layers, sampling or text.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import cached_property, partial
 
@@ -18,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel
 from urial.engines.capture import Capture, Step
 from urial.engines.norms import put_fused_norms
 from urial.engines.slots import KEPT_BYTES, SLOTS_ATTENTION, Slot, Slots, SlotsCache
+from urial.engines.trunk import fit
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 TOKEN, POSITION, ADAPTED, ORDER = range(4)  # rows of the inputs
@@ -47,12 +47,7 @@ def slots_tree(model: PreTrainedModel, adapted: AdaptedSlots) -> PreTrainedModel
     """A second tree over the same tensors that decodes in slots, its low-rank layers limited to those that carry."""
     tree = share_tensors(model)
     put_fused_norms(tree)
-    tree.config = copy.deepcopy(tree.config)
-    tree.set_attn_implementation(SLOTS_ATTENTION)
-    for parent in list(tree.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LowRankLinear):
-                setattr(parent, name, SlotLowRank(child, adapted))
+    fit(tree, SLOTS_ATTENTION, lambda layer: SlotLowRank(layer, adapted))
     return tree
 
 

@@ -63,11 +63,11 @@ def suits(layer: nn.Module) -> bool:
 
 
 def packed_of(layer: nn.Module, after: Postprocess) -> PackedHead | None:
-    """A packed head; None where the weights do not pack or this machine cannot compile."""
+    """A packed head; None where the weights do not pack or this machine cannot compile, or has no room."""
     try:
         from urial.engines.compiled.head import packed_head  # a compiler is imported only where it is of use
 
         return packed_head(layer.weight, after)
-    except (ImportError, RuntimeError, OSError):
-        log.warning("the output layer's loops could not be compiled; each step reads all of it", exc_info=True)
+    except (ImportError, RuntimeError, OSError, MemoryError):
+        log.warning("the output layer's loops could not be made; each step reads all of it", exc_info=True)
         return None

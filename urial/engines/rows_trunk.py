@@ -6,7 +6,6 @@ rows of the aligned side only. Knows nothing about output layers, sampling or te
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +13,7 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
+from urial.engines.trunk import fit
 from urial.engines.weight_first import put_weights_first
 from urial.weights.adapters import LowRankLinear, share_tensors
 
@@ -47,12 +47,7 @@ def rows_tree(model: PreTrainedModel, adapted: AdaptedRows) -> PreTrainedModel:
     """A second tree over the same tensors that decodes by row, its low-rank layers limited to the adapted rows."""
     tree = share_tensors(model)
     put_weights_first(tree)
-    tree.config = copy.deepcopy(tree.config)
-    tree.set_attn_implementation(ROWS_ATTENTION)
-    for parent in list(tree.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LowRankLinear):
-                setattr(parent, name, RowwiseLowRank(child, adapted))
+    fit(tree, ROWS_ATTENTION, lambda layer: RowwiseLowRank(layer, adapted))
     return tree
 
 

@@ -5,11 +5,15 @@ Knows nothing about sampling, text or who waits for an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import torch
-from transformers import DynamicCache
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+
+from urial.weights.adapters import LowRankLinear
 
 
 class Place(Protocol):
@@ -32,3 +36,13 @@ class Trunk(Protocol[P]):
 
     def close(self, place: P) -> None:
         """The place will not be used again."""
+
+
+def fit(tree: PreTrainedModel, attention: str, low_rank: Callable[[LowRankLinear], nn.Module]) -> None:
+    """Give a tree a trunk's own attention and its own kind of low-rank layers, in place; its config is its own too."""
+    tree.config = copy.deepcopy(tree.config)
+    tree.set_attn_implementation(attention)
+    for parent in list(tree.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LowRankLinear):
+                setattr(parent, name, low_rank(child))

@@ -51,11 +51,11 @@ def suits_loops(model: PreTrainedModel) -> bool:
 
 
 def compiled_trunk(model: PreTrainedModel) -> Trunk | None:
-    """Compiled loops; None where the weights do not pack or this machine cannot compile."""
+    """Compiled loops; None where the weights do not pack or this machine cannot compile, or has no room."""
     try:
         from urial.engines.compiled.gemma import packed_trunk  # a compiler is imported only where it is of use
 
         return packed_trunk(model)
-    except (ImportError, RuntimeError, OSError):
-        log.warning("the layers' loops could not be compiled; steps go through transformers' layers", exc_info=True)
+    except (ImportError, RuntimeError, OSError, MemoryError):
+        log.warning("the layers' loops could not be made; steps go through transformers' layers", exc_info=True)
         return None

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from urial.engines.compiled.cores import all_cores
-from urial.engines.compiled.kernels import Floats, Matrix, find_steps, find_steps_from_least
+from urial.engines.compiled.kernels import Floats, Matrix
+from urial.engines.compiled.steps import find_steps, find_steps_from_least
 
 BLOCKS = (32, 16)  # sizes that have a compiled product, larger first: fewer scales to read
 OFFSET_BLOCK = 32

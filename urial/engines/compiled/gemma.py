@@ -61,7 +61,7 @@ class GemmaTrunk:
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one.
 
-        Packing the embedded pair takes half a second, compiling about ten, once for a machine.
+        Packing the embedded pair takes half a second, compiling about twenty, once for a machine.
         """
         inner = model.base_model
         config = model.config.get_text_config()

@@ -1,7 +1,8 @@
 """The compiled loops: products with packed weights, attention of one query, and what lies between them in Gemma 3.
 
 All are float32 sums, in any order; nothing is rounded to fewer bits. They live in one file because numba looks at one
-file to tell whether what it compiled before is still right. Knows arrays; nothing about models or who calls.
+file to tell whether what it compiled before is still right: a change of `vectors.py` has to touch this one.
+Knows arrays; nothing about models or who calls.
 Shapes: R rows, D hidden size, H heads over G groups of keys, S head size, C room for positions.
 """
 
@@ -211,18 +212,6 @@ def _add(sums, weight, values):
         sums[k] += weight * values[k]
 
 
-@njit(fastmath=ANY_ORDER)
-def _softmax(scores):
-    greatest, total = -np.float32(np.inf), np.float32(0)
-    for t in range(scores.shape[0]):
-        greatest = max(greatest, scores[t])
-    for t in range(scores.shape[0]):
-        scores[t] = math.exp(scores[t] - greatest)
-        total += scores[t]
-    for t in range(scores.shape[0]):
-        scores[t] /= total
-
-
 @compiled
 def leave(hidden, mixed, matrices, adapted, norms, eps):
     """The rest of the layer, in place: hidden [R, D] after attention's result mixed [R, H S].
@@ -258,89 +247,3 @@ def _gate(inner):
             gate = inner[r, k]
             bend = np.float32(math.sqrt(2 / math.pi)) * (gate + np.float32(0.044715) * gate * gate * gate)
             inner[r, k] = np.float32(0.5) * gate * (np.float32(1) + np.float32(math.tanh(bend))) * inner[r, size + k]
-
-
-@compiled_for_all_cores
-def find_steps(weight, block, codes, scales, failed):
-    """Fills codes and scales so that code times scale is the weight [out, in], and counts failed rows."""
-    for o in prange(weight.shape[0]):
-        for b in range(scales.shape[1]):
-            span = slice(b * block, b * block + block)
-            if not _find_step(weight[o, span], codes[o, span], scales[o, b : b + 1]):
-                failed[o] = 1
-                break
-
-
-@njit(error_model="numpy")
-def _find_step(values, codes, scale):
-    """The smallest value may be one step, two, three...: the first number of steps that fits all values."""
-    least, most = np.float32(np.inf), np.float32(0)
-    for value in values:
-        size = abs(value)
-        most = max(most, size)
-        if size > 0:
-            least = min(least, size)
-    scale[0] = 0
-    _clear(codes)
-    if most == 0:
-        return True
-    for steps in range(1, 128):
-        step = least / np.float32(steps)
-        if most > step * np.float32(127.5):
-            return False
-        if _fits(values, step, np.float32(0), codes):
-            scale[0] = step
-            return True
-    return False
-
-
-@compiled_for_all_cores
-def find_steps_from_least(weight, block, codes, scales, offsets, failed):
-    """As find_steps, with each block's least value as its offset."""
-    for o in prange(weight.shape[0]):
-        for b in range(scales.shape[1]):
-            span = slice(b * block, b * block + block)
-            if not _find_step_from_least(weight[o, span], codes[o, span], scales[o, b : b + 1], offsets[o, b : b + 1]):
-                failed[o] = 1
-                break
-
-
-@njit(error_model="numpy")
-def _find_step_from_least(values, codes, scale, offset):
-    least = gap = np.float32(np.inf)
-    most = -least
-    for value in values:
-        least, most = min(least, value), max(most, value)
-    for value in values:
-        if value > least:
-            gap = min(gap, value - least)
-    scale[0], offset[0] = 0, least
-    _clear(codes)
-    if most == least:
-        return True
-    for steps in range(1, 128):
-        count = np.rint((most - least) / (gap / np.float32(steps)))
-        if count > 127:
-            return False
-        step = (most - least) / np.float32(count)
-        if _fits(values, step, least, codes):
-            scale[0] = step
-            return True
-    return False
-
-
-@njit(error_model="numpy")
-def _clear(codes):
-    for k in range(codes.shape[0]):
-        codes[k] = 0
-
-
-@njit(error_model="numpy")
-def _fits(values, step, offset, codes):
-    """Whether all values are whole steps from the offset, to the last bit; fills in the codes if so."""
-    for k in range(values.shape[0]):
-        code = np.rint((values[k] - offset) / step)
-        if offset + step * code != values[k]:
-            return False
-        codes[k] = np.int8(code)
-    return True
