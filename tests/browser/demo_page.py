@@ -71,6 +71,22 @@ def settled(page: Page, tokens: int) -> Page:
     return page
 
 
+def set_number(page: Page, label: str, value: str) -> None:
+    """Type a number into a setting, again where it did not stay.
+
+    Gradio builds folded settings when they are first shown and writes their values once more a moment later, sooner
+    than a person types and not sooner than this does.
+    """
+    box = page.get_by_label(f"number input for {label}")
+    for _ in range(10):
+        box.fill(value)
+        box.blur()
+        page.wait_for_timeout(500)
+        if box.input_value() == value:
+            return
+    raise AssertionError(f"{label} stays {box.input_value()} where {value} was typed.")
+
+
 def ask(page: Page, text: str) -> None:
     page.locator("#query textarea").fill(text)
     page.locator("#query textarea").press("Enter")

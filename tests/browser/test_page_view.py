@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import ui_server
-from tests.browser.demo_page import Visit, answered, ask, column, newest, short, tokens_of, wait_for
+from tests.browser.demo_page import Visit, answered, ask, column, newest, set_number, short, tokens_of, wait_for
 from tests.ui_server import GRADIO_WARNS
 from urial.reproduce import command
 from urial.ui.form import EXAMPLES
@@ -31,9 +31,7 @@ def test_choosers_and_folded_settings_decide_what_runs(visit: Visit, demo: ui_se
     page.get_by_role("option", name="Zero-shot", exact=True).click()
     expect(page.get_by_label("number input for New tokens")).to_be_hidden()
     page.locator("#settings button").first.click()
-    box = page.get_by_label("number input for New tokens")
-    box.fill("16")
-    box.blur()
+    set_number(page, "New tokens", "16")
     expect(page.locator("#settings button").first).to_contain_text("up to 16 tokens")
     page.locator("#settings button").first.click()
     answered(page, "as chosen")
