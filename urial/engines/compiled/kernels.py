@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.compiled.vectors import dots_of
+from urial.engines.compiled.vectors import LANES, offset_products_of, products_of
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
@@ -36,18 +36,12 @@ class Matrix(NamedTuple):
     part: NDArray[np.int64]  # [out]: where the rows of `down` begin that belong to this output
 
 
-_dots_32 = dots_of(32)
-_dots_16 = dots_of(16)
+TOGETHER = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
+TILE = 64  # outputs that a core takes at a time
 
-
-@njit(fastmath=ANY_ORDER)
-def _dots_whole(codes, scale, first, second):
-    one = two = np.float32(0)
-    for k in range(codes.shape[0]):
-        code = np.float32(codes[k])
-        one += code * first[k]
-        two += code * second[k]
-    return scale * one, scale * two
+_in_32 = products_of(32, TOGETHER)
+_in_16 = products_of(16, TOGETHER)
+_from_least = offset_products_of(32, TOGETHER)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -58,26 +52,16 @@ def _dot(one, two):
     return total
 
 
-@njit(fastmath=ANY_ORDER)
-def _dots(codes, scales, first, second):
-    """Dot products of one row of a Matrix with two vectors."""
-    blocks = scales.shape[0]
-    if codes.itemsize == 1 and codes.shape[0] == 32 * blocks:
-        return _dots_32(codes.ctypes.data, scales.ctypes.data, first.ctypes.data, second.ctypes.data, blocks)
-    if codes.itemsize == 1 and codes.shape[0] == 16 * blocks:
-        return _dots_16(codes.ctypes.data, scales.ctypes.data, first.ctypes.data, second.ctypes.data, blocks)
-    return _dots_whole(codes, scales[0], first, second)
-
-
-@njit(fastmath=ANY_ORDER)
-def _block_sums(x, blocks):
-    """[R, in] to [R, blocks]: what offsets are multiplied with."""
-    sums = np.zeros((x.shape[0], blocks), np.float32)
+@njit
+def _lane_sums(x, offsets):
+    """[R, in] to [R, blocks, 8]: what offsets are multiplied with."""
+    blocks = offsets.shape[1]
+    sums = np.zeros((x.shape[0], blocks, LANES), np.float32)
     size = x.shape[1] // max(1, blocks)
     for r in range(x.shape[0]):
         for b in range(blocks):
-            for k in range(b * size, b * size + size):
-                sums[r, b] += x[r, k]
+            for k in range(size):
+                sums[r, b, k % LANES] += x[r, b * size + k]
     return sums
 
 
@@ -94,21 +78,38 @@ def _low(down, x, adapted):
 @compiled
 def multiply(matrix, x, adapted, out):
     """x [R, in] times a Matrix into out [R, out]; rows from `adapted` on get the low-rank part too."""
-    _multiply(matrix, x, _block_sums(x, matrix.offsets.shape[1]), _low(matrix.down, x, adapted), adapted, out)
+    _multiply(matrix, x, _lane_sums(x, matrix.offsets), _low(matrix.down, x, adapted), adapted, out)
 
 
 @compiled_for_all_cores
 def _multiply(matrix, x, sums, low, adapted, out):
-    codes, scales, offsets, _, up, part = matrix
-    rows, rank = x.shape[0], up.shape[1]
-    for o in prange(codes.shape[0]):
-        for r in range(0, rows, 2):
-            s = min(r + 1, rows - 1)
-            out[r, o], out[s, o] = _dots(codes[o], scales[o], x[r], x[s])
-        for r in range(rows if offsets.shape[0] > 0 else 0):
-            out[r, o] += _dot(offsets[o], sums[r])
-        for r in range(adapted, rows):
-            out[r, o] += _dot(up[o], low[r, part[o] : part[o] + rank])
+    outputs, rows, rank = matrix.codes.shape[0], x.shape[0], matrix.up.shape[1]
+    for tile in prange((outputs + TILE - 1) // TILE):
+        begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
+        for first in range(0, rows, TOGETHER):
+            _fill(matrix, x, sums, first, min(TOGETHER, rows - first), begin, end, out)
+        for r in range(adapted, rows if rank > 0 else 0):
+            for o in range(begin, end):
+                out[r, o] += _dot(matrix.up[o], low[r, matrix.part[o] : matrix.part[o] + rank])
+
+
+@njit(fastmath=ANY_ORDER)
+def _fill(matrix, x, sums, first, count, begin, end, out):
+    """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
+    codes, scales, offsets = matrix.codes, matrix.scales, matrix.offsets
+    blocks, stride = scales.shape[1], out.shape[1]
+    given, lanes = x[first:].ctypes.data, sums[first:].ctypes.data
+    for o in range(begin, end):
+        code, scale, into = codes[o:].ctypes.data, scales[o:].ctypes.data, out[first:, o:].ctypes.data
+        if codes.itemsize != 1:
+            for r in range(first, first + count):
+                out[r, o] = scales[o, 0] * _dot(codes[o], x[r])
+        elif offsets.shape[0] > 0:
+            _from_least(code, scale, offsets[o:].ctypes.data, lanes, given, into, blocks, count, stride)
+        elif codes.shape[1] == 32 * blocks:
+            _in_32(code, scale, given, into, blocks, count, stride)
+        else:
+            _in_16(code, scale, given, into, blocks, count, stride)
 
 
 @njit(fastmath=ANY_ORDER)

@@ -1,7 +1,8 @@
-"""One row of 8-bit codes times two vectors, written for the compiler's vectors of eight.
+"""One row of 8-bit codes times a few rows of numbers, written for the compiler's vectors of eight.
 
 Left to itself the compiler adds up the eight lanes at the end of every block, which costs more than the products; here
-each block's sums go into eight lanes times its scale, and lanes are added once a row.
+each block's sums go into eight lanes times its scale, and lanes are added once a row of codes. Each row's sums are made
+in the same order, however many go together: an answer's numbers do not depend on its company.
 Knows addresses and blocks; nothing about arrays' shapes or what the numbers mean.
 """
 
@@ -16,44 +17,95 @@ LANES = 8
 ANY_ORDER = ("reassoc", "contract", "nsz")
 FLOAT, CODE, WHOLE = ir.FloatType(), ir.IntType(8), ir.IntType(32)
 FLOATS, CODES, WHOLES = (ir.VectorType(kind, LANES) for kind in (FLOAT, CODE, WHOLE))
+NOTHING = ir.Constant(FLOATS, None)
 
 
-def dots_of(block: int):
-    """An intrinsic for compiled code: (codes, scales, first, second, blocks) to both dot products.
+def products_of(block: int, most: int):
+    """An intrinsic for compiled code: dot products of codes in blocks, times their scales, with up to `most` rows.
 
-    The first four are addresses (of int8 [blocks * block], float32 [blocks], float32 [blocks * block] twice), `blocks`
-    their number; `block` is a multiple of eight.
+    Its arguments are the addresses of codes (int8 [blocks * block]), scales (float32 [blocks]), rows (float32 [count,
+    blocks * block]) and the first result; then the number of blocks, the count, and how many numbers lie between two
+    results. `block` is a multiple of eight.
     """
 
     @intrinsic
-    def dots(typing_context, codes, scales, first, second, blocks):
+    def products(typing_context, codes, scales, rows, results, blocks, count, stride):
         def generate(context, builder, signature, arguments):
-            sums = _lane_sums(builder, *arguments, block)
-            return context.make_tuple(builder, signature.return_type, [_total(builder, lanes) for lanes in sums])
+            codes, scales, rows, results, blocks, count, stride = arguments
+            for number in _each(builder, count, most):
+                sums = _block_sums(builder, codes, scales, rows, blocks, block, number)
+                _store_totals(builder, sums, results, stride)
+            return context.get_dummy_value()
 
-        address = types.uintp
-        return types.UniTuple(types.float32, 2)(address, address, address, address, types.intp), generate
+        return types.void(*[types.uintp] * 4, *[types.intp] * 3), generate
 
-    return dots
+    return products
 
 
-def _lane_sums(builder, codes, scales, first, second, blocks, block):
-    """Eight sums for each vector."""
-    nothing = ir.Constant(FLOATS, None)
-    sums = [cgutils.alloca_once_value(builder, nothing) for _ in range(2)]
+def offset_products_of(block: int, most: int):
+    """The same for codes that have an offset a block besides.
+
+    Two more addresses come after the scales: offsets (float32 [blocks]), and what they are multiplied with, every
+    row's blocks added up in eight lanes (float32 [count, blocks, 8]).
+    """
+
+    @intrinsic
+    def products(typing_context, codes, scales, offsets, lanes, rows, results, blocks, count, stride):
+        def generate(context, builder, signature, arguments):
+            codes, scales, offsets, lanes, rows, results, blocks, count, stride = arguments
+            for number in _each(builder, count, most):
+                sums = _block_sums(builder, codes, scales, rows, blocks, block, number)
+                _add_offsets(builder, sums, offsets, lanes, blocks)
+                _store_totals(builder, sums, results, stride)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uintp] * 6, *[types.intp] * 3), generate
+
+    return products
+
+
+def _each(builder, count, most):
+    """Every number from 1 to `most`, the code written for each to run where `count` is that number."""
+    for number in range(1, most + 1):
+        with builder.if_then(builder.icmp_signed("==", count, count.type(number))):
+            yield number
+
+
+def _block_sums(builder, codes, scales, rows, blocks, block, count):
+    """Where the eight sums of each row are held."""
+    sums = [cgutils.alloca_once_value(builder, NOTHING) for _ in range(count)]
+    size = blocks.type(block)
+    width = builder.mul(blocks, size)
     with cgutils.for_range(builder, blocks) as loop:
         scale = _spread(builder, builder.load(_at(builder, scales, loop.index, FLOAT)))
-        parts = [nothing, nothing]
+        parts: list[ir.Value | None] = [None] * count
         for step in range(0, block, LANES):
-            place = builder.add(builder.mul(loop.index, loop.index.type(block)), loop.index.type(step))
+            place = builder.add(builder.mul(loop.index, size), size.type(step))
             code = builder.load(_at(builder, codes, place, CODE, CODES), align=1)
             number = builder.sitofp(builder.sext(code, WHOLES), FLOATS)
-            for side, vector in enumerate((first, second)):
-                values = builder.load(_at(builder, vector, place, FLOAT, FLOATS), align=4)
-                parts[side] = _plus(builder, parts[side], _times(builder, number, values))
+            for row in range(count):
+                entry = builder.add(builder.mul(width, size.type(row)), place)
+                product = _times(builder, number, builder.load(_at(builder, rows, entry, FLOAT, FLOATS), align=4))
+                parts[row] = product if step == 0 else _plus(builder, parts[row], product)
         for total, part in zip(sums, parts, strict=True):
             builder.store(_plus(builder, builder.load(total), _times(builder, scale, part)), total)
-    return [builder.load(total) for total in sums]
+    return sums
+
+
+def _add_offsets(builder, sums, offsets, lanes, blocks):
+    """Each block's offset times the row's own sum over that block, lane by lane."""
+    with cgutils.for_range(builder, blocks) as loop:
+        offset = _spread(builder, builder.load(_at(builder, offsets, loop.index, FLOAT)))
+        for row, total in enumerate(sums):
+            entry = builder.mul(builder.add(builder.mul(blocks, blocks.type(row)), loop.index), blocks.type(LANES))
+            values = builder.load(_at(builder, lanes, entry, FLOAT, FLOATS), align=4)
+            builder.store(_plus(builder, builder.load(total), _times(builder, offset, values)), total)
+
+
+def _store_totals(builder, sums, results, stride):
+    for row, lanes in enumerate(sums):
+        entry = builder.mul(stride, stride.type(row))
+        builder.store(_total(builder, builder.load(lanes)), _at(builder, results, entry, FLOAT))
 
 
 def _at(builder, address, index, kind, loaded=None):
@@ -69,15 +121,14 @@ def _spread(builder, value):
 
 
 def _plus(builder, one, two):
-    return builder.fadd(one, two, flags=ANY_ORDER)
+    return builder.fadd(one, two, flags=("contract",))
 
 
 def _times(builder, one, two):
-    return builder.fmul(one, two, flags=ANY_ORDER)
+    return builder.fmul(one, two, flags=("contract",))
 
 
 def _total(builder, lanes):
-    total = builder.extract_element(lanes, WHOLE(0))
-    for lane in range(1, LANES):
-        total = _plus(builder, total, builder.extract_element(lanes, WHOLE(lane)))
-    return total
+    kind = ir.FunctionType(FLOAT, [FLOAT, FLOATS])
+    add_up = cgutils.get_or_insert_function(builder.module, kind, "llvm.vector.reduce.fadd.v8f32")
+    return builder.call(add_up, [ir.Constant(FLOAT, 0.0), lanes], fastmath=ANY_ORDER)
