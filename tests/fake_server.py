@@ -114,7 +114,7 @@ class FakeServer:
 
     def log_probabilities(self, body: dict[str, Any], ids: list[int]) -> torch.Tensor:
         """[len(ids), V]: what the model held of each place when it wrote `ids`."""
-        rows = self.models[body["model"]].open_score(body["prompt"]).extend(ids)
+        rows = self.models[body["model"]].open_score(body["prompt"], len(ids)).extend(ids)
         return rows.chunk(0, len(ids)).log_softmax(-1)
 
     def told_of(self, body: dict[str, Any], token_id: int, row: torch.Tensor) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class FakeServer:
 
     def prompt_logprobs(self, body: dict[str, Any]) -> list[dict[str, Any] | None]:
         ids, top = body["prompt"], body["prompt_logprobs"]
-        session = self.models[body["model"]].open_score(ids[:1])
+        session = self.models[body["model"]].open_score(ids[:1], len(ids))
         logits = session.extend(ids[1:]).chunk(0, len(ids) - 1)
         ranks = (logits >= logits.gather(1, torch.tensor(ids[1:])[:, None])).sum(1).tolist()
         best, told = logits.topk(top).indices.tolist(), logits.log_softmax(-1)

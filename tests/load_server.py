@@ -120,7 +120,7 @@ def report_scoring(engines: PairEngines) -> None:
     prompts = make_prompts(engines, Request(query="What is rain?", method=method("urial", 3)))
     answer = engines.base.encode_answer("Rain is water that falls from clouds. " * 8)
     began = time.monotonic()
-    engines.base.open_score(prompts.base_ids).extend(answer).rows()
+    engines.base.open_score(prompts.base_ids, len(answer)).extend(answer).rows()
     seconds, count = time.monotonic() - began, len(prompts.base_ids) + len(answer)
     print(f"scoring, one request: {count} tokens in {seconds:.1f} s = {count / seconds:.0f} tokens/s", flush=True)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from tests import tiny
 from urial import records
 from urial.compare import again, compare, continue_base, result, score
+from urial.engines import sessions
 from urial.engines.base import Piece
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError
@@ -74,11 +74,10 @@ def test_the_record_keeps_its_promises(family: str) -> None:
     assert found.shift["urial"].context_ids == found.base.prompt_ids
 
 
-def test_rows_do_not_depend_on_how_the_answer_was_cut() -> None:
+def test_rows_do_not_depend_on_how_the_answer_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = result(compare(tiny.pair(), request()))
     engines = tiny.pair()
-    for engine in (engines.base, engines.aligned):
-        engine.capabilities = replace(engine.capabilities, chunk=3)
+    monkeypatch.setitem(sessions.CHUNKS, "cpu", 3)
     events = list(compare(engines, request()))
     pieces = result(iter(events))
     assert max(len(event.rows) for event in events if isinstance(event, ShiftRows)) == 3

@@ -60,7 +60,7 @@ def test_score_rows_equal_one_forward_however_the_answer_is_cut(family: str, cut
     context, answer = ids_of(engine), engine.encode_answer("here is the answer to the question, the answer")[:20]
     with torch.inference_mode():
         whole = engine._model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
-    session, start, found = engine.open_score(context), 0, []
+    session, start, found = engine.open_score(context, 20), 0, []
     for size in cuts:
         rows = session.extend(answer[start : start + size])
         found.append(rows.chunk(0, len(rows)))
@@ -151,8 +151,8 @@ def test_threads_share_steps_without_mixing_answers() -> None:
 
 def test_many_at_once_read_a_common_beginning_once() -> None:
     engine, lengths = tiny.engine(), []
-    forward = engine._forward
-    engine._forward = lambda ids, cache: lengths.append(len(ids)) or forward(ids, cache)
+    forward = engine.forward
+    engine.forward = lambda ids, cache: lengths.append(len(ids)) or forward(ids, cache)
     ids = ids_of(engine)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: engine.read_ahead(ids), range(8)))

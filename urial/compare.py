@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID, Piece
@@ -57,11 +58,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     texts = engines.aligned.answer_pieces(ids)
     rows: Growing = {name: [] for name in request.contexts}
     try:
-        scoring = Scoring(engines, prompts.aligned_ids, prompts.context_ids)
-        size = len(ids) if engines.rereads_context else engines.chunk
-        for start in range(0, len(ids), size):
-            chunk = slice(start, start + size)
-            yield from emit(rows, scoring.ask(ids[chunk], texts[chunk]).rows())
+        yield from score_given(engines, prompts, ids, texts, rows)
         sides = given_sides(prompts, ids, "".join(texts))
         yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
     finally:
@@ -84,7 +81,7 @@ def continue_base(
     pieces = read_then_generate(engines, request, prompts, ids)
     run = SideRun(prompts.base + beginning, ids, pieces, stops)
     try:
-        yield from advance_all(engines, prompts, {"base": run}, {}, control or Control())
+        yield from advance_all({"base": run}, None, control or Control())
     finally:
         run.end("cancelled")
         engines.base.forget(ids)
@@ -108,7 +105,8 @@ def run_sides(
     try:
         if contexts and engines.no_rows_reason:
             yield Failed(None, engines.no_rows_reason)
-        yield from advance_all(engines, prompts, runs, rows, control)
+        scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, request.max_new_tokens) if rows else None
+        yield from advance_all(runs, scored, control)
         if rows and runs["aligned"].has_nameless:
             yield Failed(None, SHIFT_ENDS)
         sides = {**kept, **{name: run.side() for name, run in runs.items()}}
@@ -143,21 +141,19 @@ def read_then_generate(engines: PairEngines, request: Request, prompts: Prompts,
     return Prepared(pieces, lambda: engines.base.read_ahead(prompts.constant_ids))
 
 
-def advance_all(
-    engines: PairEngines, prompts: Prompts, runs: Mapping[SideName, SideRun], rows: Growing, control: Control
-) -> Iterator[Event]:
+def advance_all(runs: Mapping[SideName, SideRun], scored: ScoredAnswer | None, control: Control) -> Iterator[Event]:
     """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
 
     A side that waits for its server is passed over; where all do, a moment is waited.
     """
-    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows) if rows else None
     places: dict[SideName, int] = dict.fromkeys(runs, 0)
-    while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
-        events = [advance_side(name, run, control) for name, run in runs.items()]
-        moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
-        if not moved:
-            yield from moves_in_line(runs, places)
-            time.sleep(MOMENT)
+    with closing(scored) if scored else nullcontext():
+        while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
+            events = [advance_side(name, run, control) for name, run in runs.items()]
+            moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
+            if not moved:
+                yield from moves_in_line(runs, places)
+                time.sleep(MOMENT)
 
 
 def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
@@ -198,6 +194,17 @@ def cancel(run: SideRun) -> tuple[int, str] | None:
     """End a side that its user stopped; text that was held back still belongs to its last token."""
     rest = run.end("cancelled")
     return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
+
+
+def score_given(
+    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
+) -> Iterator[Event]:
+    """The rows of a given answer, as many at a time as is cheap; a server reads all in one go."""
+    with closing(Scoring(engines, prompts.aligned_ids, prompts.context_ids, len(ids))) as scoring:
+        size = len(ids) if engines.rereads_context else scoring.next_chunk
+        for start in range(0, len(ids), size):
+            chunk = slice(start, start + size)
+            yield from emit(rows, scoring.ask(ids[chunk], texts[chunk], None).rows())
 
 
 def make_shift(engines: PairEngines, prompts: Prompts, rows: Growing) -> dict[ContextName, ContextShift]:

@@ -13,7 +13,7 @@ from urial.errors import UrialError
 from urial.events import Event, Failed, ShiftRows
 from urial.records import ContextName, TokenShift
 from urial.request import Prompts
-from urial.scoring import Asked, Rows, Scoring, next_chunk
+from urial.scoring import Asked, Rows, Scoring
 from urial.sides import SideRun
 
 Growing = dict[ContextName, list[TokenShift]]  # the rows so far
@@ -24,11 +24,13 @@ log = logging.getLogger(__name__)
 class ScoredAnswer:
     """Follows the aligned side and scores what is new: a chunk at a time, and the rest at its end."""
 
-    def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing) -> None:
+    def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing, room: int) -> None:
+        """`rows` grow; `room` is the most tokens that the answer may have."""
         self._engines = engines
         self._prompts = prompts
         self._run = run
         self._rows = rows
+        self._room = room
         self._scoring: Scoring | None = None
         self._asked: Asked | None = None
         self._done = 0
@@ -44,8 +46,8 @@ class ScoredAnswer:
         if self._failed:
             return
         try:
-            if self._asked is None and self._is_due():
-                self._asked = self._ask()
+            if self._asked is None and self._done < len(self._run.token_ids):
+                self._ask_if_due()
             if self._asked is not None and self._asked.is_ready():
                 asked, self._asked = self._asked, None
                 yield from emit(self._rows, asked.rows())
@@ -54,17 +56,19 @@ class ScoredAnswer:
             self._failed = True
             yield Failed(None, sentence(error))
 
-    def _is_due(self) -> bool:
-        waiting = len(self._run.token_ids) - self._done
-        return waiting >= next_chunk(self._engines, self._done) or (waiting > 0 and not self._run.is_running)
+    def close(self) -> None:
+        """Free what the models hold for the scoring."""
+        if self._scoring is not None:
+            self._scoring.close()
 
-    def _ask(self) -> Asked:
+    def _ask_if_due(self) -> None:
         if self._scoring is None:
-            self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids)
-        new = slice(self._done, len(self._run.token_ids))
-        self._done = len(self._run.token_ids)
-        run = self._run
-        return self._scoring.ask(run.token_ids[new], run.token_texts[new], run.token_rows[new])
+            self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids, self._room)
+        run, new = self._run, slice(self._done, len(self._run.token_ids))
+        if run.is_running and new.stop - new.start < self._scoring.next_chunk:
+            return
+        self._done = new.stop
+        self._asked = self._scoring.ask(run.token_ids[new], run.token_texts[new], run.told(new.start))
 
 
 def emit(rows: Growing, new: Rows) -> Iterator[ShiftRows]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from urial import shift
-from urial.engines.base import Engine, LogitRows, TopRow, TopRows
+from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, TopRows
 from urial.engines.head import together
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
@@ -18,43 +18,63 @@ from urial.shift import ShiftStatistics
 
 ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
-FIRST_REREAD = 64  # the first chunk where each one costs a reading of the context too
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
-
-
-def next_chunk(engines: PairEngines, done: int) -> int:
-    """How many new tokens to wait for before scoring again.
-
-    Where every chunk means reading the context again, each is as long as all before it: T tokens take about
-    log2(T / 64) + 1 readings, and no token is read more than twice as often as in one go.
-    """
-    return max(FIRST_REREAD, done) if engines.rereads_context else engines.chunk
 
 
 class Scoring:
     """Rows for one answer, in every context, in order of position."""
 
     def __init__(
-        self, engines: PairEngines, aligned_ids: Sequence[int], contexts: Mapping[ContextName, Sequence[int]]
+        self,
+        engines: PairEngines,
+        aligned_ids: Sequence[int],
+        contexts: Mapping[ContextName, Sequence[int]],
+        room: int,
     ) -> None:
+        """`aligned_ids` and `contexts` are what the answer of up to `room` tokens follows, for each model."""
         self._engines = engines
-        self._aligned = engines.aligned.open_score(aligned_ids)
-        self._bases = {name: engines.base.open_score(ids) for name, ids in contexts.items()}
-        self._position = 0
+        self._aligned_ids = aligned_ids
+        self._room = room
+        self._aligned: ScoreSession | None = None  # an answer that is told by its writer needs none
+        self._bases = {name: engines.base.open_score(ids, room) for name, ids in contexts.items()}
+        self._asked: list[int] = []
 
-    def ask(self, ids: Sequence[int], texts: Sequence[str], own: Sequence[TopRow | None] = ()) -> Asked:
-        """Begin on the next answer tokens, `texts` aligned to `ids`; `own`: the rows of one that `tells_own`.
+    @property
+    def next_chunk(self) -> int:
+        """How many new tokens to wait for before asking again.
+
+        Where every chunk means reading the context again, each is as long as all before it: T tokens take about
+        log2(T / 64) + 1 readings, and no token is read more than twice as often as in one go.
+        """
+        if self._engines.rereads_context:
+            return max(FIRST_REREAD, len(self._asked))
+        return max(session.chunk for session in self._bases.values())
+
+    def ask(self, ids: Sequence[int], texts: Sequence[str], own: LogitRows | TopRows | None) -> Asked:
+        """Begin on the next answer tokens, `texts` aligned to `ids`; `own`: the aligned model's rows if it told them.
 
         Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
         a token that only one model has.
         """
         self._check_shared(ids)
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
-        told = [row for row in own if row is not None]
-        aligned = Told(told) if len(told) == len(ids) else self._aligned.extend(ids)
-        start, self._position = self._position, self._position + len(ids)
+        aligned = own or self._aligned_session().extend(ids)
+        start = len(self._asked)
+        self._asked += ids
         return Asked(self._engines, aligned, bases, start, ids, texts)
+
+    def close(self) -> None:
+        """Nothing more will be asked: frees the models' memory."""
+        for session in (*self._bases.values(), *([self._aligned] if self._aligned else [])):
+            session.close()
+
+    def _aligned_session(self) -> ScoreSession:
+        """Opened behind what was asked before."""
+        if self._aligned is None:
+            context = [*self._aligned_ids, *self._asked]
+            self._aligned = self._engines.aligned.open_score(context, self._room - len(self._asked))
+        return self._aligned
 
     def _check_shared(self, ids: Sequence[int]) -> None:
         alone = [token_id for token_id in ids if token_id >= self._engines.vocabulary]
@@ -63,22 +83,6 @@ class Scoring:
                 f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
                 "choose siblings with the same vocabulary."
             )
-
-
-class Told:
-    """Rows that are here already: the aligned model told them with its answer."""
-
-    def __init__(self, rows: list[TopRow]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def is_ready(self) -> bool:
-        return True
-
-    def rows(self) -> list[TopRow]:
-        return self._rows
 
 
 class Asked:

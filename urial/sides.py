@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from urial.engines.base import UNKNOWN_ID, Piece, TopRow
+import torch
+
+from urial.engines.base import UNKNOWN_ID, LogitRows, Piece, TopRow, TopRows
+from urial.engines.told import GivenRows, ToldRows
 from urial.records import Side, StopReason
 
 
@@ -68,7 +71,8 @@ class SideRun:
         self.has_nameless = False  # whether a part of the text came without token ids
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
-        self.token_rows: list[TopRow | None] = []
+        self._rows: list[TopRow | None] = []
+        self._logits: torch.Tensor | None = None  # of the newest token alone: for all, they would fill the memory
         self.stop_reason: StopReason | None = None
 
     @property
@@ -97,6 +101,14 @@ class SideRun:
         if piece.is_end or self._filter.stopped:
             shown += self.end("stop")
         return piece.id, shown
+
+    def told(self, start: int) -> LogitRows | TopRows | None:
+        """What the model told of the tokens from `start` on while it wrote them; None where that is not there."""
+        rows = [row for row in self._rows[start:] if row is not None]
+        count = len(self.token_ids) - start
+        if self._logits is not None and count == 1:
+            return GivenRows([self._logits])
+        return ToldRows(rows) if len(rows) == count else None
 
     def end(self, reason: StopReason) -> str:
         """End this side and free its memory; returns the text that was still held back."""
@@ -132,4 +144,5 @@ class SideRun:
         if piece.id != UNKNOWN_ID:
             self.token_ids.append(piece.id)
             self.token_texts.append(piece.text)
-            self.token_rows.append(piece.row)
+            self._rows.append(piece.row)
+        self._logits = piece.logits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import torch
@@ -82,8 +83,8 @@ def scoring_seconds(engines: PairEngines, prompts: Prompts) -> float:
     ids = [(7 * position) % engines.vocabulary for position in range(SCORED)]
 
     def score() -> float:
-        scoring = Scoring(engines, prompts.aligned_ids, prompts.context_ids)
-        return timed(lambda: scoring.ask(ids, [""] * SCORED).rows())[0]
+        with closing(Scoring(engines, prompts.aligned_ids, prompts.context_ids, SCORED)) as scoring:
+            return timed(lambda: scoring.ask(ids, [""] * SCORED, None).rows())[0]
 
     score()
     return statistics.median(score() for _ in range(ROUNDS))

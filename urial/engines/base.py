@@ -13,6 +13,7 @@ import torch
 
 from urial.records import Message
 
+FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
 
 
@@ -24,7 +25,6 @@ class Capabilities:
     has_exact_rank: bool  # ranks over the full vocabulary
     has_top: bool  # at least the most probable tokens of each position
     rereads_context: bool = False  # every `extend` costs a reading of context and answer: ask seldom
-    chunk: int = 16  # answer tokens for one `extend` while an answer streams: each costs about a reading of the weights
     tells_own: bool = False  # where `score` can tell nothing: the pieces of an own answer come with their rows
 
 
@@ -47,14 +47,15 @@ class Sampling:
 class Piece:
     """One generated token: its id, the text that it completes, and whether it ends the turn.
 
-    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` is what
-    the model told of this position while it wrote, before temperature and penalties.
+    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` and
+    `logits` are what the model told of this position while it wrote, before temperature and penalties.
     """
 
     id: int
     text: str
     is_end: bool
     row: TopRow | None = None  # where the model `tells_own`
+    logits: torch.Tensor | None = None  # [1, V], where `open_score` would give the same to the last bit
 
 
 class LogitRows(Protocol):
@@ -96,8 +97,14 @@ class TopRows(Protocol):
 class ScoreSession(Protocol):
     """Teacher forcing over a growing answer."""
 
+    chunk: int  # answer tokens for one `extend` while an answer streams: what is cheap without coming late
+
     def extend(self, answer_ids: Sequence[int]) -> LogitRows | TopRows:
         """Rows that predict `answer_ids`, which follow what was given before: LogitRows where `has_logits`."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be asked: frees its memory."""
         ...
 
 
@@ -154,6 +161,6 @@ class Engine(Protocol):
         """One token a step until the end token or the limit; closing the iterator frees its memory."""
         ...
 
-    def open_score(self, context_ids: Sequence[int]) -> ScoreSession:
-        """Score an answer that follows `context_ids`, in pieces as it grows."""
+    def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:
+        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""
         ...

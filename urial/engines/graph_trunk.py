@@ -54,6 +54,8 @@ def slots_tree(model: PreTrainedModel, adapted: AdaptedSlots) -> PreTrainedModel
 class GraphTrunk:
     """transformers' layers over slots."""
 
+    keeps_rows_apart = False  # a matrix library may sum otherwise for other numbers of rows
+
     def __init__(self, model: PreTrainedModel, capture: Capture, kept_bytes: int = KEPT_BYTES) -> None:
         """`model` carries the adapter where there is one, and lies on one device."""
         self._model = model

@@ -12,11 +12,12 @@ from functools import partial
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.engines.base import Capabilities, Piece, Sampling
+from urial.engines.base import Capabilities, Piece, Sampling, ScoreSession
 from urial.engines.cache import Reading, ReadingStore
 from urial.engines.head import Head, HiddenRows
 from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
+from urial.engines.sessions import ChunkSession, StepSession
 from urial.engines.stepper import LoneSteps, Stepper, Steps
 from urial.engines.team import team_for
 from urial.engines.text import TextStream, TokenNames, pieces_of
@@ -24,7 +25,6 @@ from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
-CHUNKS = {"cpu": 32, "cuda": 64}  # what is written in a second or two; larger ones cost less a token
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
@@ -45,8 +45,7 @@ class LocalEngine:
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
         self.name = name
-        chunk = CHUNKS.get(model.device.type, CHUNKS["cpu"])
-        self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True, chunk=chunk)
+        self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self._model = weight_first(model.eval())
         self._trunk = self._model.base_model
         self._tokenizer = tokenizer
@@ -117,7 +116,7 @@ class LocalEngine:
             return start
         cache = start.fork() if start else DynamicCache(config=self._model.config)
         done = len(start.ids) if start else 0
-        hidden = self._forward(ids[done:], cache)
+        hidden = self.forward(ids[done:], cache)
         reading = Reading(ids, cache, hidden[-1:].clone())
         self._store.keep(reading)
         return reading
@@ -137,9 +136,9 @@ class LocalEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         reading = self.read(prompt_ids)
-        logits = self._team(lambda: self._first_logits(reading))
+        logits = self._stepper.logits_of(reading.last_hidden)
         sampler = Sampler(sampling, prompt_ids, logits.device)
-        steps = self._open_steps(reading, sampling)
+        steps = self._open_steps(reading, sampling.max_new_tokens, is_greedy=sampling.is_greedy)
         try:
             yield from self._pieces(sampler, steps, logits, sampling.max_new_tokens)
         finally:
@@ -149,36 +148,35 @@ class LocalEngine:
         text = TextStream(self._tokenizer)
         for count in range(1, limit + 1):
             token_id = self._team(partial(sampler.choose, logits))
+            told = logits if steps.keeps_rows_apart else None
             is_end = token_id in self._ends
             piece = "" if is_end else text.feed(token_id)
             if is_end or count == limit:
-                yield Piece(token_id, piece + text.finish(), is_end)
+                yield Piece(token_id, piece + text.finish(), is_end, logits=told)
                 return
             steps.put(token_id)  # before the piece goes out, so that the sibling's step takes this one along
-            yield Piece(token_id, piece, is_end)
+            yield Piece(token_id, piece, is_end, logits=told)
             logits = steps.logits()
 
-    def _open_steps(self, reading: Reading, sampling: Sampling) -> Steps:
-        if can_decode_by_row(self._model, reading.cache):
-            return self._stepper.open(
-                reading.cache,
-                len(reading.ids),
-                sampling.max_new_tokens,
-                is_adapted=self._is_adapted,
-                is_greedy=sampling.is_greedy,
-            )
-        return LoneSteps(self._model, reading.fork(), self._stepper.turn)
+    def _open_steps(self, reading: Reading, room: int, *, is_greedy: bool) -> Steps:
+        if not can_decode_by_row(self._model, reading.cache):
+            return LoneSteps(self._model, reading.fork(), self._stepper.turn)
+        return self._stepper.open(
+            reading.cache, len(reading.ids), room, is_adapted=self._is_adapted, is_greedy=is_greedy
+        )
 
-    def open_score(self, context_ids: Sequence[int]) -> LocalScoreSession:
-        """Score an answer that follows `context_ids`, in pieces as it grows."""
-        return LocalScoreSession(self, self.read(context_ids))
+    def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:
+        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows.
 
-    @torch.inference_mode()
-    def _first_logits(self, reading: Reading) -> torch.Tensor:
-        """Logits [1, V] after the prompt."""
-        return self._head(reading.last_hidden)
+        Where company changes no row, the scored answer steps along with those that are written.
+        """
+        reading = self.read(context_ids)
+        if not (self._stepper.keeps_rows_apart and can_decode_by_row(self._model, reading.cache)):
+            return ChunkSession(self, reading)
+        first = self._stepper.logits_of(reading.last_hidden)
+        return StepSession(first, self._open_steps(reading, room, is_greedy=False))
 
-    def _forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+    def forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
         """Hidden states [len(ids), D]; the cache grows."""
         with self._stepper.turn:
             return self._team(lambda: self._run_trunk(ids, cache))
@@ -188,21 +186,6 @@ class LocalEngine:
         tokens = torch.tensor([list(ids)], device=self._model.device)
         return self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
 
-    def _rows(self, hidden: torch.Tensor) -> HiddenRows:
+    def rows(self, hidden: torch.Tensor) -> HiddenRows:
+        """Logits of hidden states [n, D], made when asked for."""
         return HiddenRows(hidden, self._head)
-
-
-class LocalScoreSession:
-    """Teacher forcing over a growing answer: the context is read once, each answer token once."""
-
-    def __init__(self, engine: LocalEngine, reading: Reading) -> None:
-        self._engine = engine
-        self._cache = reading.fork()
-        self._last = reading.last_hidden
-
-    def extend(self, answer_ids: Sequence[int]) -> HiddenRows:
-        """Rows that predict `answer_ids`: the row before each of them."""
-        hidden = self._engine._forward(answer_ids, self._cache)
-        rows = torch.cat([self._last, hidden[:-1]])
-        self._last = hidden[-1:]
-        return self._engine._rows(rows)

@@ -40,6 +40,11 @@ class Output:
     def device(self) -> torch.device:
         return self._head.weight.device
 
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether each row is multiplied by itself, the same to the last bit whatever the others are."""
+        return not isinstance(self._quick.result(), Screen | None)
+
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor, *, is_greedy: bool) -> Sequence[Logits]:
         """Logits [1, V] for each of R hidden states [R, D]; with `is_greedy` bounds will do."""

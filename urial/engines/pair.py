@@ -42,11 +42,6 @@ class PairEngines:
         return self.base.capabilities.rereads_context or self.aligned.capabilities.rereads_context
 
     @property
-    def chunk(self) -> int:
-        """How many tokens of a streaming answer are scored together."""
-        return max(self.base.capabilities.chunk, self.aligned.capabilities.chunk)
-
-    @property
     def no_rows_reason(self) -> str:
         """Why an answer that the aligned model writes can have no shift, in one sentence; empty where it can."""
         return self.base.no_rows_reason or ("" if self.aligned.capabilities.tells_own else self.no_given_rows_reason)

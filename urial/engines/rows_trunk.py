@@ -54,6 +54,8 @@ def rows_tree(model: PreTrainedModel, adapted: AdaptedRows) -> PreTrainedModel:
 class RowsTrunk:
     """transformers' layers over rows."""
 
+    keeps_rows_apart = False  # a matrix library may sum otherwise for other numbers of rows
+
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""
         self._adapted = AdaptedRows()

@@ -26,6 +26,8 @@ MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as row
 class Steps(Protocol):
     """One answer's way forward: put in the chosen token, get the logits [1, V] that follow it."""
 
+    keeps_rows_apart: bool  # whether they are the same to the last bit whatever other answers are stepped along
+
     def put(self, token: int) -> None: ...
 
     def logits(self) -> Logits: ...
@@ -48,6 +50,15 @@ class Stepper:
     def _trunk(self) -> Trunk:
         """Waits where a first start still compiles: an answer must not depend on how far that is."""
         return self._trunk_made.result()
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether an answer's logits are the same to the last bit whatever goes with it. Waits like `open`."""
+        return self._trunk.keeps_rows_apart and self._output.keeps_rows_apart
+
+    def logits_of(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [1, V] of a prompt's last hidden state [1, D]."""
+        return self._team(lambda: self._output(hidden, is_greedy=False))[0]
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool, is_greedy: bool) -> SeatSteps:
         """Steps for an answer of up to `room` tokens after a prompt of `length` tokens."""
@@ -97,6 +108,7 @@ class SeatSteps:
     def __init__(self, stepper: Stepper, seat: Seat) -> None:
         self._stepper = stepper
         self._seat = seat
+        self.keeps_rows_apart = stepper.keeps_rows_apart
 
     def put(self, token: int) -> None:
         self._stepper.put(self._seat, token)
@@ -110,6 +122,8 @@ class SeatSteps:
 
 class LoneSteps:
     """Steps through transformers' own cache, one answer at a time: for families that cannot decode by row."""
+
+    keeps_rows_apart = False  # scoring reads in chunks, which sums otherwise
 
     def __init__(self, model: PreTrainedModel, cache: DynamicCache, turn: threading.Lock) -> None:
         self._model = model

@@ -28,6 +28,8 @@ P = TypeVar("P", bound=Place)
 class Trunk(Protocol[P]):
     """Places for answers, and the step that moves some of them on by a token each."""
 
+    keeps_rows_apart: bool  # whether a place's states are the same to the last bit whatever others it moves on with
+
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> P:
         """A place for an answer of up to `room` tokens after a prompt of `length` tokens, which stays as it is."""
 

@@ -28,6 +28,7 @@ USUAL = {
     "attention_bias": False,
     "attn_logit_softcapping": None,
     "use_bidirectional_attention": False,
+    "final_logit_softcapping": None,
 }
 
 
@@ -58,6 +59,8 @@ class Layer(NamedTuple):
 class GemmaTrunk:
     """Compiled layers over packed weights, ready to run."""
 
+    keeps_rows_apart = True  # each is worked out by itself
+
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one.
 
@@ -65,7 +68,8 @@ class GemmaTrunk:
         """
         inner = model.base_model
         config = model.config.get_text_config()
-        self._embed, self._norm = inner.embed_tokens, inner.norm
+        self._embed = inner.embed_tokens
+        (self._last_norm,) = _norms(inner.norm)
         self._eps = np.float32(config.rms_norm_eps)
         self._turns = {kind: Turns(inner.rotary_emb, kind) for kind in set(config.layer_types)}
         self._layers = [_layer(layer, config.num_key_value_heads) for layer in inner.layers]
@@ -93,9 +97,10 @@ class GemmaTrunk:
         with all_cores("compiled layers"):
             for number, layer in enumerate(self._layers):
                 self._pass(number, layer, hidden, places, adapted)
+            kernels.norm(hidden, self._last_norm, self._eps)
         for place in places:
             place.position += 1
-        return self._norm(torch.from_numpy(hidden))
+        return torch.from_numpy(hidden)
 
     def close(self, place: GemmaPlace) -> None:
         """Nothing to give back: keys and values go with the place."""

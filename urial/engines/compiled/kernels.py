@@ -120,6 +120,13 @@ def _normed(x, weight, eps, out):
         out[k] = x[k] * scale * weight[k]
 
 
+@compiled
+def norm(hidden, weight, eps):
+    """The last norm of R hidden states [R, D], in place."""
+    for r in range(hidden.shape[0]):
+        _normed(hidden[r], weight, eps, hidden[r])
+
+
 @njit(fastmath=ANY_ORDER)
 def _turned(x, cos, sin):
     """Rotary positions, in place: the halves of x [S] turn against each other."""

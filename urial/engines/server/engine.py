@@ -111,6 +111,6 @@ class ServerEngine:
         reader = PieceReader(self._tokenizer, self._ends, self._telling, sampling.max_new_tokens)
         return Answer(self._client, body, reader)
 
-    def open_score(self, context_ids: Sequence[int]) -> ServerScoreSession:
-        """Score an answer that follows `context_ids`, in pieces as it grows."""
+    def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
+        """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
         return ServerScoreSession(self._client, self._model, context_ids)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from urial.engines.base import TopRow
+from urial.engines.base import FIRST_REREAD, TopRow
 from urial.engines.server import failures
 from urial.engines.server.background import background
 from urial.engines.server.client import ServerClient
@@ -41,6 +41,8 @@ class RequestedRows:
 class ServerScoreSession:
     """Teacher forcing over a growing answer."""
 
+    chunk = FIRST_REREAD
+
     def __init__(self, client: ServerClient, model: str, context_ids: Sequence[int]) -> None:
         self._client = client
         self._model = model
@@ -51,6 +53,9 @@ class ServerScoreSession:
         start = len(self._ids)
         self._ids += answer_ids
         return RequestedRows(background().start(self._ask(list(self._ids), start)), len(answer_ids))
+
+    def close(self) -> None:
+        """Nothing to give back: what is under way ends by itself."""
 
     async def _ask(self, ids: list[int], start: int) -> list[TopRow]:
         reply = await self._client.ask(scoring_body(self._model, ids, TOP_K))
