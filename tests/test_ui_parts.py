@@ -17,10 +17,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import ui_server
+from tests import tiny, ui_server
+from urial.compare import compare, result
 from urial.errors import EngineError, PairsError, UrialError, UserMistake
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, Waiting
+from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, Waiting
 from urial.prompts import METHODS, method
+from urial.render import rows_payload
 from urial.request import Control, Request
 from urial.ui import gpu, wire
 from urial.ui.desk import file_stem
@@ -49,6 +51,18 @@ def test_tokens_joined_in_batches_are_the_tokens_sent(tokens: list, data) -> Non
     assert "".join(each["text"] for each in base) == "".join(text for side, text in tokens if side == "base")
     assert sum(each["tokens"] for each in base) == sum(side == "base" for side, _ in tokens)
     assert aligned == [[2, text] for side, text in tokens if side == "aligned"]
+
+
+def test_a_batch_holds_its_rows_once_for_each_context() -> None:
+    found = result(compare(tiny.pair(), Request("why?", method("zero_shot"), max_new_tokens=4)))
+    rows = found.shift["urial"].tokens
+    events = [AlignedToken(row.id, row.text) for row in rows[:2]]
+    events += [ShiftRows("urial", rows[:1]), ShiftRows("zero_shot", rows[:1]), BaseToken(1, "x")]
+    events += [AlignedToken(rows[2].id, rows[2].text), ShiftRows("urial", rows[1:3])]
+    ((name, delta),) = wire.steps_of(events, no_steps, "")
+    assert name == "append" and delta["base"] == {"text": "x", "tokens": 1}
+    assert delta["aligned"] == [[row.id, row.text] for row in rows[:3]]
+    assert delta["shift"] == {"urial": rows_payload(rows[:3]), "zero_shot": rows_payload(rows[:1])}
 
 
 def test_batches_are_throttled_and_ends_are_not_held_back() -> None:

@@ -40,7 +40,7 @@ def gather(events: Iterable[Event], now: Callable[[], float] = time.monotonic) -
 
 
 def steps_of(events: Iterable[Event], opening: Callable[[Started], Step], note: str) -> list[Step]:
-    """The view's steps for some events of a comparison, with consecutive tokens joined."""
+    """The view's steps for some events of a comparison, with consecutive tokens and their rows joined."""
     steps: list[Step] = []
     for event in events:
         match event:
@@ -51,7 +51,7 @@ def steps_of(events: Iterable[Event], opening: Callable[[Started], Step], note: 
             case AlignedToken(token_id, text):
                 _delta(steps).setdefault("aligned", []).append([token_id, text])
             case ShiftRows(context, rows):
-                steps.append(["append", {"shift": {context: rows_payload(rows)}}])
+                _delta(steps).setdefault("shift", {}).setdefault(context, []).extend(rows)
             case SideDone(name, side):
                 steps.append(["sideDone", {"name": name, "side": side_payload(side)}])
             case Waiting(name, position):
@@ -60,7 +60,7 @@ def steps_of(events: Iterable[Event], opening: Callable[[Started], Step], note: 
                 steps.append(["fail", {"name": name, "message": message}])
             case Done(comparison):
                 steps.append(["done", closing(comparison, note)])
-    return steps
+    return [[name, _told(argument)] if name == "append" else [name, argument] for name, argument in steps]
 
 
 def branch_steps(events: Iterable[Event]) -> list[Step]:
@@ -106,9 +106,16 @@ def _context(comparison: Comparison, name: ContextName) -> dict[str, Any]:
 
 def _delta(steps: list[Step]) -> dict[str, Any]:
     """The open `append` step for tokens; a step of another kind closes it."""
-    if not steps or steps[-1][0] != "append" or "shift" in steps[-1][1]:
+    if not steps or steps[-1][0] != "append":
         steps.append(["append", {}])
     return steps[-1][1]
+
+
+def _told(delta: dict[str, Any]) -> dict[str, Any]:
+    """With the rows of each context as columns; the view takes them after the tokens."""
+    if "shift" not in delta:
+        return delta
+    return {**delta, "shift": {context: rows_payload(rows) for context, rows in delta["shift"].items()}}
 
 
 def _add_base(delta: dict[str, Any], text: str) -> None:
