@@ -14,6 +14,7 @@ from tests.packable import adapted, gemma, weights
 from urial.engines import trunks
 from urial.engines.base import Sampling
 from urial.engines.compiled import blocks, kernels
+from urial.engines.compiled.cores import all_cores
 from urial.engines.compiled.gemma import GemmaTrunk, packed_trunk
 from urial.engines.compiled.head import packed_head
 from urial.engines.output import Output, packed_of
@@ -165,6 +166,11 @@ def test_only_large_packed_gemmas_get_loops(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(trunks.trunk_for(whole).result(), RowsTrunk)
     packed.config.hidden_activation = "silu"
     assert packed_trunk(packed) is None
+
+
+def test_a_loop_that_cannot_be_compiled_is_an_error_that_is_told() -> None:
+    with pytest.raises(RuntimeError, match="could not be compiled"), all_cores("a test"):
+        kernels.multiply(None, None, None, None)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("cannot cache function: no locator available"), MemoryError()])

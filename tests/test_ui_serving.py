@@ -9,6 +9,8 @@ import pytest
 
 from tests import ui_server
 from urial import records
+from urial.engines.local import PREPARING
+from urial.engines.stepper import Stepper
 from urial.errors import WeightsMissing
 from urial.ui import desk
 from urial.ui.results import Results, pack
@@ -60,6 +62,17 @@ def test_no_batch_repeats_what_was_sent(service: Service) -> None:
     record = service.results.get(run_id("a"))
     assert sum(map(len, batches)) < 2 * len(record.json_text())
     assert all("<" not in text for text in batches)
+
+
+def test_a_question_that_waits_for_a_first_preparation_says_so(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stepper, "is_prepared", False)
+    said = [argument["message"] for argument in named(steps(service.compare(run_id("a"), ASK, "visitor")), "say")]
+    assert said[-1] == PREPARING
+    monkeypatch.setattr(Stepper, "is_prepared", True)
+    said = named(steps(service.compare(run_id("b"), ASK, "visitor")), "say")
+    assert said == [{"message": "Reading the prompt", "fraction": None}]
 
 
 @pytest.mark.parametrize(

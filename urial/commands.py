@@ -62,7 +62,8 @@ def compare(options: argparse.Namespace) -> int:
     from urial import compare as core
 
     request = make_request(options)
-    return finish(options, core.compare(open_engines(options), request))
+    engines = open_engines(options)
+    return finish(options, core.compare(engines, request), engines.preparing)
 
 
 def score(options: argparse.Namespace) -> int:
@@ -70,7 +71,8 @@ def score(options: argparse.Namespace) -> int:
 
     answer = read_text(options.answer_file, "the answer file")
     request = make_request(options)
-    return finish(options, core.score(open_engines(options), request, answer))
+    engines = open_engines(options)
+    return finish(options, core.score(engines, request, answer), engines.preparing)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -137,9 +139,9 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
         return open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
 
 
-def finish(options: argparse.Namespace, events: Iterator[Event]) -> int:
-    """Read the stream to its end, then print and write what was asked for."""
-    comparison, failures = follow(events, is_shown=shows_progress(options))
+def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str) -> int:
+    """Read the stream to its end, then print and write what was asked for; `preparing` is what comes before it."""
+    comparison, failures = follow(events, preparing, is_shown=shows_progress(options))
     if options.save:
         write(options.save, records.to_json(comparison, indent=1))
     if options.html:
@@ -152,12 +154,14 @@ def finish(options: argparse.Namespace, events: Iterator[Event]) -> int:
     return 0
 
 
-def follow(events: Iterator[Event], *, is_shown: bool) -> tuple[Comparison, list[str]]:
+def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[Comparison, list[str]]:
     """The record, and what failed on the way."""
     failures: list[str] = []
     with Bar(is_shown=is_shown, unit=" tokens", total=None) as bar:
+        bar.report(preparing, None)
         for event in events:
             if isinstance(event, BaseToken | AlignedToken):
+                bar.report("", None)
                 bar.step()
             elif isinstance(event, Failed):
                 failures.append(event.message)

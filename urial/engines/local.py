@@ -25,6 +25,7 @@ from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
+PREPARING = "Preparing the decoding steps: on a new machine this takes about twenty seconds, once"
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
@@ -61,6 +62,11 @@ class LocalEngine:
         config = model.config.get_text_config()
         self.context_length = int(config.max_position_embeddings)
         self.vocabulary_size = int(config.vocab_size)
+
+    @property
+    def preparing(self) -> str:
+        """What a first answer still waits for; empty where it waits for nothing."""
+        return "" if self._stepper.is_prepared else PREPARING
 
     # Text and ids
 

@@ -41,6 +41,11 @@ class Output:
         return self._head.weight.device
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether the quickest way is found."""
+        return self._quick.done()
+
+    @property
     def keeps_rows_apart(self) -> bool:
         """Whether each row is multiplied by itself, the same to the last bit whatever the others are."""
         return not isinstance(self._quick.result(), Screen | None)

@@ -32,6 +32,11 @@ class PairEngines:
         return team_for(self.info.device)
 
     @property
+    def preparing(self) -> str:
+        """What a first answer still waits for, in words for people; empty where it waits for nothing."""
+        return self.base.preparing or self.aligned.preparing
+
+    @property
     def is_exact(self) -> bool:
         """Whether every statistic is over the full vocabulary."""
         return self.base.capabilities.has_logits and self.aligned.capabilities.has_logits

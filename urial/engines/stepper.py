@@ -52,6 +52,11 @@ class Stepper:
         return self._trunk_made.result()
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether a first step waits for nothing that is still being made."""
+        return self._trunk_made.done() and self._output.is_prepared
+
+    @property
     def keeps_rows_apart(self) -> bool:
         """Whether an answer's logits are the same to the last bit whatever goes with it. Waits like `open`."""
         return self._trunk.keeps_rows_apart and self._output.keeps_rows_apart

@@ -139,7 +139,8 @@ class Service:
                 said = status
 
     def _forward(self, run: Run, work: Work, engines: PairEngines) -> Feed:
-        yield run.send([["say", {"message": "Reading the prompt", "fraction": None}]])
+        message = engines.preparing or "Reading the prompt"
+        yield run.send([["say", {"message": message, "fraction": None}]])
         events = self.perform(work.ask.pair, engines, work.task, run.control)
         failed = False
         try:

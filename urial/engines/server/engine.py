@@ -39,6 +39,7 @@ class ServerEngine:
         self.context_length = abilities.context_length
         self.vocabulary_size = len(tokenizer)
         self.no_rows_reason = abilities.reason
+        self.preparing = ""
         self._client = client
         self._model = model
         self._telling = abilities.telling
