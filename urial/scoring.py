@@ -6,6 +6,7 @@ Knows engines by what they can tell, and the statistics; nothing about who gener
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from urial import shift
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, TopRows
@@ -14,7 +15,7 @@ from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
-from urial.shift import ShiftStatistics
+from urial.shift import ShiftStatistics, Workspace
 
 ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
@@ -39,6 +40,7 @@ class Scoring:
         self._aligned: ScoreSession | None = None  # an answer that is told by its writer needs none
         self._bases = {name: engines.base.open_score(ids, room) for name, ids in contexts.items()}
         self._asked: list[int] = []
+        self._workspace = Workspace()
 
     @property
     def next_chunk(self) -> int:
@@ -62,7 +64,7 @@ class Scoring:
         aligned = own or self._aligned_session().extend(ids)
         start = len(self._asked)
         self._asked += ids
-        return Asked(self._engines, aligned, bases, start, ids, texts)
+        return Asked(self._engines, aligned, bases, start, ids, texts, self._workspace)
 
     def close(self) -> None:
         """Nothing more will be asked: frees the models' memory."""
@@ -96,6 +98,7 @@ class Asked:
         start: int,
         ids: Sequence[int],
         texts: Sequence[str],
+        workspace: Workspace,
     ) -> None:
         self._engines = engines
         self._aligned = aligned
@@ -103,6 +106,7 @@ class Asked:
         self._start = start
         self._ids = ids
         self._texts = texts
+        self._workspace = workspace
 
     def is_ready(self) -> bool:
         """Whether `rows` needs no waiting for a server."""
@@ -124,8 +128,9 @@ class Asked:
     def _exact(self) -> dict[ContextName, ShiftStatistics]:
         sources = together({ALIGNED: self._aligned, **self._bases})
         aligned = sources.pop(ALIGNED)
-        count = self._engines.vocabulary
-        return self._engines.team(lambda: shift.statistics(aligned, sources, self._ids, vocabulary=count, top=TOP))
+        count, space = self._engines.vocabulary, self._workspace
+        job = partial(shift.statistics, aligned, sources, self._ids, vocabulary=count, top=TOP, workspace=space)
+        return self._engines.team(job)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
         ids, vocabulary = self._ids, self._engines.vocabulary

@@ -49,6 +49,23 @@ class ShiftStatistics:
     aligned_top: list[list[tuple[int, float]]] = field(default_factory=list)
 
 
+class Workspace:
+    """Memory for the rows in hand, kept from one block to the next: asking for it anew takes as long as the sums.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def like(self, rows: torch.Tensor, name: str) -> torch.Tensor:
+        """Room for rows of that shape; what it held under that name before is overwritten."""
+        kept = self._kept.get(name)
+        if kept is None or kept.shape != rows.shape or kept.device != rows.device:
+            kept = self._kept[name] = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        return kept
+
+
 @dataclass(frozen=True, slots=True)
 class _Distribution:
     """One model's block of rows: all that the comparison of two models reads."""
@@ -69,13 +86,15 @@ def statistics(
     vocabulary: int,
     top: int = 10,
     rows_per_chunk: int | None = None,
+    workspace: Workspace | None = None,
 ) -> dict[str, ShiftStatistics]:
     """The shift of each answer token, for every context in `bases`; the aligned logits are made once for all.
 
     `vocabulary` is the number of token ids that both models share: a padded head's other columns are cut off.
     rank = 1 + number of entries with a logit strictly greater than the answer token's (the paper, section 2);
     KL = KL(P_aligned || P_base); JS = half KL(P_aligned || M) + half KL(P_base || M), M the mean of both, at
-    most ln 2. `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB.
+    most ln 2. `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB. A `workspace` of the
+    caller's own saves time where few rows come at a time.
     Raises ValueError, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
     the base rules out a token that the aligned model allows (KL is infinite); also where lengths, ids or widths
     do not fit together.
@@ -87,7 +106,7 @@ def statistics(
     results = {name: ShiftStatistics() for name in bases}
     for start in range(0, len(answer_ids), rows):
         span = slice(start, min(start + rows, len(answer_ids)))
-        _compare_chunk(sources, list(results.values()), answer_ids, span, vocabulary, top)
+        _compare_chunk(sources, list(results.values()), answer_ids, span, vocabulary, top, workspace or Workspace())
     return results
 
 
@@ -98,23 +117,25 @@ def _compare_chunk(
     span: slice,
     vocabulary: int,
     top: int,
+    workspace: Workspace,
 ) -> None:
     """One chunk, block by block. The chunks die with this call, before the next ones are made: half the memory."""
     names = list(sources)
     aligned, *bases = (_chunk(sources[name], name, span, vocabulary) for name in names)
     for begin, end in _blocks(aligned):
         ids = answer_ids[span.start + begin : span.start + end]
-        p = _distribution(aligned[begin:end], ids, top, _At(names[0], span.start + begin))
+        p = _distribution(aligned[begin:end], ids, top, _At("aligned", names[0], span.start + begin), workspace)
         for base, name, result in zip(bases, names[1:], results, strict=True):
-            at = _At(name, span.start + begin)
+            at = _At("base", name, span.start + begin)
             rows = base[begin:end].to(aligned.device)  # the models may lie on two GPUs
-            _append(result, p, _distribution(rows, ids, top, at), at)
+            _append(result, p, _distribution(rows, ids, top, at, workspace), at, workspace)
 
 
 @dataclass(frozen=True, slots=True)
 class _At:
     """Where a block of rows lies, for messages."""
 
+    side: str
     source: str
     start: int
 
@@ -155,15 +176,17 @@ def _blocks(chunk: torch.Tensor) -> Iterator[tuple[int, int]]:
     return ((begin, min(begin + size, rows)) for begin in range(0, rows, size))
 
 
-def _distribution(logits: torch.Tensor, answer_ids: Sequence[int], top: int, at: _At) -> _Distribution:
+def _distribution(
+    logits: torch.Tensor, answer_ids: Sequence[int], top: int, at: _At, workspace: Workspace
+) -> _Distribution:
     """Normalise rows [r, V] and look up the answer's tokens.
 
     Not `log_softmax`: on a processor its running float32 sum loses small terms (3e-4 nats at V = 262,144).
     """
     largest = logits.amax(-1, keepdim=True)
     at.refuse(~largest.isfinite().squeeze(-1), "gave logits that are NaN, infinite or all masked")
-    log_p = logits - largest
-    p = log_p.exp()
+    log_p = torch.sub(logits, largest, out=workspace.like(logits, f"{at.side} log p"))
+    p = torch.exp(log_p, out=workspace.like(logits, f"{at.side} p"))
     total = p.sum(-1, keepdim=True)  # pairwise, so that small terms count
     p /= total
     log_p.sub_(total.log_()).clamp_(min=FLOOR)
@@ -222,9 +245,11 @@ def _largest(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return values, ids.gather(-1, places)
 
 
-def _append(result: ShiftStatistics, aligned: _Distribution, base: _Distribution, at: _At) -> None:
+def _append(
+    result: ShiftStatistics, aligned: _Distribution, base: _Distribution, at: _At, workspace: Workspace
+) -> None:
     at.refuse(_excluded(aligned, base), "rules out a token that the aligned model holds possible: KL is infinite")
-    kl, js = _divergences(aligned, base)
+    kl, js = _divergences(aligned, base, workspace)
     result.base_rank.extend(base.rank)
     result.aligned_rank.extend(aligned.rank)
     result.base_probability.extend(base.probability)
@@ -243,14 +268,16 @@ def _excluded(aligned: _Distribution, base: _Distribution) -> torch.Tensor:
     return ((base.log_p <= FLOOR) & (aligned.p > 0)).any(-1)
 
 
-def _divergences(aligned: _Distribution, base: _Distribution) -> tuple[torch.Tensor, torch.Tensor]:
+def _divergences(
+    aligned: _Distribution, base: _Distribution, workspace: Workspace
+) -> tuple[torch.Tensor, torch.Tensor]:
     """KL and JS [r]. Differences of logarithms are taken before weighting: products would cancel badly.
 
     The tiny number keeps log M finite where both probabilities are 0; such entries then add exactly nothing.
     """
-    work = (aligned.log_p - base.log_p).mul_(aligned.p)
-    kl = work.sum(-1)
-    log_m = (aligned.p + base.p).add_(torch.finfo(torch.float32).tiny).log_()
+    work, log_m = (workspace.like(aligned.p, name) for name in ("work", "log m"))
+    kl = torch.sub(aligned.log_p, base.log_p, out=work).mul_(aligned.p).sum(-1)
+    torch.add(aligned.p, base.p, out=log_m).add_(torch.finfo(torch.float32).tiny).log_()
     js = torch.sub(aligned.log_p, log_m, out=work).mul_(aligned.p).sum(-1)
     js += torch.sub(base.log_p, log_m, out=work).mul_(base.p).sum(-1)
     return kl.clamp_(min=0), (math.log(2) + js.double() / 2).clamp_(0, math.log(2))  # float32 cannot hold ln 2
