@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
@@ -21,6 +22,7 @@ from urial.engines.compiled.cores import all_cores
 from urial.engines.compiled.kernels import Floats, Matrix
 from urial.weights.adapters import LowRankLinear
 
+EVERYTHING = 2**62  # positions: more than any text has
 MORE_POSITIONS = 1024  # that rotary tables grow by
 USUAL = {
     "model_type": "gemma3_text",
@@ -34,26 +36,36 @@ USUAL = {
 
 @dataclass(slots=True)
 class GemmaPlace:
-    """One answer: for each layer its keys and values [G, C, S], and how many positions they hold."""
+    """One answer: for each layer its keys and values [G, C, S], where they lie, and how many positions they hold."""
 
     is_adapted: bool
     position: int  # of the next token
-    keys: list[Floats]
-    values: list[Floats]
-    held: list[int]
+    end: int  # the first position that it has no room for
+    layers: list[tuple[Floats, Floats]]
+    stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and C
+    held: NDArray[np.int64]  # [layers]
 
 
 class Layer(NamedTuple):
     """One layer's arrays; norms are weights as they are multiplied with."""
 
     kind: str  # sliding or full attention
-    window: int | None
+    window: int  # positions that a query looks back over, its own included
     scale: np.float32
     groups: int
     entering: Matrix
     leaving: tuple[Matrix, Matrix, Matrix]
     norms_in: tuple[Floats, Floats, Floats]
     norms_out: tuple[Floats, Floats, Floats]
+
+
+class Step(NamedTuple):
+    """What the layers of one step share, for R answers."""
+
+    adapted: int  # the first answer with the adapter
+    turns: dict[str, tuple[Floats, Floats]]  # cosines and sines [R, S] of each kind of layer
+    stored: NDArray[np.int64]  # [R, layers, 3]
+    held: NDArray[np.int64]  # [R, layers]
 
 
 class GemmaTrunk:
@@ -79,44 +91,50 @@ class GemmaTrunk:
     def _warm_up(self) -> None:
         """One token after nothing, for the compiler."""
         shapes = [(layer.groups, 1, len(layer.norms_in[1])) for layer in self._layers]
-        keys, values = ([np.empty(shape, np.float32) for shape in shapes] for _ in range(2))
-        self.hidden([GemmaPlace(True, 0, keys, values, [0] * len(shapes))], [0])
+        layers = [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for shape in shapes]
+        self.hidden([_place(layers, [0] * len(layers), 0, 1, is_adapted=True)], [0])
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> GemmaPlace:
-        return GemmaPlace(
-            is_adapted,
-            length,
-            [_with_room(layer.keys, room) for layer in prompt.layers],
-            [_with_room(layer.values, room) for layer in prompt.layers],
-            [layer.keys.shape[2] for layer in prompt.layers],
-        )
+        layers = [(_with_room(layer.keys, room), _with_room(layer.values, room)) for layer in prompt.layers]
+        held = [layer.keys.shape[2] for layer in prompt.layers]
+        return _place(layers, held, length, room, is_adapted=is_adapted)
 
     def hidden(self, places: Sequence[GemmaPlace], tokens: Sequence[int]) -> torch.Tensor:
+        """Raises RuntimeError where a place has no room for the token."""
+        if any(place.position >= place.end for place in places):
+            raise RuntimeError("an answer has got longer than the room that was asked for")
         hidden = self._embed(torch.tensor(tokens)).numpy()
-        adapted = sum(not place.is_adapted for place in places)
+        step = self._step_of(places)
         with all_cores("compiled layers"):
             for number, layer in enumerate(self._layers):
-                self._pass(number, layer, hidden, places, adapted)
+                self._pass(number, layer, hidden, step)
             kernels.norm(hidden, self._last_norm, self._eps)
         for place in places:
             place.position += 1
+            place.held += 1
         return torch.from_numpy(hidden)
+
+    def _step_of(self, places: Sequence[GemmaPlace]) -> Step:
+        positions = [place.position for place in places]
+        return Step(
+            adapted=sum(not place.is_adapted for place in places),
+            turns={kind: turns.at(positions) for kind, turns in self._turns.items()},
+            stored=np.stack([place.stored for place in places]),
+            held=np.stack([place.held for place in places]),
+        )
 
     def close(self, place: GemmaPlace) -> None:
         """Nothing to give back: keys and values go with the place."""
 
-    def _pass(self, number: int, layer: Layer, hidden: Floats, places: Sequence[GemmaPlace], adapted: int) -> None:
+    def _pass(self, number: int, layer: Layer, hidden: Floats, step: Step) -> None:
         """One layer over hidden [R, D], in place."""
-        cos, sin = self._turns[layer.kind].at([place.position for place in places])
-        entered = np.empty((len(places), len(layer.entering.codes)), np.float32)
-        mixed = np.empty((len(places), layer.leaving[0].codes.shape[1]), np.float32)
-        kernels.enter(hidden, layer.entering, adapted, layer.norms_in, self._eps, cos, sin, layer.groups, entered)
-        for row, place in enumerate(places):
-            end = place.held[number]
-            start = max(0, end + 1 - layer.window) if layer.window else 0
-            kernels.attend(entered[row], place.keys[number], place.values[number], start, end, layer.scale, mixed[row])
-            place.held[number] = end + 1
-        kernels.leave(hidden, mixed, layer.leaving, adapted, layer.norms_out, self._eps)
+        rows, adapted, groups, eps = len(hidden), step.adapted, layer.groups, self._eps
+        cos, sin = step.turns[layer.kind]
+        entered = np.empty((rows, len(layer.entering.codes)), np.float32)
+        mixed = np.empty((rows, layer.leaving[0].codes.shape[1]), np.float32)
+        kernels.enter(hidden, layer.entering, adapted, layer.norms_in, eps, cos, sin, groups, entered)
+        kernels.attend(entered, step.stored, step.held, number, groups, layer.window, layer.scale, mixed)
+        kernels.leave(hidden, mixed, layer.leaving, adapted, layer.norms_out, eps)
 
 
 class Turns:
@@ -137,6 +155,19 @@ class Turns:
         self._cos, self._sin = (table[0].numpy() for table in found)
 
 
+def _place(
+    layers: list[tuple[Floats, Floats]], held: list[int], position: int, room: int, *, is_adapted: bool
+) -> GemmaPlace:
+    return GemmaPlace(
+        is_adapted,
+        position,
+        position + room,
+        layers,
+        np.array([(keys.ctypes.data, values.ctypes.data, keys.shape[1]) for keys, values in layers], np.int64),
+        np.array(held, np.int64),
+    )
+
+
 def _with_room(held: torch.Tensor, room: int) -> Floats:
     """[1, G, T, S] as [G, T + room, S]."""
     _, groups, length, size = held.shape
@@ -149,7 +180,7 @@ def _layer(layer: nn.Module, groups: int) -> Layer:
     attention, forward = layer.self_attn, layer.mlp
     return Layer(
         kind=attention.layer_type,
-        window=attention.sliding_window,
+        window=attention.sliding_window or EVERYTHING,
         scale=np.float32(attention.scaling),
         groups=groups,
         entering=_matrix(attention.q_proj, attention.k_proj, attention.v_proj),

@@ -12,10 +12,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.compiled.vectors import LANES, offset_products_of, products_of
+from urial.engines.compiled.vectors import LANES, offset_products_of, pointer, products_of
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
@@ -60,8 +60,9 @@ def _lane_sums(x, offsets):
     size = x.shape[1] // max(1, blocks)
     for r in range(x.shape[0]):
         for b in range(blocks):
-            for k in range(size):
-                sums[r, b, k % LANES] += x[r, b * size + k]
+            for first in range(b * size, b * size + size, LANES):
+                for lane in range(LANES):
+                    sums[r, b, lane] += x[r, first + lane]
     return sums
 
 
@@ -158,60 +159,100 @@ def enter(hidden, matrix, adapted, norms, eps, cos, sin, groups, out):
 
 
 @compiled
-def attend(entered, keys, values, start, end, scale, mixed):
-    """One query [(H + 2 G) S] with its own key and value, which go to place `end`, over places start..end.
+def attend(entered, stored, held, layer, groups, window, scale, mixed):
+    """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its answer.
 
-    keys and values are [G, C, S]; mixed [H S] takes the result.
+    The new keys and values go behind those that are held: stored [R, layers, 3] has the addresses of an answer's keys
+    and values [G, C, S] and the room C, and held [R, layers] their number. mixed [R, H S] takes the result.
     """
-    groups, size = keys.shape[0], keys.shape[2]
-    heads = mixed.shape[0] // size
-    for g in range(groups):
-        for k in range(size):
-            keys[g, end, k] = entered[(heads + g) * size + k]
-            values[g, end, k] = entered[(heads + groups + g) * size + k]
-    weights = np.empty((heads, end + 1 - start), np.float32)
-    sums = np.zeros((PARTS, heads * size), np.float32)
-    _weigh(entered, keys, start, scale, weights)
-    _mix(weights, values, start, sums)
-    for k in range(mixed.shape[0]):
-        mixed[k] = 0
-    for part in range(PARTS):
-        _add(mixed, np.float32(1), sums[part])
+    rows, size = entered.shape[0], (entered.shape[1] - mixed.shape[1]) // (2 * groups)
+    heads = mixed.shape[1] // size
+    for r in range(rows):
+        keys, values = _stored(stored[r, layer], groups, size)
+        for g in range(groups):
+            for k in range(size):
+                keys[g, held[r, layer], k] = entered[r, (heads + g) * size + k]
+                values[g, held[r, layer], k] = entered[r, (heads + groups + g) * size + k]
+    peaks, totals = np.empty((rows, PARTS, heads), np.float32), np.empty((rows, PARTS, heads), np.float32)
+    sums = np.zeros((rows, PARTS, heads * size), np.float32)
+    _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks, totals, sums)
+    for r in range(rows):
+        _join(peaks[r], totals[r], sums[r], mixed[r])
+
+
+@njit
+def _stored(place, groups, size):
+    """One answer's keys and values [G, C, S] of a layer."""
+    shape = (groups, place[2], size)
+    return carray(pointer(place[0]), shape, np.float32), carray(pointer(place[1]), shape, np.float32)
 
 
 @compiled_for_all_cores
-def _weigh(queries, keys, start, scale, weights):
-    """How much each head of one query attends to each place: weights [H, T], which sum to 1 for a head."""
-    heads, size = weights.shape[0], keys.shape[2]
-    shared = heads // keys.shape[0]
-    for t in prange(weights.shape[1]):
+def _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks, totals, sums):
+    """For each part of the positions: each head's greatest score, and relative to it the sums of weights and values."""
+    rows, heads = entered.shape[0], totals.shape[2]
+    size = sums.shape[2] // heads
+    for item in prange(rows * PARTS):
+        part, r = item // rows, item % rows
+        keys, values = _stored(stored[r, layer], groups, size)
+        end = held[r, layer] + 1
+        start = max(0, end - window)
+        first = start + part * (end - start) // PARTS
+        last = start + (part + 1) * (end - start) // PARTS
+        weights = np.empty((heads, last - first), np.float32)
+        _weigh(entered[r], keys, first, scale, weights)
         for h in range(heads):
-            weights[h, t] = scale * _dot(queries[h * size : h * size + size], keys[h // shared, start + t])
-    for h in prange(heads):
-        _softmax(weights[h])
-
-
-@compiled_for_all_cores
-def _mix(weights, values, start, sums):
-    """Weighted values of each head, in parts of the places: sums [PARTS, H S]."""
-    heads, count = weights.shape
-    size, shared = values.shape[2], heads // values.shape[0]
-    for part in prange(PARTS):
-        for t in range(part * count // PARTS, (part + 1) * count // PARTS):
-            for h in range(heads):
-                _add(sums[part, h * size : h * size + size], weights[h, t], values[h // shared, start + t])
+            peaks[r, part, h], totals[r, part, h] = _exponentials(weights[h])
+        _mix(weights, values, first, sums[r, part])
 
 
 @njit(fastmath=ANY_ORDER)
-def _softmax(scores):
+def _weigh(query, keys, first, scale, scores):
+    """Scores [H, T] of one query with keys [G, C, S] from place `first` on."""
+    heads, size = scores.shape[0], keys.shape[2]
+    shared = heads // keys.shape[0]
+    for t in range(scores.shape[1]):
+        for h in range(heads):
+            scores[h, t] = scale * _dot(query[h * size : h * size + size], keys[h // shared, first + t])
+
+
+@njit(fastmath=ANY_ORDER)
+def _exponentials(scores):
+    """In place, relative to the greatest; returns it, and their sum."""
     greatest, total = -np.float32(np.inf), np.float32(0)
     for t in range(scores.shape[0]):
         greatest = max(greatest, scores[t])
     for t in range(scores.shape[0]):
         scores[t] = math.exp(scores[t] - greatest)
         total += scores[t]
-    for t in range(scores.shape[0]):
-        scores[t] /= total
+    return greatest, total
+
+
+@njit(fastmath=ANY_ORDER)
+def _mix(weights, values, first, sums):
+    """Adds values [G, C, S] from place `first` on, times weights [H, T], to sums [H S]."""
+    heads, size = weights.shape[0], values.shape[2]
+    shared = heads // values.shape[0]
+    for t in range(weights.shape[1]):
+        for h in range(heads):
+            _add(sums[h * size : h * size + size], weights[h, t], values[h // shared, first + t])
+
+
+@njit(fastmath=ANY_ORDER)
+def _join(peaks, totals, sums, mixed):
+    """One query's softmax over all parts: mixed [H S] from peaks and totals [PARTS, H] and sums [PARTS, H S]."""
+    heads = peaks.shape[1]
+    size = mixed.shape[0] // heads
+    for h in range(heads):
+        greatest, total = peaks[0, h], np.float32(0)
+        for part in range(PARTS):
+            greatest = max(greatest, peaks[part, h])
+        for part in range(PARTS):
+            total += totals[part, h] * math.exp(peaks[part, h] - greatest)
+        into = mixed[h * size : h * size + size]
+        into[:] = 0
+        for part in range(PARTS):
+            _add(into, math.exp(peaks[part, h] - greatest) / total, sums[part, h * size : h * size + size])
 
 
 @njit(fastmath=ANY_ORDER)

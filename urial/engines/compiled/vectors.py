@@ -64,6 +64,16 @@ def offset_products_of(block: int, most: int):
     return products
 
 
+@intrinsic
+def pointer(typing_context, address):
+    """An address as what an array can be laid over."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
 def _each(builder, count, most):
     """Every number from 1 to `most`, the code written for each to run where `count` is that number."""
     for number in range(1, most + 1):
