@@ -144,6 +144,20 @@ def test_a_prompt_stays_as_it_is(siblings: tuple[PreTrainedModel, PreTrainedMode
     assert all(torch.equal(layer.keys, keys) for layer, keys in zip(cache.layers, before, strict=True))
 
 
+def test_an_answer_beyond_its_room_is_refused_before_anything_is_written(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    trunk, cache = GemmaTrunk(siblings[0]), prompt(siblings[0], range(20))
+    with torch.inference_mode():
+        place = trunk.open(cache, 20, 2, is_adapted=False)
+        for token in (4, 5):
+            trunk.hidden([place], [token])
+        held = place.held.copy()
+        with pytest.raises(RuntimeError, match="room"):
+            trunk.hidden([place], [6])
+    np.testing.assert_array_equal(place.held, held)
+
+
 def test_positions_beyond_the_first_table_turn_as_the_layers_do(
     siblings: tuple[PreTrainedModel, PreTrainedModel],
 ) -> None:

@@ -80,8 +80,8 @@ def open_server(gguf: Path, threads: int) -> None:
 
     options = xllamacpp.CommonParams()
     options.model.path = str(gguf)
-    options.n_ctx = 4096
-    options.n_parallel = 1
+    options.n_ctx = 8192
+    options.n_parallel = 2  # a place for each side, so that both prompts' beginnings stay read
     options.cpuparams.n_threads = threads
     options.cpuparams_batch.n_threads = threads
     options.warmup = True
