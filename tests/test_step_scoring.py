@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -232,3 +233,23 @@ def counted(engines: PairEngines) -> list[int]:
     hidden = trunk.hidden
     trunk.hidden = lambda places, tokens: counts.append(len(places)) or hidden(places, tokens)
     return counts
+
+
+def test_many_at_once_get_the_very_numbers_that_each_gets_alone(engines: PairEngines) -> None:
+    """Also where one leaves in the middle: more answers than a step takes, in other company at every step."""
+    asked = [replace(request(16), query=f"what is {number}?", method=method("zero_shot")) for number in range(6)]
+    alone = [columns(result(compare(engines, each))) for each in asked]
+
+    def leave(each: Request) -> None:
+        events = compare(engines, each)
+        for _ in range(9):
+            next(events)
+        events.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        left = [pool.submit(leave, each) for each in asked[:2]]
+        together = list(pool.map(lambda each: columns(result(compare(engines, each))), asked))
+        for each in left:
+            each.result()
+    assert together == alone
+    assert waiting(engines) == []

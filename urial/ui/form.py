@@ -18,6 +18,9 @@ from urial.ui.asking import TOKEN_LIMIT
 
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
+SETTINGS_LINE = "Settings: {}, up to {} tokens"
+GREEDY = "greedy"
+HEATED = "temperature {}"
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
 GO_ON_WORDS = (
     "“Go on” makes this the next turn: both models are shown the aligned model’s answers as what was said so far. "
@@ -83,8 +86,16 @@ def method_words(title: str, count: int | None) -> str:
 
 def settings_words(temperature: float, max_new_tokens: int) -> str:
     """The line that stands for the folded settings."""
-    decoding = "greedy" if temperature == 0 else f"temperature {temperature:g}"
-    return f"Settings: {decoding}, up to {max_new_tokens} tokens"
+    decoding = GREEDY if temperature == 0 else HEATED.format(f"{temperature:g}")
+    return SETTINGS_LINE.format(decoding, max_new_tokens)
+
+
+def settings_script() -> str:
+    """The script that keeps that line: two values that change at once would overtake each other on a server's way."""
+    line, greedy, heated = (json.dumps(text) for text in (SETTINGS_LINE, GREEDY, HEATED))
+    decoding = f"temperature ? {heated}.replace('{{}}', Number(temperature.toPrecision(6))) : {greedy}"
+    label = f"{line}.replace('{{}}', {decoding}).replace('{{}}', limit || 1)"
+    return f"(temperature, limit) => ({{ __type__: 'update', label: {label} }})"
 
 
 def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str) -> tuple[Form, Buttons]:
@@ -162,16 +173,8 @@ def folded_settings() -> tuple[gr.components.Component, ...]:
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, info="matters above temperature 0")
         base = gr.Slider(1, 2, value=1.1, step=0.05, label="Repetition penalty, base", info="1.1 as in the paper")
         aligned = gr.Slider(1, 2, value=1, step=0.05, label="Repetition penalty, aligned", info="1 changes nothing")
-    gr.on(
-        [heat.change, tokens.change],
-        lambda temperature, limit: gr.Accordion(label=settings_words(temperature or 0, int(limit or 1))),
-        [heat, tokens],
-        folded,
-        queue=False,
-        trigger_mode="always_last",  # a link changes both at once: the line must follow the second too
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    for value in (heat, tokens):
+        value.change(None, [heat, tokens], folded, js=settings_script(), show_progress="hidden")
     return heat, top_p, tokens, seed, base, aligned
 
 
