@@ -40,7 +40,8 @@ class Scoring:
         self._aligned: ScoreSession | None = None  # an answer that is told by its writer needs none
         self._bases = {name: engines.base.open_score(ids, room) for name, ids in contexts.items()}
         self._asked: list[int] = []
-        self._workspace = Workspace()
+        on_processor = engines.info.device == "cpu"  # a GPU's allocator keeps memory itself, and its blocks are large
+        self._workspace = Workspace() if on_processor else None
 
     @property
     def next_chunk(self) -> int:
@@ -98,7 +99,7 @@ class Asked:
         start: int,
         ids: Sequence[int],
         texts: Sequence[str],
-        workspace: Workspace,
+        workspace: Workspace | None,
     ) -> None:
         self._engines = engines
         self._aligned = aligned
