@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +24,7 @@ from urial.engines.sessions import ChunkSession
 from urial.engines.stepper import Stepper
 from urial.events import AlignedToken, ShiftRows
 from urial.prompts import method
-from urial.records import Comparison, PairInfo, SideName, SidePenalties
+from urial.records import Comparison, SideName, SidePenalties
 from urial.request import Control, Request
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def engines(loops: None) -> PairEngines:
     base = gemma("in blocks of 32", vocabulary=448)
     aligned = adapted(base)
     stepper = Stepper(aligned, threading.Lock())
-    return pair(engine(base, stepper, "base"), engine(aligned, stepper, "aligned"))
+    return tiny.pair_of(engine(base, stepper, "base"), engine(aligned, stepper, "aligned"))
 
 
 @pytest.fixture
@@ -54,24 +55,11 @@ def twins(loops: None) -> PairEngines:
     made = [engine(model, Stepper(model, threading.Lock()), "base") for model in models]
     made[1].encode_chat = made[0].encode
     made[1].render_chat = lambda messages: method("zero_shot").render(messages[-1].content)
-    return pair(*made)
+    return tiny.pair_of(*made)
 
 
 def engine(model: torch.nn.Module, stepper: Stepper, side: SideName) -> LocalEngine:
     return LocalEngine(model, tiny.tokenizer(), name=side, ends=frozenset(), stepper=stepper, side=side)
-
-
-def pair(base: LocalEngine, aligned: LocalEngine) -> PairEngines:
-    info = PairInfo(
-        name="tiny",
-        base="base",
-        aligned="aligned",
-        dtype="float32",
-        quantization=None,
-        device="cpu",
-        revisions={"base": None, "aligned": None},
-    )
-    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=base.vocabulary_size)
 
 
 def request(tokens: int = 24) -> Request:
@@ -210,16 +198,19 @@ def test_a_visitor_who_leaves_takes_all_seats_along(engines: PairEngines, tokens
 def test_a_failing_scoring_leaves_the_answers_and_no_seat(
     engines: PairEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = result(compare(engines, request()))
-    monkeypatch.setattr(sessions.StepSession, "extend", broken)
+    wanted, calls = result(compare(engines, request())), itertools.count()
+    extend = sessions.StepSession.extend
+
+    def fails_at_the_fifth_token(session: sessions.StepSession, ids: list[int]) -> object:
+        if next(calls) == 8:  # two contexts
+            raise RuntimeError("no memory")
+        return extend(session, ids)
+
+    monkeypatch.setattr(sessions.StepSession, "extend", fails_at_the_fifth_token)
     found = result(compare(engines, request()))
     assert found.aligned.token_ids == wanted.aligned.token_ids
-    assert {len(shift.tokens) for shift in found.shift.values()} == {0}
+    assert {len(shift.tokens) for shift in found.shift.values()} == {4}
     assert waiting(engines) == []
-
-
-def broken(*_: object) -> None:
-    raise RuntimeError("no memory")
 
 
 def test_models_without_loops_are_scored_in_chunks() -> None:

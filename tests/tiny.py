@@ -113,7 +113,10 @@ def engine(family: str = "llama", seed: int = 0, side: SideName = "base") -> Loc
 
 def pair(family: str = "llama", seeds: tuple[int, int] = (0, 1)) -> PairEngines:
     """Two random siblings; equal seeds give identical models."""
-    base, aligned = engine(family, seeds[0]), engine(family, seeds[1], "aligned")
+    return pair_of(engine(family, seeds[0]), engine(family, seeds[1], "aligned"))
+
+
+def pair_of(base: LocalEngine, aligned: LocalEngine) -> PairEngines:
     info = PairInfo(
         name="tiny",
         base=base.name,

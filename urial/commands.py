@@ -161,7 +161,6 @@ def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[
         bar.report(preparing, None)
         for event in events:
             if isinstance(event, BaseToken | AlignedToken):
-                bar.report("", None)
                 bar.step()
             elif isinstance(event, Failed):
                 failures.append(event.message)
@@ -203,11 +202,13 @@ class Bar:
         self._bar.close()
 
     def step(self) -> None:
+        """One more; what was reported before it is over."""
+        self._bar.set_description_str("", refresh=False)
         self._bar.update(1)
 
     def report(self, what: str, fraction: float | None) -> None:
         """A named stage with the fraction that is done, or None where it is not known."""
-        self._bar.set_description(what)
+        self._bar.set_description_str(what)
         if fraction is not None:
             self._bar.update(100 * fraction - self._bar.n)
 

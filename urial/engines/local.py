@@ -25,7 +25,7 @@ from urial.engines.weight_first import weight_first
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
-PREPARING = "Preparing the decoding steps: on a new machine this takes about twenty seconds, once"
+PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 

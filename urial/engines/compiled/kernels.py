@@ -1,4 +1,4 @@
-"""The compiled loops: products with packed weights, attention of one query, and what lies between them in Gemma 3.
+"""The compiled loops: products with packed weights, attention, and what lies between them in Gemma 3.
 
 All are float32 sums, in any order; nothing is rounded to fewer bits. They live in one file because numba looks at one
 file to tell whether what it compiled before is still right: a change of `vectors.py` has to touch this one.
