@@ -11,10 +11,10 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from tests.packable import adapted, gemma, weights
+from urial.compiled.cores import all_cores
 from urial.engines import trunks
 from urial.engines.base import Sampling
 from urial.engines.compiled import blocks, kernels
-from urial.engines.compiled.cores import all_cores
 from urial.engines.compiled.gemma import GemmaTrunk, packed_trunk
 from urial.engines.compiled.head import packed_head
 from urial.engines.output import Output, packed_of

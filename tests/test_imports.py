@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "records", "events"},
+    {"errors", "records", "events", "compiled"},
+    {"distributions"},
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},
     {"request", "lists", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},

@@ -1,12 +1,10 @@
-"""The statistics against a float64 reference written another way, their corners, and their memory."""
+"""The statistics against a float64 reference written another way, and their corners."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from urial import shift
+from urial.distributions import in_loops, in_torch
+from urial.distributions.base import Arithmetic
 from urial.shift import BLOCK_ENTRIES, ShiftStatistics, statistics
 
-ROOT = Path(__file__).resolve().parents[1]
+
+@pytest.fixture(params=[in_loops.compare, in_torch.compare], ids=["loops", "torch"], scope="module", autouse=True)
+def arithmetic(request: pytest.FixtureRequest) -> Iterator[Arithmetic]:
+    """Every test here holds for both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shift, "arithmetic_for", lambda device: request.param)
+        yield request.param
 
 
 class Rows:
@@ -202,6 +209,26 @@ def test_logits_are_left_as_they_were() -> None:
     np.testing.assert_array_equal(sources[1].logits.numpy(), base)
 
 
+def test_both_ways_agree_to_the_last_rank_and_list() -> None:
+    aligned, base, ids = random_pair(6, 262_144, 4.0)
+    one, two = (
+        statistics(Rows(aligned), {"": Rows(base)}, ids, vocabulary=262_144, arithmetic=way)[""]
+        for way in (in_loops.compare, in_torch.compare)
+    )
+    assert (one.base_rank, one.aligned_rank) == (two.base_rank, two.aligned_rank)
+    assert [[i for i, _ in row] for row in one.base_top] == [[i for i, _ in row] for row in two.base_top]
+    np.testing.assert_allclose(one.kl, two.kl, atol=3e-6)
+    np.testing.assert_allclose(one.js, two.js, atol=1e-6)
+
+
+def test_loops_find_identical_rows_apart_by_exactly_nothing() -> None:
+    aligned, _, ids = random_pair(6, 60_000, 5.0)
+    found = statistics(Rows(aligned), {"": Rows(aligned.copy())}, ids, vocabulary=60_000, arithmetic=in_loops.compare)[
+        ""
+    ]
+    assert (set(found.kl), set(found.js)) == ({0.0}, {0.0})
+
+
 def test_a_model_against_itself_is_unshifted() -> None:
     aligned, _, _ = random_pair(12, 60_000, 5.0)
     ids = [int(i) for i in aligned.argmax(-1)]
@@ -318,12 +345,3 @@ def test_top_lists_of_a_wide_vocabulary_with_many_ties(seed: int) -> None:
     assert [[i for i, _ in row] for row in found.base_top] == [
         [i for i, _ in row] for row in tops64(logits, log_softmax64(logits), top)
     ]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-def test_extra_memory_stays_under_400_mb() -> None:
-    """Peak of a process of its own; 48 positions are two chunks, and further ones only add to the lists."""
-    command = [sys.executable, "-m", "tests.shift_memory", "262144", "48"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
-    assert 0 < float(done.stdout) < 400

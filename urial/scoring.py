@@ -15,7 +15,7 @@ from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
-from urial.shift import ShiftStatistics, Workspace
+from urial.shift import ShiftStatistics
 
 ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
@@ -40,8 +40,6 @@ class Scoring:
         self._aligned: ScoreSession | None = None  # an answer that is told by its writer needs none
         self._bases = {name: engines.base.open_score(ids, room) for name, ids in contexts.items()}
         self._asked: list[int] = []
-        on_processor = engines.info.device == "cpu"  # a GPU's allocator keeps memory itself, and its blocks are large
-        self._workspace = Workspace() if on_processor else None
 
     @property
     def next_chunk(self) -> int:
@@ -65,7 +63,7 @@ class Scoring:
         aligned = own or self._aligned_session().extend(ids)
         start = len(self._asked)
         self._asked += ids
-        return Asked(self._engines, aligned, bases, start, ids, texts, self._workspace)
+        return Asked(self._engines, aligned, bases, start, ids, texts)
 
     def close(self) -> None:
         """Nothing more will be asked: frees the models' memory."""
@@ -99,7 +97,6 @@ class Asked:
         start: int,
         ids: Sequence[int],
         texts: Sequence[str],
-        workspace: Workspace | None,
     ) -> None:
         self._engines = engines
         self._aligned = aligned
@@ -107,7 +104,6 @@ class Asked:
         self._start = start
         self._ids = ids
         self._texts = texts
-        self._workspace = workspace
 
     def is_ready(self) -> bool:
         """Whether `rows` needs no waiting for a server."""
@@ -129,8 +125,7 @@ class Asked:
     def _exact(self) -> dict[ContextName, ShiftStatistics]:
         sources = together({ALIGNED: self._aligned, **self._bases})
         aligned = sources.pop(ALIGNED)
-        count, space = self._engines.vocabulary, self._workspace
-        job = partial(shift.statistics, aligned, sources, self._ids, vocabulary=count, top=TOP, workspace=space)
+        job = partial(shift.statistics, aligned, sources, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
         return self._engines.team(job)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from urial import shift
+from urial.engines.background import begin
 from urial.engines.local import LocalEngine
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
@@ -44,6 +46,7 @@ def open_pair(
     """
     device = device or default_device()
     precision = choose_precision(pair, Machine.probe(), dtype, device)
+    begin(lambda: shift.prepare(torch.device(device)))
     loading = Loading(precision, device, progress or silent)
     base, aligned = open_sides(pair, loading)
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)

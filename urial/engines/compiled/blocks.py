@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from urial.engines.compiled.cores import all_cores
+from urial.compiled.cores import all_cores
 from urial.engines.compiled.kernels import Floats, Matrix
 from urial.engines.compiled.steps import find_steps, find_steps_from_least
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from urial.compiled.cores import all_cores
 from urial.engines.compiled import kernels
 from urial.engines.compiled.blocks import is_packed, pack
-from urial.engines.compiled.cores import all_cores
 from urial.engines.compiled.kernels import Floats, Matrix
 from urial.weights.adapters import LowRankLinear
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from urial.compiled.cores import all_cores
 from urial.engines.compiled import kernels
 from urial.engines.compiled.blocks import is_packed, pack
-from urial.engines.compiled.cores import all_cores
 from urial.engines.compiled.kernels import Matrix
 from urial.engines.head import Postprocess
 
