@@ -85,7 +85,7 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
     matrix, random = blocks.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
     matrix = matrix._replace(
-        down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((70, 4)).astype(np.float32)
+        down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((4, 70)).astype(np.float32)
     )
     x = random.standard_normal((ROWS, 128)).astype(np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 from urial.compiled.cores import all_cores
 from urial.engines.compiled.kernels import Floats, Matrix
 from urial.engines.compiled.steps import find_steps, find_steps_from_least
+from urial.engines.compiled.vectors import LANES
 
 BLOCKS = (32, 16)  # sizes that have a compiled product, larger first: fewer scales to read
 OFFSET_BLOCK = 32
@@ -37,15 +38,20 @@ def whole(weight: Floats) -> Matrix:
 
 def _matrix(codes: np.ndarray, scales: Floats, offsets: Floats | None = None) -> Matrix:
     outputs, inputs = codes.shape
-    none = np.zeros((0, 0), np.float32) if offsets is None else offsets
     return Matrix(
         codes,
         scales,
-        none,
+        np.zeros((0, 0), np.float32) if offsets is None else _padded(offsets),
         down=np.zeros((0, inputs), np.float32),
-        up=np.zeros((outputs, 0), np.float32),
-        part=np.zeros(outputs, np.int64),
+        up=np.zeros((0, outputs), np.float32),
+        bounds=np.array([0, outputs]),
     )
+
+
+def _padded(offsets: Floats) -> Floats:
+    """With zeros up to whole vectors."""
+    missing = -offsets.shape[1] % LANES
+    return np.pad(offsets, ((0, 0), (0, missing)))
 
 
 def _in_steps(weight: Floats, block: int) -> Matrix | None:
@@ -92,6 +98,7 @@ def is_packed(matrix: Matrix) -> bool:
 
 def dense(matrix: Matrix) -> Floats:
     """Back to float32 [out, in], without the low-rank part."""
-    size = matrix.codes.shape[1] // matrix.scales.shape[1]
+    blocks = matrix.scales.shape[1]
+    size = matrix.codes.shape[1] // blocks
     found = matrix.codes * np.repeat(matrix.scales, size, axis=1)
-    return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found
+    return found + np.repeat(matrix.offsets[:, :blocks], size, axis=1) if len(matrix.offsets) else found

@@ -206,9 +206,9 @@ def _matrix(*layers: nn.Module) -> Matrix:
         return matrix
     sizes = [len(layer.weight) for layer in plain]
     return matrix._replace(
-        down=np.concatenate([_padded(down, rank, 0) for down, _ in low]),
-        up=np.concatenate([_padded(up, rank, 1) for _, up in low]),
-        part=np.repeat(np.arange(len(layers)) * rank, sizes),
+        down=np.concatenate([_padded(down, rank) for down, _ in low]),
+        up=np.ascontiguousarray(np.concatenate([_padded(up.T, rank) for _, up in low], axis=1)),
+        bounds=np.cumsum([0, *sizes]),
     )
 
 
@@ -220,10 +220,9 @@ def _low_rank(layer: nn.Module) -> tuple[Floats, Floats]:
     return np.zeros((0, inputs), np.float32), np.zeros((outputs, 0), np.float32)
 
 
-def _padded(array: Floats, size: int, axis: int) -> Floats:
-    """With zeros at the end of one axis up to that size."""
-    missing = [(0, size - array.shape[a] if a == axis else 0) for a in (0, 1)]
-    return np.pad(array, missing)
+def _padded(array: Floats, rank: int) -> Floats:
+    """With rows of zeros up to that number."""
+    return np.pad(array, ((0, rank - len(array)), (0, 0)))
 
 
 def packed_trunk(model: PreTrainedModel) -> GemmaTrunk | None:

@@ -15,14 +15,16 @@ import numpy as np
 from numba import carray, njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.compiled.vectors import LANES, offset_products_of, pointer, products_of
+from urial.compiled.functions import exp
+from urial.engines.compiled.vectors import offset_products_of, pointer, products_of
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
 compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
 
 Floats = NDArray[np.float32]
-PARTS = 4  # of the positions that one query looks at, for the cores to share
+PARTS = 4  # of one row's work, for the cores to share
+TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 
 
 class Matrix(NamedTuple):
@@ -30,10 +32,10 @@ class Matrix(NamedTuple):
 
     codes: NDArray[np.int8] | Floats  # [out, in]
     scales: Floats  # [out, blocks]
-    offsets: Floats  # [out, blocks], or [0, 0] where all are zero
+    offsets: Floats  # [out, blocks and zeros up to a multiple of eight], or [0, 0] where all are zero
     down: Floats  # [parts * rank, in]
-    up: Floats  # [out, rank]
-    part: NDArray[np.int64]  # [out]: where the rows of `down` begin that belong to this output
+    up: Floats  # [rank, out]
+    bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
 TOGETHER = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
@@ -52,17 +54,17 @@ def _dot(one, two):
     return total
 
 
-@njit
-def _lane_sums(x, offsets):
-    """[R, in] to [R, blocks, 8]: what offsets are multiplied with."""
-    blocks = offsets.shape[1]
-    sums = np.zeros((x.shape[0], blocks, LANES), np.float32)
-    size = x.shape[1] // max(1, blocks)
-    for r in range(x.shape[0]):
-        for b in range(blocks):
-            for first in range(b * size, b * size + size, LANES):
-                for lane in range(LANES):
-                    sums[r, b, lane] += x[r, first + lane]
+@njit(fastmath=ANY_ORDER)
+def _block_sums(x, matrix):
+    """What offsets are multiplied with: the sum over each block of x [R, in], laid out as offsets are."""
+    sums = np.zeros((x.shape[0], matrix.offsets.shape[1]), np.float32)
+    if sums.shape[1] > 0:
+        blocks = matrix.scales.shape[1]
+        size = x.shape[1] // blocks
+        for r in range(x.shape[0]):
+            for b in range(blocks):
+                for k in range(b * size, b * size + size):
+                    sums[r, b] += x[r, k]
     return sums
 
 
@@ -79,19 +81,28 @@ def _low(down, x, adapted):
 @compiled
 def multiply(matrix, x, adapted, out):
     """x [R, in] times a Matrix into out [R, out]; rows from `adapted` on get the low-rank part too."""
-    _multiply(matrix, x, _lane_sums(x, matrix.offsets), _low(matrix.down, x, adapted), adapted, out)
+    _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, adapted), adapted, out)
 
 
 @compiled_for_all_cores
 def _multiply(matrix, x, sums, low, adapted, out):
-    outputs, rows, rank = matrix.codes.shape[0], x.shape[0], matrix.up.shape[1]
+    outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
         for first in range(0, rows, TOGETHER):
             _fill(matrix, x, sums, first, min(TOGETHER, rows - first), begin, end, out)
-        for r in range(adapted, rows if rank > 0 else 0):
-            for o in range(begin, end):
-                out[r, o] += _dot(matrix.up[o], low[r, matrix.part[o] : matrix.part[o] + rank])
+        for r in range(adapted, rows):
+            _add_low(matrix, low[r], begin, end, out[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def _add_low(matrix, low, begin, end, out):
+    """The low-rank part of outputs begin..end, from low [parts * rank], to out [out]."""
+    rank = matrix.up.shape[0]
+    for part in range(matrix.bounds.shape[0] - 1 if rank > 0 else 0):
+        first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
+        for j in range(rank if first < last else 0):
+            _add(out[first:last], low[part * rank + j], matrix.up[j, first:last])
 
 
 @njit(fastmath=ANY_ORDER)
@@ -99,14 +110,14 @@ def _fill(matrix, x, sums, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
     codes, scales, offsets = matrix.codes, matrix.scales, matrix.offsets
     blocks, stride = scales.shape[1], out.shape[1]
-    given, lanes = x[first:].ctypes.data, sums[first:].ctypes.data
+    given, totals = x[first:].ctypes.data, sums[first:].ctypes.data
     for o in range(begin, end):
         code, scale, into = codes[o:].ctypes.data, scales[o:].ctypes.data, out[first:, o:].ctypes.data
         if codes.itemsize != 1:
             for r in range(first, first + count):
                 out[r, o] = scales[o, 0] * _dot(codes[o], x[r])
         elif offsets.shape[0] > 0:
-            _from_least(code, scale, offsets[o:].ctypes.data, lanes, given, into, blocks, count, stride)
+            _from_least(code, scale, offsets[o:].ctypes.data, totals, given, into, blocks, count, stride)
         elif codes.shape[1] == 32 * blocks:
             _in_32(code, scale, given, into, blocks, count, stride)
         else:
@@ -223,7 +234,7 @@ def _exponentials(scores):
     for t in range(scores.shape[0]):
         greatest = max(greatest, scores[t])
     for t in range(scores.shape[0]):
-        scores[t] = math.exp(scores[t] - greatest)
+        scores[t] = exp(scores[t] - greatest)
         total += scores[t]
     return greatest, total
 
@@ -248,11 +259,11 @@ def _join(peaks, totals, sums, mixed):
         for part in range(PARTS):
             greatest = max(greatest, peaks[part, h])
         for part in range(PARTS):
-            total += totals[part, h] * math.exp(peaks[part, h] - greatest)
+            total += totals[part, h] * exp(peaks[part, h] - greatest)
         into = mixed[h * size : h * size + size]
         into[:] = 0
         for part in range(PARTS):
-            _add(into, math.exp(peaks[part, h] - greatest) / total, sums[part, h * size : h * size + size])
+            _add(into, exp(peaks[part, h] - greatest) / total, sums[part, h * size : h * size + size])
 
 
 @njit(fastmath=ANY_ORDER)
@@ -290,9 +301,16 @@ def leave(hidden, mixed, matrices, adapted, norms, eps):
 @compiled_for_all_cores
 def _gate(inner):
     """gelu(gate) times up, in place of the gate, from both side by side [R, 2 F]; gelu by tanh, as in training."""
-    size = inner.shape[1] // 2
-    for k in prange(size):
-        for r in range(inner.shape[0]):
-            gate = inner[r, k]
-            bend = np.float32(math.sqrt(2 / math.pi)) * (gate + np.float32(0.044715) * gate * gate * gate)
-            inner[r, k] = np.float32(0.5) * gate * (np.float32(1) + np.float32(math.tanh(bend))) * inner[r, size + k]
+    rows, size = inner.shape[0], inner.shape[1] // 2
+    for item in prange(rows * PARTS):
+        part, r = item // rows, item % rows
+        begin, end = part * size // PARTS, (part + 1) * size // PARTS
+        _gated(inner[r, begin:end], inner[r, size + begin : size + end])
+
+
+@njit(fastmath=ANY_ORDER)
+def _gated(gate, up):
+    """In place of the gate; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
+    for k in range(gate.shape[0]):
+        bend = TANH_SCALE * (gate[k] + np.float32(0.044715) * gate[k] * gate[k] * gate[k])
+        gate[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))

@@ -45,17 +45,17 @@ def products_of(block: int, most: int):
 def offset_products_of(block: int, most: int):
     """The same for codes that have an offset a block besides.
 
-    Two more addresses come after the scales: offsets (float32 [blocks]), and what they are multiplied with, every
-    row's blocks added up in eight lanes (float32 [count, blocks, 8]).
+    Two more addresses come after the scales: offsets (float32 [padded]), and what they are multiplied with, the sum of
+    each block of a row (float32 [count, padded]); both have zeros after the last block, up to a multiple of eight.
     """
 
     @intrinsic
-    def products(typing_context, codes, scales, offsets, lanes, rows, results, blocks, count, stride):
+    def products(typing_context, codes, scales, offsets, totals, rows, results, blocks, count, stride):
         def generate(context, builder, signature, arguments):
-            codes, scales, offsets, lanes, rows, results, blocks, count, stride = arguments
+            codes, scales, offsets, totals, rows, results, blocks, count, stride = arguments
             for number in _each(builder, count, most):
                 sums = _block_sums(builder, codes, scales, rows, blocks, block, number)
-                _add_offsets(builder, sums, offsets, lanes, blocks)
+                _add_offsets(builder, sums, offsets, totals, blocks)
                 _store_totals(builder, sums, results, stride)
             return context.get_dummy_value()
 
@@ -102,13 +102,17 @@ def _block_sums(builder, codes, scales, rows, blocks, block, count):
     return sums
 
 
-def _add_offsets(builder, sums, offsets, lanes, blocks):
-    """Each block's offset times the row's own sum over that block, lane by lane."""
-    with cgutils.for_range(builder, blocks) as loop:
-        offset = _spread(builder, builder.load(_at(builder, offsets, loop.index, FLOAT)))
+def _add_offsets(builder, sums, offsets, totals, blocks):
+    """Offsets times the row's own sum over each block, eight blocks at a time."""
+    lanes = blocks.type(LANES)
+    vectors = builder.sdiv(builder.add(blocks, blocks.type(LANES - 1)), lanes)
+    padded = builder.mul(vectors, lanes)
+    with cgutils.for_range(builder, vectors) as loop:
+        place = builder.mul(loop.index, lanes)
+        offset = builder.load(_at(builder, offsets, place, FLOAT, FLOATS), align=4)
         for row, total in enumerate(sums):
-            entry = builder.mul(builder.add(builder.mul(blocks, blocks.type(row)), loop.index), blocks.type(LANES))
-            values = builder.load(_at(builder, lanes, entry, FLOAT, FLOATS), align=4)
+            entry = builder.add(builder.mul(padded, blocks.type(row)), place)
+            values = builder.load(_at(builder, totals, entry, FLOAT, FLOATS), align=4)
             builder.store(_plus(builder, builder.load(total), _times(builder, offset, values)), total)
 
 
