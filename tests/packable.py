@@ -24,16 +24,16 @@ def weights(kind: str, outputs: int, inputs: int, seed: int = 0) -> torch.Tensor
     return torch.from_numpy(found)
 
 
-def gemma(kind: str, vocabulary: int = 96) -> PreTrainedModel:
+def gemma(kind: str, vocabulary: int = 96, heads: int = 4, groups: int = 2, size: int = 16) -> PreTrainedModel:
     """A tiny Gemma 3 with two layers of each kind, whose sliding window is shorter than the prompts here."""
     config = Gemma3TextConfig(
         vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=96,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        head_dim=size,
         sliding_window=8,
         layer_types=["sliding_attention", "full_attention"] * 2,
         max_position_embeddings=4096,

@@ -137,6 +137,13 @@ def test_hidden_states_are_those_of_the_layers(siblings: tuple[PreTrainedModel, 
         torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)
 
 
+def test_six_heads_over_one_group_of_keys_are_more_than_go_at_a_time() -> None:
+    model = gemma("whole", heads=6, groups=1, size=48)
+    wanted = states(RowsTrunk(model), (model, model))
+    for found, state in zip(states(GemmaTrunk(model), (model, model)), wanted, strict=True):
+        torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)
+
+
 def test_a_prompt_stays_as_it_is(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
     trunk, cache = GemmaTrunk(siblings[1]), prompt(siblings[0], range(20))
     before = [layer.keys.clone() for layer in cache.layers]
@@ -180,6 +187,7 @@ def test_only_large_packed_gemmas_get_loops(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(trunks, "WORTH_COMPILING", 1)
     assert isinstance(trunks.trunk_for(packed).result(), GemmaTrunk)
     assert isinstance(trunks.trunk_for(whole).result(), RowsTrunk)
+    assert packed_trunk(gemma("in blocks of 32", size=8)) is None
     packed.config.hidden_activation = "silu"
     assert packed_trunk(packed) is None
 

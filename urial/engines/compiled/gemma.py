@@ -24,6 +24,7 @@ from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
 MORE_POSITIONS = 1024  # that rotary tables grow by
+HEAD_STEP = 16  # numbers of a value that attention takes at a time
 USUAL = {
     "model_type": "gemma3_text",
     "hidden_activation": "gelu_pytorch_tanh",
@@ -229,6 +230,7 @@ def packed_trunk(model: PreTrainedModel) -> GemmaTrunk | None:
     """A trunk if this is Gemma 3 as it was trained and its weights pack; None if not."""
     config = model.config.get_text_config()
     is_usual = all(getattr(config, name, None) == value for name, value in USUAL.items())
-    if not is_usual or not is_packed(_matrix(model.base_model.layers[0].self_attn.o_proj)):
+    is_wide = config.head_dim % HEAD_STEP == 0
+    if not (is_usual and is_wide) or not is_packed(_matrix(model.base_model.layers[0].self_attn.o_proj)):
         return None
     return GemmaTrunk(model)

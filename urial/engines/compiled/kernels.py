@@ -16,7 +16,7 @@ from numba import carray, njit, prange
 from numpy.typing import NDArray
 
 from urial.compiled.functions import exp
-from urial.engines.compiled.vectors import offset_products_of, pointer, products_of
+from urial.engines.compiled.vectors import mixtures_of, offset_products_of, pointer, products_of, scores_of
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
@@ -44,6 +44,8 @@ TILE = 64  # outputs that a core takes at a time
 _in_32 = products_of(32, TOGETHER)
 _in_16 = products_of(16, TOGETHER)
 _from_least = offset_products_of(32, TOGETHER)
+_scores = scores_of(TOGETHER)
+_mixtures = mixtures_of(TOGETHER)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -185,7 +187,7 @@ def attend(entered, stored, held, layer, groups, window, scale, mixed):
                 keys[g, held[r, layer], k] = entered[r, (heads + g) * size + k]
                 values[g, held[r, layer], k] = entered[r, (heads + groups + g) * size + k]
     peaks, totals = np.empty((rows, PARTS, heads), np.float32), np.empty((rows, PARTS, heads), np.float32)
-    sums = np.zeros((rows, PARTS, heads * size), np.float32)
+    sums = np.empty((rows, PARTS, heads * size), np.float32)
     _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks, totals, sums)
     for r in range(rows):
         _join(peaks[r], totals[r], sums[r], mixed[r])
@@ -211,27 +213,32 @@ def _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks,
         first = start + part * (end - start) // PARTS
         last = start + (part + 1) * (end - start) // PARTS
         weights = np.empty((heads, last - first), np.float32)
-        _weigh(entered[r], keys, first, scale, weights)
+        _weigh(entered[r], keys[:, first:last], values[:, first:last], weights)
         for h in range(heads):
-            peaks[r, part, h], totals[r, part, h] = _exponentials(weights[h])
-        _mix(weights, values, first, sums[r, part])
+            peaks[r, part, h], totals[r, part, h] = _exponentials(weights[h], scale)
+        _mix(weights, values[:, first:last], sums[r, part])
+
+
+@njit
+def _weigh(query, keys, values, scores):
+    """Scores [H, T] of one query [at least H S] with keys [G, T, S]."""
+    groups, size, stride = keys.shape[0], keys.shape[2], scores.shape[1]
+    shared = scores.shape[0] // groups
+    for g in range(groups):
+        for first in range(0, shared, TOGETHER):
+            h, count = g * shared + first, min(TOGETHER, shared - first)
+            queries = query[h * size :].ctypes.data
+            for t in range(scores.shape[1]):
+                key, soon = keys[g, t].ctypes.data, values[g, t].ctypes.data
+                _scores(key, soon, queries, scores[h, t:].ctypes.data, size, count, stride)
 
 
 @njit(fastmath=ANY_ORDER)
-def _weigh(query, keys, first, scale, scores):
-    """Scores [H, T] of one query with keys [G, C, S] from place `first` on."""
-    heads, size = scores.shape[0], keys.shape[2]
-    shared = heads // keys.shape[0]
-    for t in range(scores.shape[1]):
-        for h in range(heads):
-            scores[h, t] = scale * _dot(query[h * size : h * size + size], keys[h // shared, first + t])
-
-
-@njit(fastmath=ANY_ORDER)
-def _exponentials(scores):
-    """In place, relative to the greatest; returns it, and their sum."""
+def _exponentials(scores, scale):
+    """Of scores times their scale, in place, relative to the greatest; returns it, and their sum."""
     greatest, total = -np.float32(np.inf), np.float32(0)
     for t in range(scores.shape[0]):
+        scores[t] *= scale
         greatest = max(greatest, scores[t])
     for t in range(scores.shape[0]):
         scores[t] = exp(scores[t] - greatest)
@@ -239,14 +246,17 @@ def _exponentials(scores):
     return greatest, total
 
 
-@njit(fastmath=ANY_ORDER)
-def _mix(weights, values, first, sums):
-    """Adds values [G, C, S] from place `first` on, times weights [H, T], to sums [H S]."""
-    heads, size = weights.shape[0], values.shape[2]
-    shared = heads // values.shape[0]
-    for t in range(weights.shape[1]):
-        for h in range(heads):
-            _add(sums[h * size : h * size + size], weights[h, t], values[h // shared, first + t])
+@njit
+def _mix(weights, values, sums):
+    """Values [G, T, S] times weights [H, T], added up in sums [H S]."""
+    groups, length, size = values.shape
+    shared = weights.shape[0] // groups
+    for g in range(groups):
+        given = values[g].ctypes.data
+        for first in range(0, shared, TOGETHER):
+            h, count = g * shared + first, min(TOGETHER, shared - first)
+            weight, into = weights[h:].ctypes.data, sums[h * size :].ctypes.data
+            _mixtures(given, weight, into, length, size, count, length)
 
 
 @njit(fastmath=ANY_ORDER)

@@ -1,8 +1,9 @@
-"""One row of 8-bit codes times a few rows of numbers, written for the compiler's vectors of eight.
+"""Products of a few rows at a time, written for the compiler's vectors of eight.
 
-Left to itself the compiler adds up the eight lanes at the end of every block, which costs more than the products; here
-each block's sums go into eight lanes times its scale, and lanes are added once a row of codes. Each row's sums are made
-in the same order, however many go together: an answer's numbers do not depend on its company.
+With 8-bit codes: left to itself the compiler adds up the eight lanes at the end of every block, which costs more than
+the products; here each block's sums go into eight lanes times its scale, and lanes are added once a row of codes. With
+keys and values: sums stay in registers while positions go by. Each row's sums are made in the same order, however many
+go together: an answer's numbers do not depend on its company.
 Knows addresses and blocks; nothing about arrays' shapes or what the numbers mean.
 """
 
@@ -64,6 +65,72 @@ def offset_products_of(block: int, most: int):
     return products
 
 
+def scores_of(most: int):
+    """An intrinsic for compiled code: dot products of one vector with up to `most` others.
+
+    Its arguments are the addresses of the vector (float32 [width]), of one as long that will be read soon, of the others
+    (float32 [count, width]) and of the first result; then the width, a multiple of eight, the count, and how many
+    numbers lie between two results.
+    """
+
+    @intrinsic
+    def scores(typing_context, vector, soon, others, results, width, count, stride):
+        def generate(context, builder, signature, arguments):
+            vector, soon, others, results, width, count, stride = arguments
+            vectors = builder.sdiv(width, width.type(LANES))
+            for number in _each(builder, count, most):
+                sums = _zeros(builder, number)
+                with cgutils.for_range(builder, vectors) as loop:
+                    place = builder.mul(loop.index, width.type(LANES))
+                    value = _eight(builder, vector, place)
+                    _fetch(builder, _at(builder, soon, place, FLOAT))
+                    for row, total in enumerate(sums):
+                        entry = builder.add(builder.mul(width, width.type(row)), place)
+                        _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))
+                _store_totals(builder, sums, results, stride)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uintp] * 4, *[types.intp] * 3), generate
+
+    return scores
+
+
+def mixtures_of(most: int):
+    """An intrinsic for compiled code: up to `most` weighted sums of the same vectors.
+
+    Its arguments are the addresses of the vectors (float32 [length, width]), of weights and of sums (float32 [count,
+    width]); then the length, the width, a multiple of sixteen, the count, and how many numbers lie between the weights
+    of one sum and those of the next.
+    """
+
+    @intrinsic
+    def mixtures(typing_context, vectors, weights, sums, length, width, count, stride):
+        def generate(context, builder, signature, arguments):
+            vectors, weights, sums, length, width, count, stride = arguments
+            for number in _each(builder, count, most):
+                with cgutils.for_range(builder, builder.sdiv(width, width.type(2 * LANES))) as columns:
+                    place = builder.mul(columns.index, width.type(2 * LANES))
+                    halves = [place, builder.add(place, width.type(LANES))]
+                    totals = [_zeros(builder, number) for _ in halves]
+                    with cgutils.for_range(builder, length) as loop:
+                        begin = builder.mul(loop.index, width)
+                        values = [_eight(builder, vectors, builder.add(begin, half)) for half in halves]
+                        for row in range(number):
+                            entry = builder.add(builder.mul(stride, width.type(row)), loop.index)
+                            weight = _spread(builder, builder.load(_at(builder, weights, entry, FLOAT)))
+                            for value, half in zip(values, totals, strict=True):
+                                _add_to(builder, half[row], _times(builder, weight, value))
+                    for half, parts in zip(halves, totals, strict=True):
+                        for row, total in enumerate(parts):
+                            entry = builder.add(builder.mul(width, width.type(row)), half)
+                            builder.store(builder.load(total), _at(builder, sums, entry, FLOAT, FLOATS), align=4)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uintp] * 3, *[types.intp] * 4), generate
+
+    return mixtures
+
+
 @intrinsic
 def pointer(typing_context, address):
     """An address as what an array can be laid over."""
@@ -83,7 +150,7 @@ def _each(builder, count, most):
 
 def _block_sums(builder, codes, scales, rows, blocks, block, count):
     """Where the eight sums of each row are held."""
-    sums = [cgutils.alloca_once_value(builder, NOTHING) for _ in range(count)]
+    sums = _zeros(builder, count)
     size = blocks.type(block)
     width = builder.mul(blocks, size)
     with cgutils.for_range(builder, blocks) as loop:
@@ -95,10 +162,10 @@ def _block_sums(builder, codes, scales, rows, blocks, block, count):
             number = builder.sitofp(builder.sext(code, WHOLES), FLOATS)
             for row in range(count):
                 entry = builder.add(builder.mul(width, size.type(row)), place)
-                product = _times(builder, number, builder.load(_at(builder, rows, entry, FLOAT, FLOATS), align=4))
+                product = _times(builder, number, _eight(builder, rows, entry))
                 parts[row] = product if step == 0 else _plus(builder, parts[row], product)
         for total, part in zip(sums, parts, strict=True):
-            builder.store(_plus(builder, builder.load(total), _times(builder, scale, part)), total)
+            _add_to(builder, total, _times(builder, scale, part))
     return sums
 
 
@@ -109,11 +176,22 @@ def _add_offsets(builder, sums, offsets, totals, blocks):
     padded = builder.mul(vectors, lanes)
     with cgutils.for_range(builder, vectors) as loop:
         place = builder.mul(loop.index, lanes)
-        offset = builder.load(_at(builder, offsets, place, FLOAT, FLOATS), align=4)
+        offset = _eight(builder, offsets, place)
         for row, total in enumerate(sums):
             entry = builder.add(builder.mul(padded, blocks.type(row)), place)
-            values = builder.load(_at(builder, totals, entry, FLOAT, FLOATS), align=4)
-            builder.store(_plus(builder, builder.load(total), _times(builder, offset, values)), total)
+            _add_to(builder, total, _times(builder, offset, _eight(builder, totals, entry)))
+
+
+def _zeros(builder, count):
+    """Places for sums of eight lanes, which the compiler keeps in registers."""
+    places = [cgutils.alloca_once(builder, FLOATS) for _ in range(count)]
+    for place in places:
+        builder.store(NOTHING, place)
+    return places
+
+
+def _add_to(builder, place, values):
+    builder.store(_plus(builder, builder.load(place), values), place)
 
 
 def _store_totals(builder, sums, results, stride):
@@ -126,6 +204,18 @@ def _at(builder, address, index, kind, loaded=None):
     """Where entry `index` of numbers of that kind lies, as a pointer to one or to eight."""
     place = builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
     return builder.bitcast(place, (loaded or kind).as_pointer())
+
+
+def _eight(builder, address, index):
+    """The eight numbers from `index` on."""
+    return builder.load(_at(builder, address, index, FLOAT, FLOATS), align=4)
+
+
+def _fetch(builder, place):
+    """Ask for what lies there, so that it is near when it is read."""
+    ask = ir.FunctionType(ir.VoidType(), [place.type, WHOLE, WHOLE, WHOLE])
+    fetch = cgutils.get_or_insert_function(builder.module, ask, "llvm.prefetch.p0")
+    builder.call(fetch, [place, WHOLE(0), WHOLE(2), WHOLE(1)])
 
 
 def _spread(builder, value):
