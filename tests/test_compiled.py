@@ -138,7 +138,7 @@ def test_hidden_states_are_those_of_the_layers(siblings: tuple[PreTrainedModel, 
 
 
 def test_six_heads_over_one_group_of_keys_are_more_than_go_at_a_time() -> None:
-    model = gemma("whole", heads=6, groups=1, size=48)
+    model = gemma("whole", hidden=96, heads=6, groups=1, size=48)
     wanted = states(RowsTrunk(model), (model, model))
     for found, state in zip(states(GemmaTrunk(model), (model, model)), wanted, strict=True):
         torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)

@@ -68,9 +68,9 @@ def offset_products_of(block: int, most: int):
 def scores_of(most: int):
     """An intrinsic for compiled code: dot products of one vector with up to `most` others.
 
-    Its arguments are the addresses of the vector (float32 [width]), of one as long that will be read soon, of the others
-    (float32 [count, width]) and of the first result; then the width, a multiple of eight, the count, and how many
-    numbers lie between two results.
+    Its arguments are the addresses of the vector (float32 [width]), of one as long that will be read soon, of the
+    others (float32 [count, width]) and of the first result; then the width, a multiple of eight, the count, and how
+    many numbers lie between two results.
     """
 
     @intrinsic
