@@ -24,7 +24,9 @@ def weights(kind: str, outputs: int, inputs: int, seed: int = 0) -> torch.Tensor
     return torch.from_numpy(found)
 
 
-def gemma(kind: str, vocabulary: int = 96, hidden: int = 64, heads: int = 4, groups: int = 2, size: int = 16):
+def gemma(
+    kind: str, vocabulary: int = 96, hidden: int = 64, heads: int = 4, groups: int = 2, size: int = 16
+) -> PreTrainedModel:
     """A tiny Gemma 3 with two layers of each kind, whose sliding window is shorter than the prompts here."""
     config = Gemma3TextConfig(
         vocab_size=vocabulary,

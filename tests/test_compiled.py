@@ -144,6 +144,35 @@ def test_six_heads_over_one_group_of_keys_are_more_than_go_at_a_time() -> None:
         torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)
 
 
+@torch.inference_mode()
+def test_a_prompt_read_by_loops_is_that_of_the_layers(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
+    """In two parts, the first of more than go at once, both longer than the window; the cache serves both ways."""
+    ids = torch.arange(130).remainder(90).tolist()
+    trunk = GemmaTrunk(siblings[1])
+    for model in siblings:
+        cache, is_adapted = DynamicCache(config=model.config), model is siblings[1]
+        parts = [trunk.reader(part, cache, is_adapted=is_adapted) for part in (ids[:100], ids[100:])]
+        wanted = model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        torch.testing.assert_close(torch.cat(parts), wanted, atol=5e-4, rtol=1e-4)
+        for layer, known in zip(cache.layers, prompt(model, ids).layers, strict=True):
+            torch.testing.assert_close(layer.keys, known.keys, atol=2e-4, rtol=1e-4)
+            torch.testing.assert_close(layer.values, known.values, atol=2e-4, rtol=1e-4)
+        assert cache.get_seq_length() == 130
+
+
+@torch.inference_mode()
+def test_a_prompt_read_at_once_or_token_by_token_is_the_same_to_the_last_bit(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    trunk, ids = GemmaTrunk(siblings[1]), list(range(3, 80))
+    whole, parts = (DynamicCache(config=siblings[1].config) for _ in range(2))
+    at_once = trunk.reader(ids, whole, is_adapted=True)
+    trunk.reader(ids[:20], parts, is_adapted=True)
+    place = trunk.open(parts, 20, 57, is_adapted=True)
+    for token, expected in zip(ids[20:], at_once[20:], strict=True):
+        assert torch.equal(trunk.hidden([place], [token])[0], expected)
+
+
 def test_a_prompt_stays_as_it_is(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
     trunk, cache = GemmaTrunk(siblings[1]), prompt(siblings[0], range(20))
     before = [layer.keys.clone() for layer in cache.layers]

@@ -55,6 +55,7 @@ class GraphTrunk:
     """transformers' layers over slots."""
 
     keeps_rows_apart = False  # a matrix library may sum otherwise for other numbers of rows
+    reader = None
 
     def __init__(self, model: PreTrainedModel, capture: Capture, kept_bytes: int = KEPT_BYTES) -> None:
         """`model` carries the adapter where there is one, and lies on one device."""

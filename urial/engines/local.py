@@ -48,7 +48,7 @@ class LocalEngine:
         self.name = name
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self._model = weight_first(model.eval())
-        self._trunk = self._model.base_model
+        self._layers = self._model.base_model
         self._tokenizer = tokenizer
         self._head = Head(self._model)
         self._ends = ends
@@ -184,13 +184,15 @@ class LocalEngine:
 
     def forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
         """Hidden states [len(ids), D]; the cache grows."""
+        reader = self._stepper.reader or self._run_layers
         with self._stepper.turn:
-            return self._team(lambda: self._run_trunk(ids, cache))
+            return self._team(lambda: reader(ids, cache, is_adapted=self._is_adapted))
 
     @torch.inference_mode()
-    def _run_trunk(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+    def _run_layers(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
+        """As a `PromptReader`; these layers are those of this side already."""
         tokens = torch.tensor([list(ids)], device=self._model.device)
-        return self._trunk(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
+        return self._layers(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
 
     def rows(self, hidden: torch.Tensor) -> HiddenRows:
         """Logits of hidden states [n, D], made when asked for."""

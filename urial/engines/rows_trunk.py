@@ -55,6 +55,7 @@ class RowsTrunk:
     """transformers' layers over rows."""
 
     keeps_rows_apart = False  # a matrix library may sum otherwise for other numbers of rows
+    reader = None
 
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""

@@ -17,7 +17,7 @@ from urial.engines.head import Head
 from urial.engines.line import Line, Seat
 from urial.engines.output import Logits, Output
 from urial.engines.team import team_for
-from urial.engines.trunk import Trunk
+from urial.engines.trunk import PromptReader, Trunk
 from urial.engines.trunks import trunk_for
 
 MOST_ROWS = 16  # in one step: beyond it a step gets slower about as fast as rows are added
@@ -60,6 +60,11 @@ class Stepper:
     def keeps_rows_apart(self) -> bool:
         """Whether an answer's logits are the same to the last bit whatever goes with it. Waits like `open`."""
         return self._trunk.keeps_rows_apart and self._output.keeps_rows_apart
+
+    @property
+    def reader(self) -> PromptReader | None:
+        """What reads prompts in place of transformers' layers. Waits like `open`; to be used in turn."""
+        return self._trunk.reader
 
     def logits_of(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [1, V] of a prompt's last hidden state [1, D]."""

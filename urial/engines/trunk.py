@@ -25,10 +25,18 @@ class Place(Protocol):
 P = TypeVar("P", bound=Place)
 
 
+class PromptReader(Protocol):
+    """Reads the next tokens of one text all at once."""
+
+    def __call__(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
+        """Hidden states [len(ids), D]; the cache grows."""
+
+
 class Trunk(Protocol[P]):
     """Places for answers, and the step that moves some of them on by a token each."""
 
     keeps_rows_apart: bool  # whether a place's states are the same to the last bit whatever others it moves on with
+    reader: PromptReader | None  # reads prompts with the sums of its steps; None leaves them to transformers' layers
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> P:
         """A place for an answer of up to `room` tokens after a prompt of `length` tokens, which stays as it is."""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from urial.compiled.cores import all_cores
 from urial.engines.compiled import kernels
@@ -24,6 +25,7 @@ from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
 MORE_POSITIONS = 1024  # that rotary tables grow by
+READ_AT_ONCE = 64  # tokens of a prompt: their states stay in a core's cache
 HEAD_STEP = 16  # numbers of a value that attention takes at a time
 USUAL = {
     "model_type": "gemma3_text",
@@ -61,9 +63,9 @@ class Layer(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the layers of one step share, for R answers."""
+    """What the layers share in one pass over R rows: a token of each of R answers, or R tokens of one text."""
 
-    adapted: int  # the first answer with the adapter
+    adapted: int  # the first row with the adapter
     turns: dict[str, tuple[Floats, Floats]]  # cosines and sines [R, S] of each kind of layer
     stored: NDArray[np.int64]  # [R, layers, 3]
     held: NDArray[np.int64]  # [R, layers]
@@ -96,33 +98,48 @@ class GemmaTrunk:
         self.hidden([_place(layers, [0] * len(layers), 0, 1, is_adapted=True)], [0])
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> GemmaPlace:
-        layers = [(_with_room(layer.keys, room), _with_room(layer.values, room)) for layer in prompt.layers]
-        held = [layer.keys.shape[2] for layer in prompt.layers]
-        return _place(layers, held, length, room, is_adapted=is_adapted)
+        held = [_told(layer, spec) for layer, spec in zip(prompt.layers, self._layers, strict=True)]
+        layers = [(_with_room(keys, room), _with_room(values, room)) for keys, values in held]
+        return _place(layers, [keys.shape[1] for keys, _ in held], length, room, is_adapted=is_adapted)
 
     def hidden(self, places: Sequence[GemmaPlace], tokens: Sequence[int]) -> torch.Tensor:
         """Raises RuntimeError where a place has no room for the token."""
         if any(place.position >= place.end for place in places):
             raise RuntimeError("an answer has got longer than the room that was asked for")
-        hidden = self._embed(torch.tensor(tokens)).numpy()
-        step = self._step_of(places)
-        with all_cores("compiled layers"):
-            for number, layer in enumerate(self._layers):
-                self._pass(number, layer, hidden, step)
-            kernels.norm(hidden, self._last_norm, self._eps)
+        hidden = self._moved(places, [0] * len(places), tokens)
         for place in places:
             place.position += 1
             place.held += 1
         return torch.from_numpy(hidden)
 
-    def _step_of(self, places: Sequence[GemmaPlace]) -> Step:
-        positions = [place.position for place in places]
-        return Step(
+    @torch.inference_mode()
+    def reader(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
+        """See `PromptReader`: each token is a row, so its states are those of a step, to the last bit."""
+        place = self.open(cache, cache.get_seq_length(), len(ids), is_adapted=is_adapted)
+        found = []
+        for first in range(0, len(ids), READ_AT_ONCE):
+            part = ids[first : first + READ_AT_ONCE]
+            found.append(self._moved([place] * len(part), range(first, first + len(part)), part))
+        for number, (layer, held) in enumerate(zip(place.layers, place.held, strict=True)):
+            keys, values = (torch.from_numpy(array[None, :, held:]) for array in layer)
+            cache.update(keys, values, number)
+        return torch.from_numpy(np.concatenate(found))
+
+    def _moved(self, places: Sequence[GemmaPlace], ahead: Sequence[int], tokens: Sequence[int]) -> Floats:
+        """Last hidden states [R, D] of R tokens, each so many behind the next one of its place."""
+        hidden = self._embed(torch.tensor(tokens)).numpy()
+        positions = [place.position + more for place, more in zip(places, ahead, strict=True)]
+        step = Step(
             adapted=sum(not place.is_adapted for place in places),
             turns={kind: turns.at(positions) for kind, turns in self._turns.items()},
             stored=np.stack([place.stored for place in places]),
-            held=np.stack([place.held for place in places]),
+            held=np.stack([place.held + more for place, more in zip(places, ahead, strict=True)]),
         )
+        with all_cores("compiled layers"):
+            for number, layer in enumerate(self._layers):
+                self._pass(number, layer, hidden, step)
+            kernels.norm(hidden, self._last_norm, self._eps)
+        return hidden
 
     def close(self, place: GemmaPlace) -> None:
         """Nothing to give back: keys and values go with the place."""
@@ -169,11 +186,19 @@ def _place(
     )
 
 
-def _with_room(held: torch.Tensor, room: int) -> Floats:
-    """[1, G, T, S] as [G, T + room, S]."""
-    _, groups, length, size = held.shape
+def _told(held: DynamicLayer, layer: Layer) -> tuple[Floats, Floats]:
+    """Keys and values [G, T, S] of one layer of a cache, which has none before its first token."""
+    if held.is_initialized:
+        return held.keys[0].numpy(), held.values[0].numpy()
+    none = np.empty((layer.groups, 0, len(layer.norms_in[1])), np.float32)
+    return none, none
+
+
+def _with_room(held: Floats, room: int) -> Floats:
+    """[G, T, S] as [G, T + room, S]."""
+    groups, length, size = held.shape
     grown = np.empty((groups, length + room, size), np.float32)
-    grown[:, :length] = held[0].numpy()
+    grown[:, :length] = held
     return grown
 
 
