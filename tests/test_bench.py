@@ -8,10 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
+from gguf import GGUFReader
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests import weights_folders
+from tests.packable import adapted, gemma
 from urial.bench import growth, shapes, vllm, workload
+from urial.bench.gguf_adapter import write_adapter
 from urial.bench.measure import peak_rss_gb
 from urial.cli import main
 from urial.pairs import load_pairs
@@ -158,3 +161,13 @@ def test_a_rival_that_cannot_run_is_one_sentence(
 ) -> None:
     assert main(bench(models_file, *mistake)) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_low_rank_layers_are_written_as_a_gguf_adapter(tmp_path: Path) -> None:
+    model, path = adapted(gemma("whole")), tmp_path / "adapter.gguf"
+    write_adapter(model, path)
+    read = {tensor.name: torch.from_numpy(tensor.data.copy()).float() for tensor in GGUFReader(path).tensors}
+    layer = model.base_model.layers[2].mlp.down_proj
+    torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_a"], layer.down, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_b"], layer.up, atol=1e-3, rtol=1e-3)
+    assert len(read) == 2 * 5 * 4

@@ -1,7 +1,8 @@
-"""llama.cpp on the same GGUF file: the two generations alone, greedy, no scoring.
+"""llama.cpp on the same GGUF file, the adapter on top for the aligned side: the two generations alone, greedy.
 
 Needs requirements-bench.txt. It runs in a process of its own: its threads would count against ours (`engines/team.py`),
-and ours against its. Its side "aligned" runs the base's weights on the aligned prompt: the cost is what counts.
+and ours against its. Each side has a place of its own, so that both prompts' beginnings stay read and the adapter
+stays on or off.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from urial.bench.contestants import Found
+from urial.bench.gguf_adapter import write_adapter
 from urial.bench.workload import Workload
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
 from urial.request import make_prompts
 from urial.weights.packages import find_package, read_package
+
+ADAPTER = "adapter.gguf"
 
 
 class LlamaCpp:
@@ -30,16 +34,21 @@ class LlamaCpp:
         self._work = work
         self._engines = engines
         self._folder = tempfile.TemporaryDirectory()
-        self._process = open_process(unpack(work, Path(self._folder.name)), threads)
+        folder = Path(self._folder.name)
+        write_adapter(work.loaded.aligned.model, folder / ADAPTER)
+        self._process = open_process(unpack(work, folder), folder / ADAPTER, threads)
 
     def run(self, query: str) -> Found:
         prompts = make_prompts(self._engines, self._work.request(query))
-        for ids in (prompts.base_ids, prompts.aligned_ids):
-            self._complete(ids)
+        for place, ids in enumerate((prompts.base_ids, prompts.aligned_ids)):
+            self._complete(ids, place)
         return Found([], [], {})  # it tells text, no ids
 
-    def _complete(self, ids: list[int]) -> None:
+    def _complete(self, ids: list[int], place: int) -> None:
+        """Place 0 is the base's, without the adapter, and place 1 the aligned side's."""
         request = {
+            "id_slot": place,
+            "lora": [{"id": 0, "scale": float(place)}],
             "prompt": ids,
             "n_predict": self._work.new_tokens,
             "temperature": 0,
@@ -62,10 +71,10 @@ def unpack(work: Workload, folder: Path) -> Path:
     return path
 
 
-def open_process(gguf: Path, threads: int) -> ProcessPoolExecutor:
+def open_process(gguf: Path, adapter: Path, threads: int) -> ProcessPoolExecutor:
     if find_spec("xllamacpp") is None:
         raise SettingsError("llama.cpp is not installed; run: pip install -r requirements-bench.txt")
-    process = ProcessPoolExecutor(1, get_context("spawn"), initializer=open_server, initargs=(gguf, threads))
+    process = ProcessPoolExecutor(1, get_context("spawn"), initializer=open_server, initargs=(gguf, adapter, threads))
     process.submit(len, "").result()  # opened now, not within the first timing
     return process
 
@@ -75,13 +84,17 @@ def open_process(gguf: Path, threads: int) -> ProcessPoolExecutor:
 SERVER: list[Any] = []
 
 
-def open_server(gguf: Path, threads: int) -> None:
+def open_server(gguf: Path, adapter: Path, threads: int) -> None:
     import xllamacpp
+
+    on_top = xllamacpp.CommonAdapterLoraInfo()
+    on_top.path, on_top.scale = str(adapter), 1.0
 
     options = xllamacpp.CommonParams()
     options.model.path = str(gguf)
     options.n_ctx = 8192
-    options.n_parallel = 2  # a place for each side, so that both prompts' beginnings stay read
+    options.lora_adapters = [on_top]
+    options.n_parallel = 2
     options.cpuparams.n_threads = threads
     options.cpuparams_batch.n_threads = threads
     options.warmup = True
