@@ -16,6 +16,7 @@ from tests import tiny
 from tests.packable import adapted, gemma, weights
 from urial.compare import compare, result, score
 from urial.engines import output, sessions, trunks
+from urial.engines.cache import ReadingStore
 from urial.engines.compiled import blocks, kernels
 from urial.engines.compiled.gemma import GemmaTrunk
 from urial.engines.local import LocalEngine
@@ -115,7 +116,7 @@ def test_a_step_is_the_same_to_the_last_bit_alone_and_in_company() -> None:
 def test_the_same_model_twice_has_no_shift_to_the_last_digit(twins: PairEngines) -> None:
     shift = result(compare(twins, replace(request(), method=method("zero_shot")))).shift["zero_shot"]
     assert len(shift.tokens) == 24
-    assert all(row.base_rank == 1 and row.kl == 0 for row in shift.tokens)
+    assert all(row.base_rank == 1 and row.kl == row.js == 0 for row in shift.tokens)
 
 
 # The numbers
@@ -153,6 +154,16 @@ def test_a_given_answer_has_the_very_numbers_of_a_written_one(engines: PairEngin
     written = result(compare(engines, request()))
     engines.aligned.encode_answer = lambda text: list(written.aligned.token_ids)
     assert columns(result(score(engines, request(), written.aligned.text))) == columns(written)
+
+
+def test_numbers_are_the_same_to_the_last_bit_whatever_was_read_before(engines: PairEngines) -> None:
+    """First with every prompt read whole, then with their constant beginnings read for another query."""
+    asked = [replace(request(12), query=query) for query in ("what is the answer?", "who are you, then?")]
+    first = columns(result(compare(engines, asked[0])))
+    for side in (engines.base, engines.aligned):
+        side._store = ReadingStore(6)
+    result(compare(engines, asked[1]))
+    assert columns(result(compare(engines, asked[0]))) == first
 
 
 # How it runs
