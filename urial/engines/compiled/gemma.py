@@ -148,8 +148,8 @@ class GemmaTrunk:
         """One layer over hidden [R, D], in place."""
         rows, adapted, groups, eps = len(hidden), step.adapted, layer.groups, self._eps
         cos, sin = step.turns[layer.kind]
-        entered = np.empty((rows, len(layer.entering.codes)), np.float32)
-        mixed = np.empty((rows, layer.leaving[0].codes.shape[1]), np.float32)
+        entered = aligned_empty(rows, len(layer.entering.codes))
+        mixed = aligned_empty(rows, layer.leaving[0].codes.shape[1])
         kernels.enter(hidden, layer.entering, adapted, layer.norms_in, eps, cos, sin, groups, entered)
         kernels.attend(entered, step.stored, step.held, number, groups, layer.window, layer.scale, mixed)
         kernels.leave(hidden, mixed, layer.leaving, adapted, layer.norms_out, eps)
@@ -186,6 +186,11 @@ def _place(
     )
 
 
+def aligned_empty(*shape: int) -> Floats:
+    """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
+    return torch.empty(shape).numpy()
+
+
 def _told(held: DynamicLayer, layer: Layer) -> tuple[Floats, Floats]:
     """Keys and values [G, T, S] of one layer of a cache, which has none before its first token."""
     if held.is_initialized:
@@ -197,7 +202,7 @@ def _told(held: DynamicLayer, layer: Layer) -> tuple[Floats, Floats]:
 def _with_room(held: Floats, room: int) -> Floats:
     """[G, T, S] as [G, T + room, S]."""
     groups, length, size = held.shape
-    grown = np.empty((groups, length + room, size), np.float32)
+    grown = aligned_empty(groups, length + room, size)
     grown[:, :length] = held
     return grown
 

@@ -110,20 +110,20 @@ def _add_low(matrix, low, begin, end, out):
 @njit(fastmath=ANY_ORDER)
 def _fill(matrix, x, sums, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
-    codes, scales, offsets = matrix.codes, matrix.scales, matrix.offsets
-    blocks, stride = scales.shape[1], out.shape[1]
-    given, totals = x[first:].ctypes.data, sums[first:].ctypes.data
-    for o in range(begin, end):
-        code, scale, into = codes[o:].ctypes.data, scales[o:].ctypes.data, out[first:, o:].ctypes.data
-        if codes.itemsize != 1:
-            for r in range(first, first + count):
-                out[r, o] = scales[o, 0] * _dot(codes[o], x[r])
-        elif offsets.shape[0] > 0:
-            _from_least(code, scale, offsets[o:].ctypes.data, totals, given, into, blocks, count, stride)
-        elif codes.shape[1] == 32 * blocks:
-            _in_32(code, scale, given, into, blocks, count, stride)
-        else:
-            _in_16(code, scale, given, into, blocks, count, stride)
+    codes, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
+    outputs, blocks, stride = end - begin, scales.shape[1], out.shape[1]
+    code, scale, offset = codes.ctypes.data, scales.ctypes.data, offsets.ctypes.data
+    given, totals, into = x[first:].ctypes.data, sums[first:].ctypes.data, out[first:, begin:].ctypes.data
+    if codes.itemsize != 1:
+        for r in range(first, first + count):
+            for o in range(outputs):
+                out[r, begin + o] = scales[o, 0] * _dot(codes[o], x[r])
+    elif offsets.shape[0] > 0:
+        _from_least(code, scale, offset, totals, given, into, outputs, blocks, count, stride)
+    elif codes.shape[1] == 32 * blocks:
+        _in_32(code, scale, given, into, outputs, blocks, count, stride)
+    else:
+        _in_16(code, scale, given, into, outputs, blocks, count, stride)
 
 
 @njit(fastmath=ANY_ORDER)

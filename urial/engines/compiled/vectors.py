@@ -24,21 +24,23 @@ NOTHING = ir.Constant(FLOATS, None)
 def products_of(block: int, most: int):
     """An intrinsic for compiled code: dot products of codes in blocks, times their scales, with up to `most` rows.
 
-    Its arguments are the addresses of codes (int8 [blocks * block]), scales (float32 [blocks]), rows (float32 [count,
-    blocks * block]) and the first result; then the number of blocks, the count, and how many numbers lie between two
-    results. `block` is a multiple of eight.
+    Its arguments are the addresses of codes (int8 [outputs, blocks * block]), scales (float32 [outputs, blocks]), rows
+    (float32 [count, blocks * block]) and results; then the numbers of outputs, of blocks and of rows, and how many
+    numbers lie between the results of two rows. `block` is a multiple of eight.
     """
 
     @intrinsic
-    def products(typing_context, codes, scales, rows, results, blocks, count, stride):
+    def products(typing_context, codes, scales, rows, results, outputs, blocks, count, stride):
         def generate(context, builder, signature, arguments):
-            codes, scales, rows, results, blocks, count, stride = arguments
+            codes, scales, rows, results, outputs, blocks, count, stride = arguments
             for number in _each(builder, count, most):
-                sums = _block_sums(builder, codes, scales, rows, blocks, block, number)
-                _store_totals(builder, sums, results, stride)
+                with cgutils.for_range(builder, outputs) as loop:
+                    first = builder.mul(loop.index, blocks)
+                    sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
+                    _store_totals(builder, sums, _address(builder, results, loop.index), stride)
             return context.get_dummy_value()
 
-        return types.void(*[types.uintp] * 4, *[types.intp] * 3), generate
+        return types.void(*[types.uintp] * 4, *[types.intp] * 4), generate
 
     return products
 
@@ -46,21 +48,27 @@ def products_of(block: int, most: int):
 def offset_products_of(block: int, most: int):
     """The same for codes that have an offset a block besides.
 
-    Two more addresses come after the scales: offsets (float32 [padded]), and what they are multiplied with, the sum of
-    each block of a row (float32 [count, padded]); both have zeros after the last block, up to a multiple of eight.
+    Two more addresses come after the scales: offsets (float32 [outputs, padded]), and what they are multiplied with,
+    the sum of each block of a row (float32 [count, padded]); both have zeros after the last block, up to a multiple of
+    eight.
     """
 
     @intrinsic
-    def products(typing_context, codes, scales, offsets, totals, rows, results, blocks, count, stride):
+    def products(typing_context, codes, scales, offsets, totals, rows, results, outputs, blocks, count, stride):
         def generate(context, builder, signature, arguments):
-            codes, scales, offsets, totals, rows, results, blocks, count, stride = arguments
+            codes, scales, offsets, totals, rows, results, outputs, blocks, count, stride = arguments
+            lanes = blocks.type(LANES)
+            vectors = builder.sdiv(builder.add(blocks, blocks.type(LANES - 1)), lanes)
             for number in _each(builder, count, most):
-                sums = _block_sums(builder, codes, scales, rows, blocks, block, number)
-                _add_offsets(builder, sums, offsets, totals, blocks)
-                _store_totals(builder, sums, results, stride)
+                with cgutils.for_range(builder, outputs) as loop:
+                    first = builder.mul(loop.index, blocks)
+                    sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
+                    own = _address(builder, offsets, builder.mul(loop.index, builder.mul(vectors, lanes)))
+                    _add_offsets(builder, sums, own, totals, vectors)
+                    _store_totals(builder, sums, _address(builder, results, loop.index), stride)
             return context.get_dummy_value()
 
-        return types.void(*[types.uintp] * 6, *[types.intp] * 3), generate
+        return types.void(*[types.uintp] * 6, *[types.intp] * 4), generate
 
     return products
 
@@ -148,18 +156,20 @@ def _each(builder, count, most):
             yield number
 
 
-def _block_sums(builder, codes, scales, rows, blocks, block, count):
-    """Where the eight sums of each row are held."""
+def _block_sums(builder, codes, scales, rows, first, blocks, block, count):
+    """Where the eight sums of each row are held, with `blocks` blocks of codes from the first on."""
     sums = _zeros(builder, count)
     size = blocks.type(block)
     width = builder.mul(blocks, size)
     with cgutils.for_range(builder, blocks) as loop:
-        scale = _spread(builder, builder.load(_at(builder, scales, loop.index, FLOAT)))
+        here = builder.add(first, loop.index)
+        scale = _spread(builder, builder.load(_at(builder, scales, here, FLOAT)))
         parts: list[ir.Value | None] = [None] * count
         for step in range(0, block, LANES):
-            place = builder.add(builder.mul(loop.index, size), size.type(step))
-            code = builder.load(_at(builder, codes, place, CODE, CODES), align=1)
-            number = builder.sitofp(builder.sext(code, WHOLES), FLOATS)
+            ahead = blocks.type(step)
+            code = _at(builder, codes, builder.add(builder.mul(here, size), ahead), CODE, CODES)
+            number = builder.sitofp(builder.sext(builder.load(code, align=1), WHOLES), FLOATS)
+            place = builder.add(builder.mul(loop.index, size), ahead)
             for row in range(count):
                 entry = builder.add(builder.mul(width, size.type(row)), place)
                 product = _times(builder, number, _eight(builder, rows, entry))
@@ -169,16 +179,15 @@ def _block_sums(builder, codes, scales, rows, blocks, block, count):
     return sums
 
 
-def _add_offsets(builder, sums, offsets, totals, blocks):
+def _add_offsets(builder, sums, offsets, totals, vectors):
     """Offsets times the row's own sum over each block, eight blocks at a time."""
-    lanes = blocks.type(LANES)
-    vectors = builder.sdiv(builder.add(blocks, blocks.type(LANES - 1)), lanes)
+    lanes = vectors.type(LANES)
     padded = builder.mul(vectors, lanes)
     with cgutils.for_range(builder, vectors) as loop:
         place = builder.mul(loop.index, lanes)
         offset = _eight(builder, offsets, place)
         for row, total in enumerate(sums):
-            entry = builder.add(builder.mul(padded, blocks.type(row)), place)
+            entry = builder.add(builder.mul(padded, vectors.type(row)), place)
             _add_to(builder, total, _times(builder, offset, _eight(builder, totals, entry)))
 
 
@@ -204,6 +213,11 @@ def _at(builder, address, index, kind, loaded=None):
     """Where entry `index` of numbers of that kind lies, as a pointer to one or to eight."""
     place = builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
     return builder.bitcast(place, (loaded or kind).as_pointer())
+
+
+def _address(builder, address, index):
+    """The address of number `index`."""
+    return builder.add(address, builder.mul(builder.zext(index, address.type), address.type(4)))
 
 
 def _eight(builder, address, index):
