@@ -158,6 +158,12 @@ def test_a_prompt_read_by_loops_is_that_of_the_layers(siblings: tuple[PreTrained
             torch.testing.assert_close(layer.keys, known.keys, atol=2e-4, rtol=1e-4)
             torch.testing.assert_close(layer.values, known.values, atol=2e-4, rtol=1e-4)
         assert cache.get_seq_length() == 130
+        more = torch.tensor([[4, 5, 6]])
+        known = prompt(model, ids)
+        ours, theirs = (
+            model.base_model(input_ids=more, past_key_values=each).last_hidden_state for each in (cache, known)
+        )
+        torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=1e-4)
 
 
 @torch.inference_mode()

@@ -28,6 +28,16 @@ def fork(cache: DynamicCache) -> DynamicCache:
     return twin
 
 
+def grow(layer: DynamicLayer, keys: torch.Tensor, values: torch.Tensor, more: int) -> None:
+    """Give a layer what it has held and `more` new positions, together [1, G, T, S]: its `update` without the copy."""
+    if not layer.is_initialized:
+        layer.lazy_initialization(keys, values)
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        layer.cumulative_length += more
+        keys, values = (held[:, :, 1 - layer.sliding_window :] for held in (keys, values))
+    layer.keys, layer.values = keys, values
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a model knows after reading some tokens: its cache, and the last hidden state [1, D]."""

@@ -18,6 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from urial.compiled.cores import all_cores
+from urial.engines.cache import grow
 from urial.engines.compiled import kernels
 from urial.engines.compiled.blocks import is_packed, pack
 from urial.engines.compiled.kernels import Floats, Matrix
@@ -120,9 +121,9 @@ class GemmaTrunk:
         for first in range(0, len(ids), READ_AT_ONCE):
             part = ids[first : first + READ_AT_ONCE]
             found.append(self._moved([place] * len(part), range(first, first + len(part)), part))
-        for number, (layer, held) in enumerate(zip(place.layers, place.held, strict=True)):
-            keys, values = (torch.from_numpy(array[None, :, held:]) for array in layer)
-            cache.update(keys, values, number)
+        for layer, arrays in zip(cache.layers, place.layers, strict=True):
+            keys, values = (torch.from_numpy(array[None]) for array in arrays)
+            grow(layer, keys, values, len(ids))
         return torch.from_numpy(np.concatenate(found))
 
     def _moved(self, places: Sequence[GemmaPlace], ahead: Sequence[int], tokens: Sequence[int]) -> Floats:
