@@ -50,14 +50,14 @@ def warm_up() -> None:
 
 
 def compare(aligned: torch.Tensor, bases: Sequence[torch.Tensor], answer_ids: Sequence[int], top: int) -> Compared:
-    """See `base.Arithmetic`; rows are float32 in the processor's memory. Raises RuntimeError where compiling fails."""
+    """See `base.Arithmetic`; rows are float32. Raises RuntimeError where compiling fails."""
     with all_cores("statistics"), np.errstate(invalid="ignore", over="ignore"):
         ours, *theirs = ([_surveyed(*row) for row in zip(_rows(m), answer_ids, strict=True)] for m in (aligned, *bases))
         return _told(ours, top), [(_told(rows, top), _difference(ours, rows)) for rows in theirs]
 
 
 def _rows(logits: torch.Tensor) -> list[Floats]:
-    return [np.ascontiguousarray(row) for row in logits.numpy()]
+    return [np.ascontiguousarray(row) for row in logits.cpu().numpy()]
 
 
 def _surveyed(logits: Floats, chosen: int) -> _Row:
@@ -67,7 +67,7 @@ def _surveyed(logits: Floats, chosen: int) -> _Row:
     most = float(greatest.max())
     total = float(np.dot(sums.astype(np.float64), np.exp(greatest.astype(np.float64) - most)))
     log_total = math.log(total) if total > 0 else math.nan
-    return _Row(logits, chosen, 1 + int(above.sum()), greatest, most, log_total)
+    return _Row(logits, chosen, 1 + int(above.sum(dtype=np.float64)), greatest, most, log_total)
 
 
 def _told(rows: Sequence[_Row], top: int) -> ModelRows:
@@ -80,16 +80,16 @@ def _told(rows: Sequence[_Row], top: int) -> ModelRows:
 
 
 def _most_probable(row: _Row, top: int) -> list[tuple[int, float]]:
-    """None of the `top` largest lies below the `top`-th largest of the groups' maxima, so few entries are looked at."""
-    ids = _reaching(row, np.partition(row.group_greatest, -top)[-top]) if top < len(row.group_greatest) else None
-    logits = row.logits if ids is None else row.logits[ids]
-    order = np.argsort(-logits, kind="stable")[:top]
-    ids = order if ids is None else ids[order]
+    ids = _candidates(row, top)
+    ids = ids[np.argsort(-row.logits[ids], kind="stable")[:top]]
     return list(zip(ids.tolist(), row.probability(row.logits[ids]).tolist(), strict=True))
 
 
-def _reaching(row: _Row, least: np.float32) -> NDArray[np.int64]:
-    """Ids, ascending, of all entries of at least that logit."""
+def _candidates(row: _Row, top: int) -> NDArray[np.int64]:
+    """Ids, ascending, that hold the `top` largest: none of these lies below the `top`-th largest of the maxima."""
+    if top >= len(row.group_greatest):
+        return np.arange(len(row.logits))
+    least = np.partition(row.group_greatest, -top)[-top]
     groups = np.flatnonzero(row.group_greatest >= least)
     ids = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
     ids = ids[ids < len(row.logits)]

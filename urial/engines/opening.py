@@ -46,11 +46,12 @@ def open_pair(
     """
     device = device or default_device()
     precision = choose_precision(pair, Machine.probe(), dtype, device)
-    begin(lambda: shift.prepare(torch.device(device)))
+    is_served = pair.base.server is not None and pair.aligned.server is not None
+    if not is_served:
+        begin(lambda: shift.prepare(torch.device(device)))
     loading = Loading(precision, device, progress or silent)
     base, aligned = open_sides(pair, loading)
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
-    is_served = pair.base.server is not None and pair.aligned.server is not None
     return PairEngines(
         info=PairInfo(
             name=pair.name,

@@ -1,7 +1,8 @@
 """The compiled loops: products with packed weights, attention, and what lies between them in Gemma 3.
 
 All are float32 sums, in any order; nothing is rounded to fewer bits. They live in one file because numba looks at one
-file to tell whether what it compiled before is still right: a change of `vectors.py` has to touch this one.
+file to tell whether what it compiled before is still right: a change of `vectors.py` or of `urial.compiled.functions`
+has to touch this one.
 Knows arrays; nothing about models or who calls.
 Shapes: R rows, D hidden size, H heads over G groups of keys, S head size, C room for positions.
 """
