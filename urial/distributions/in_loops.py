@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from urial.compiled.cores import all_cores
+from urial.compiled.cores import all_cores, can_run
 from urial.distributions.base import Compared, Difference, ModelRows
 from urial.distributions.loops import GROUP, differ, survey
+
+__all__ = ["can_run", "compare", "warm_up"]
 
 Floats = NDArray[np.float32]
 
