@@ -48,7 +48,7 @@ def open_pair(
     precision = choose_precision(pair, Machine.probe(), dtype, device)
     is_served = pair.base.server is not None and pair.aligned.server is not None
     if not is_served:
-        begin(lambda: shift.prepare(torch.device(device)))
+        begin(lambda: prepare_loops(pair, precision, device))
     loading = Loading(precision, device, progress or silent)
     base, aligned = open_sides(pair, loading)
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
@@ -67,6 +67,15 @@ def open_pair(
         vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
         note=pair.note,
     )
+
+
+def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
+    """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
+    if pair.base.package is not None and device == "cpu" and precision.dtype == "float32":
+        from urial.engines.compiled.ahead import compile_ahead  # a compiler is imported only where it is of use
+
+        compile_ahead()
+    shift.prepare(torch.device(device))
 
 
 @dataclass(frozen=True, slots=True)

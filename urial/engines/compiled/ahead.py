@@ -1,0 +1,37 @@
+"""The loops, compiled while weights are still on their way.
+
+numba compiles for types of arrays, not for sizes: a tiny model of zeros, which pack like any whole steps, does for all.
+Knows how a trunk and an output layer are made; nothing about the model that is being loaded.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+from urial.engines.compiled.blocks import pack
+from urial.engines.compiled.gemma import GemmaTrunk
+from urial.engines.compiled.head import packed_head
+
+WIDTH = 32  # one block of codes
+
+
+@torch.inference_mode()
+def compile_ahead() -> None:
+    """Twenty seconds on a new machine, then a moment. Raises what making a trunk raises."""
+    config = Gemma3TextConfig(
+        vocab_size=WIDTH,
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=WIDTH,
+        layer_types=["sliding_attention"],
+    )
+    model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    GemmaTrunk(model)
+    packed_head(model.lm_head.weight, lambda logits: logits)
+    pack(torch.rand(WIDTH, WIDTH).numpy())  # fits none of the ways to pack, so all are tried
