@@ -17,6 +17,7 @@ from urial.bench import growth, shapes, vllm, workload
 from urial.bench.gguf_adapter import write_adapter
 from urial.bench.measure import peak_rss_gb
 from urial.cli import main
+from urial.errors import SettingsError
 from urial.pairs import load_pairs
 
 pytestmark = pytest.mark.slow
@@ -171,3 +172,8 @@ def test_low_rank_layers_are_written_as_a_gguf_adapter(tmp_path: Path) -> None:
     torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_a"], layer.down, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_b"], layer.up, atol=1e-3, rtol=1e-3)
     assert len(read) == 2 * 5 * 4
+
+
+def test_a_pair_without_an_adapter_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no adapter on its base"):
+        write_adapter(gemma("whole"), tmp_path / "adapter.gguf")

@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from tests.packable import adapted, gemma, weights
-from urial.engines.compiled import blocks, kernels, steps
+from urial.engines.compiled import attention, blocks, kernels, steps
 from urial.engines.compiled.ahead import compile_ahead
 from urial.engines.compiled.gemma import GemmaTrunk
 from urial.engines.compiled.head import packed_head
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 LOOPS = (
     kernels.multiply,
     kernels.enter,
-    kernels.attend,
+    attention.attend,
     kernels.leave,
     kernels.norm,
     steps.find_steps,

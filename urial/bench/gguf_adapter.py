@@ -12,6 +12,7 @@ import numpy as np
 from gguf import GGUFType, GGUFWriter, Keys
 from transformers import PreTrainedModel
 
+from urial.errors import SettingsError
 from urial.weights.adapters import LowRankLinear
 
 ARCHITECTURE = "gemma3"
@@ -28,8 +29,10 @@ NAMES = {
 
 
 def write_adapter(model: PreTrainedModel, path: Path) -> None:
-    """What `model`'s low-rank layers add to their linear ones, at scale 1."""
+    """What `model`'s low-rank layers add to their linear ones, at scale 1. Raises SettingsError where it has none."""
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LowRankLinear)]
+    if not layers:
+        raise SettingsError("The pair's aligned side is no adapter on its base, which llama.cpp needs; choose another.")
     writer = GGUFWriter(path, ARCHITECTURE)
     writer.add_type(GGUFType.ADAPTER)
     writer.add_string(Keys.Adapter.TYPE, "lora")

@@ -35,8 +35,9 @@ class LlamaCpp:
         self._engines = engines
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
+        gguf = unpack(work, folder)
         write_adapter(work.loaded.aligned.model, folder / ADAPTER)
-        self._process = open_process(unpack(work, folder), folder / ADAPTER, threads)
+        self._process = open_process(gguf, folder / ADAPTER, threads)
 
     def run(self, query: str) -> Found:
         prompts = make_prompts(self._engines, self._work.request(query))

@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from urial.compiled.cores import all_cores
 from urial.engines.cache import grow
-from urial.engines.compiled import kernels
+from urial.engines.compiled import attention, kernels
 from urial.engines.compiled.blocks import is_packed, pack
 from urial.engines.compiled.kernels import Floats, Matrix
 from urial.weights.adapters import LowRankLinear
@@ -152,7 +152,7 @@ class GemmaTrunk:
         entered = aligned_empty(rows, len(layer.entering.codes))
         mixed = aligned_empty(rows, layer.leaving[0].codes.shape[1])
         kernels.enter(hidden, layer.entering, adapted, layer.norms_in, eps, cos, sin, groups, entered)
-        kernels.attend(entered, step.stored, step.held, number, groups, layer.window, layer.scale, mixed)
+        attention.attend(entered, step.stored, step.held, number, groups, layer.window, layer.scale, mixed)
         kernels.leave(hidden, mixed, layer.leaving, adapted, layer.norms_out, eps)
 
 
@@ -209,15 +209,15 @@ def _with_room(held: Floats, room: int) -> Floats:
 
 
 def _layer(layer: nn.Module, groups: int) -> Layer:
-    attention, forward = layer.self_attn, layer.mlp
+    attending, forward = layer.self_attn, layer.mlp
     return Layer(
-        kind=attention.layer_type,
-        window=attention.sliding_window or EVERYTHING,
-        scale=np.float32(attention.scaling),
+        kind=attending.layer_type,
+        window=attending.sliding_window or EVERYTHING,
+        scale=np.float32(attending.scaling),
         groups=groups,
-        entering=_matrix(attention.q_proj, attention.k_proj, attention.v_proj),
-        leaving=(_matrix(attention.o_proj), _matrix(forward.gate_proj, forward.up_proj), _matrix(forward.down_proj)),
-        norms_in=_norms(layer.input_layernorm, attention.q_norm, attention.k_norm),
+        entering=_matrix(attending.q_proj, attending.k_proj, attending.v_proj),
+        leaving=(_matrix(attending.o_proj), _matrix(forward.gate_proj, forward.up_proj), _matrix(forward.down_proj)),
+        norms_in=_norms(layer.input_layernorm, attending.q_norm, attending.k_norm),
         norms_out=_norms(
             layer.post_attention_layernorm, layer.pre_feedforward_layernorm, layer.post_feedforward_layernorm
         ),
