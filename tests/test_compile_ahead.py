@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from transformers import DynamicCache
 
 from tests.packable import adapted, gemma, weights
 from urial.engines.compiled import attention, blocks, kernels, steps
 from urial.engines.compiled.ahead import compile_ahead
-from urial.engines.compiled.gemma import GemmaTrunk
-from urial.engines.compiled.head import packed_head
+from urial.engines.compiled.gemma import GemmaCpuRunner
+from urial.engines.runner import Chunk
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +27,8 @@ def test_a_real_model_compiles_nothing_more() -> None:
     compile_ahead()
     compiled = [set(loop.signatures) for loop in LOOPS]
     assert all(compiled)
-    model = adapted(gemma("in blocks of 32"))
-    trunk = GemmaTrunk(model)
-    with torch.inference_mode():
-        trunk.reader([3, 4, 5], DynamicCache(config=model.config), is_adapted=True)
-    packed_head(weights("in blocks of 16", 64, 64), lambda logits: logits)
+    runner = GemmaCpuRunner(adapted(gemma("in blocks of 32")))
+    runner.forward([Chunk(runner.open(3, None), [3, 4, 5], 1, 0.5)])
+    blocks.pack(weights("in blocks of 16", 64, 64).numpy())
     blocks.pack(weights("from their least", 64, 64).numpy())
     assert [set(loop.signatures) for loop in LOOPS] == compiled

@@ -6,24 +6,25 @@ Knows engines only through their interface; nothing about pages or files. Read `
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from itertools import chain
 
-from urial.engines.base import UNKNOWN_ID, Piece
+from urial.engines.base import UNKNOWN_ID
+from urial.engines.local_streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
-from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
-from urial.scoring import Scoring
-from urial.sides import OpenText, Prepared, SideRun
+from urial.scored import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
+from urial.scoring import ExactComparison, Scoring, make_rows
+from urial.sides import OpenText, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
-MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
+MOMENT = 0.005  # seconds between two looks at stops and at rows that a server sends
 
 
 def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -58,7 +59,8 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     texts = engines.aligned.answer_pieces(ids)
     rows: Growing = {name: [] for name in request.contexts}
     try:
-        yield from score_given(engines, prompts, ids, texts, rows)
+        score = score_exactly if engines.is_exact else score_by_asking
+        yield from score(engines, prompts, ids, texts, rows)
         sides = given_sides(prompts, ids, "".join(texts))
         yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
     finally:
@@ -78,7 +80,8 @@ def continue_base(
     engines.base.check_length(len(ids), request.max_new_tokens)
     stops = request.method.stops()
     stops.feed(beginning)  # an open code block of the beginning is still open
-    pieces = read_then_generate(engines, request, prompts, ids)
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(ids, request.sampling("base"))
     run = SideRun(prompts.base + beginning, ids, pieces, stops)
     try:
         yield from advance_all({"base": run}, None, control or Control())
@@ -98,14 +101,18 @@ def run_sides(
 ) -> Iterator[Event]:
     """Run the named sides; what is kept goes into the record as it is."""
     prompts = make_prompts(engines, request)
-    yield started(engines, request, prompts)
-    runs = {name: open_run(name, engines, request, prompts) for name in names}
-    contexts = request.contexts if "aligned" in runs else ()
+    contexts = request.contexts if "aligned" in names else ()
     rows: Growing = {} if engines.no_rows_reason else {name: [] for name in contexts}
+    yield started(engines, request, prompts)
+    runs: dict[SideName, SideRun] = {}
+    scored: ScoredAnswer | None = None
     try:
+        if "base" in names:
+            runs["base"] = base_run(engines, request, prompts)
+        if "aligned" in names:
+            runs["aligned"], scored = aligned_run(engines, request, prompts, rows)
         if contexts and engines.no_rows_reason:
             yield Failed(None, engines.no_rows_reason)
-        scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, request.max_new_tokens) if rows else None
         yield from advance_all(runs, scored, control)
         if rows and runs["aligned"].has_nameless:
             yield Failed(None, SHIFT_ENDS)
@@ -126,34 +133,44 @@ def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started
     )
 
 
-def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
-    """One side: an engine of this process reads its prompt at its first step, a server has begun."""
-    if name == "base":
-        pieces = read_then_generate(engines, request, prompts, prompts.base_ids)
-        return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
-    pieces = engines.aligned.generate(prompts.aligned_ids, request.sampling("aligned"))
-    return SideRun(prompts.aligned, prompts.aligned_ids, pieces, OpenText())
+def base_run(engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
+    """The base's answer begins; the method's constant beginning is kept for the next query."""
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(prompts.base_ids, request.sampling("base"))
+    return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
 
 
-def read_then_generate(engines: PairEngines, request: Request, prompts: Prompts, ids: Sequence[int]) -> Iterator[Piece]:
-    """The base's pieces; the method's constant beginning is read once and kept for the next query."""
-    pieces = engines.base.generate(ids, request.sampling("base"))
-    return Prepared(pieces, lambda: engines.base.read_ahead(prompts.constant_ids))
+def aligned_run(
+    engines: PairEngines, request: Request, prompts: Prompts, rows: Growing
+) -> tuple[SideRun, ScoredAnswer | None]:
+    """The aligned answer begins, with its shift where there are rows to fill: in step with it if both models can."""
+    ids, sampling, room = prompts.aligned_ids, request.sampling("aligned"), request.max_new_tokens
+    if not (rows and engines.is_exact):
+        run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
+        return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
+    exact = ExactComparison(engines, prompts.context_ids, room)
+    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.check)
+    run = SideRun(prompts.aligned, ids, pieces, OpenText())
+    return run, FollowedAnswer(engines, run, rows, pieces.scores)
 
 
 def advance_all(runs: Mapping[SideName, SideRun], scored: ScoredAnswer | None, control: Control) -> Iterator[Event]:
     """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
 
-    A side that waits for its server is passed over; where all do, a moment is waited.
+    A side that has nothing new is passed over; where none has, something is waited for.
     """
     places: dict[SideName, int] = dict.fromkeys(runs, 0)
+    arrived = threading.Event()
+    for run in runs.values():
+        run.listen(arrived)
     with closing(scored) if scored else nullcontext():
         while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
+            arrived.clear()
             events = [advance_side(name, run, control) for name, run in runs.items()]
             moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
             if not moved:
                 yield from moves_in_line(runs, places)
-                time.sleep(MOMENT)
+                arrived.wait(MOMENT)
 
 
 def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
@@ -196,7 +213,22 @@ def cancel(run: SideRun) -> tuple[int, str] | None:
     return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
 
 
-def score_given(
+def score_exactly(
+    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
+) -> Iterator[Event]:
+    """The rows of a given answer, read by two models of this process."""
+    exact = ExactComparison(engines, prompts.context_ids, len(ids))
+    exact.check(ids)
+    readers = [engines.aligned.reader(prompts.aligned_ids, len(ids)), *exact.followers]
+    with closing(score_given(ids, readers, exact.compare)) as found:
+        done = 0
+        for columns in found:
+            stop = done + len(next(iter(columns.values())).kl)
+            yield from emit(rows, make_rows(engines.aligned, columns, done, ids[done:stop], texts[done:stop]))
+            done = stop
+
+
+def score_by_asking(
     engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
 ) -> Iterator[Event]:
     """The rows of a given answer, as many at a time as is cheap; a server reads all in one go."""

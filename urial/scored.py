@@ -6,14 +6,17 @@ Knows one side's tokens and the scoring; nothing about how tokens are made.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from urial.engines.pair import PairEngines
+from urial.engines.stream import Stream
 from urial.errors import UrialError
 from urial.events import Event, Failed, ShiftRows
 from urial.records import ContextName, TokenShift
 from urial.request import Prompts
-from urial.scoring import Asked, Rows, Scoring
+from urial.scoring import Asked, Columns, Rows, Scoring, make_row
 from urial.sides import SideRun
 
 Growing = dict[ContextName, list[TokenShift]]  # the rows so far
@@ -21,8 +24,78 @@ Growing = dict[ContextName, list[TokenShift]]  # the rows so far
 log = logging.getLogger(__name__)
 
 
-class ScoredAnswer:
-    """Follows the aligned side and scores what is new: a chunk at a time, and the rest at its end."""
+class ScoredAnswer(Protocol):
+    """The shift of the aligned side, as far as it has come."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether rows are still to come for tokens that are there."""
+        ...
+
+    def catch_up(self) -> Iterator[Event]:
+        """ShiftRows for the tokens that are due, if they have come; a failure ends the shift and leaves the answers."""
+        ...
+
+    def close(self) -> None:
+        """Free what the models hold for the scoring."""
+        ...
+
+
+class FollowedAnswer:
+    """Rows that the scheduler makes while the answer is written; none goes out before its token did."""
+
+    def __init__(self, engines: PairEngines, run: SideRun, rows: Growing, scores: Stream[Columns]) -> None:
+        self._engines = engines
+        self._run = run
+        self._rows = rows
+        self._scores = scores
+        self._found: deque[tuple[Columns, int]] = deque()  # statistics, and which of their positions comes next
+        self._done = 0
+        self._has_ended = False
+
+    @property
+    def is_behind(self) -> bool:
+        return not self._has_ended and self._done < len(self._run.token_ids)
+
+    def catch_up(self) -> Iterator[Event]:
+        if not self.is_behind:
+            return
+        try:
+            self._fetch()
+            if count := min(len(self._found), len(self._run.token_ids) - self._done):
+                yield from emit(self._rows, join([self._row(*self._found.popleft()) for _ in range(count)]))
+        except (UrialError, RuntimeError, ValueError, MemoryError) as error:
+            log_failure("the shift", error)
+            self._has_ended = True
+            yield Failed(None, sentence(error))
+
+    def _fetch(self) -> None:
+        """As many positions as there are tokens, if they have come."""
+        while self._done + len(self._found) < len(self._run.token_ids) and self._scores.is_ready():
+            columns = next(self._scores, None)
+            if columns is None:
+                self._has_ended = not self._found
+                return
+            self._found.extend((columns, index) for index in range(len(next(iter(columns.values())).kl)))
+
+    def _row(self, columns: Columns, index: int) -> Rows:
+        """One position in all contexts."""
+        position, self._done = self._done, self._done + 1
+        token_id, text = self._run.token_ids[position], self._run.token_texts[position]
+        aligned = self._engines.aligned
+        return {name: (make_row(aligned, found, index, position, token_id, text),) for name, found in columns.items()}
+
+    def close(self) -> None:
+        self._scores.close()
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Rows of consecutive positions as one."""
+    return {name: tuple(row for part in parts for row in part[name]) for name in parts[0]}
+
+
+class AskedAnswer:
+    """Scores what the aligned side has new: a chunk at a time, and the rest at its end."""
 
     def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing, room: int) -> None:
         """`rows` grow; `room` is the most tokens that the answer may have."""

@@ -1,30 +1,66 @@
-"""The shift of an aligned answer while it grows: both models read it, the statistics compare, rows come out.
+"""The shift of an aligned answer: both models read it, the statistics compare, rows come out.
 
-Knows engines by what they can tell, and the statistics; nothing about who generates the answer.
+Two models of this process read it in step with its writing (`ExactComparison`). Where one of them tells only its most
+probable tokens, it is asked for chunks (`Scoring`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+
+import torch
 
 from urial import shift
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, TopRows
-from urial.engines.head import together
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
 from urial.shift import ShiftStatistics
 
-ALIGNED = "aligned"
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
+Columns = dict[ContextName, ShiftStatistics]
+
+
+class ExactComparison:
+    """What the scheduler makes of the rows of both models: statistics in every context."""
+
+    def __init__(self, engines: PairEngines, contexts: Mapping[ContextName, Sequence[int]], room: int) -> None:
+        """`contexts` are what the base has before an answer of up to `room` tokens."""
+        self._engines = engines
+        self._names = list(contexts)
+        self.followers = [engines.base.reader(ids, room) for ids in contexts.values()]
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises MismatchError for a token that only one model has."""
+        check_shared(ids, self._engines.vocabulary)
+
+    def compare(self, rows: Sequence[Sequence[torch.Tensor]], ids: Sequence[int]) -> Columns:
+        """From the aligned model's rows [1, V], then those of each context, that predict `ids`."""
+        aligned, *bases = map(GivenRows, rows)
+        sources = dict(zip(self._names, bases, strict=True))
+        return shift.statistics(aligned, sources, ids, vocabulary=self._engines.vocabulary, top=TOP)
+
+
+class GivenRows:
+    """Logits that are here already: n rows [1, V]."""
+
+    def __init__(self, rows: Sequence[torch.Tensor]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start..stop as float32 [stop - start, V]."""
+        rows = self._rows[start:stop]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 class Scoring:
-    """Rows for one answer, in every context, in order of position."""
+    """Rows for one answer of a model without logits, in every context, in order of position."""
 
     def __init__(
         self,
@@ -58,7 +94,7 @@ class Scoring:
         Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
         a token that only one model has.
         """
-        self._check_shared(ids)
+        check_shared(ids, self._engines.vocabulary)
         bases = {name: session.extend(ids) for name, session in self._bases.items()}
         aligned = own or self._aligned_session().extend(ids)
         start = len(self._asked)
@@ -77,13 +113,15 @@ class Scoring:
             self._aligned = self._engines.aligned.open_score(context, self._room - len(self._asked))
         return self._aligned
 
-    def _check_shared(self, ids: Sequence[int]) -> None:
-        alone = [token_id for token_id in ids if token_id >= self._engines.vocabulary]
-        if alone:
-            raise MismatchError(
-                f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
-                "choose siblings with the same vocabulary."
-            )
+
+def check_shared(ids: Sequence[int], vocabulary: int) -> None:
+    """Raises MismatchError for a token beyond the vocabulary that both models share."""
+    alone = [token_id for token_id in ids if token_id >= vocabulary]
+    if alone:
+        raise MismatchError(
+            f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
+            "choose siblings with the same vocabulary."
+        )
 
 
 class Asked:
@@ -112,21 +150,7 @@ class Asked:
 
     def rows(self) -> Rows:
         """Raises EngineError where a server failed, ValueError for broken logits."""
-        found = self._exact() if self._engines.is_exact else self._bounded()
-        count = range(len(self._ids))
-        return {
-            name: tuple(
-                make_row(self._engines.aligned, columns, i, self._start + i, self._ids[i], self._texts[i])
-                for i in count
-            )
-            for name, columns in found.items()
-        }
-
-    def _exact(self) -> dict[ContextName, ShiftStatistics]:
-        sources = together({ALIGNED: self._aligned, **self._bases})
-        aligned = sources.pop(ALIGNED)
-        job = partial(shift.statistics, aligned, sources, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
-        return self._engines.team(job)
+        return make_rows(self._engines.aligned, self._bounded(), self._start, self._ids, self._texts)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
         ids, vocabulary = self._ids, self._engines.vocabulary
@@ -135,6 +159,19 @@ class Asked:
             name: bounded_statistics(aligned, rows_told(self._engines.base, rows, ids, vocabulary), ids, TOP)
             for name, rows in self._bases.items()
         }
+
+
+def make_rows(
+    engine: Engine, found: Mapping[ContextName, ShiftStatistics], start: int, ids: Sequence[int], texts: Sequence[str]
+) -> Rows:
+    """Rows of the record for positions from `start` on, from the columns of each context."""
+    return {
+        name: tuple(
+            make_row(engine, columns, index, start + index, token_id, text)
+            for index, (token_id, text) in enumerate(zip(ids, texts, strict=True))
+        )
+        for name, columns in found.items()
+    }
 
 
 def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, token_id: int, text: str) -> TokenShift:

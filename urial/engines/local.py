@@ -1,36 +1,36 @@
-"""A transformers model as an engine: prefill once, fork per request, one token a step, exact rows for scoring.
-
-Knows nothing about pairs, prompts' meaning, statistics or pages. Weights come from `urial.weights`.
-"""
+"""A model of this process as an engine: requests become sequences of the scheduler, and streams bring back the rest."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.engines.base import Capabilities, Piece, Sampling, ScoreSession
-from urial.engines.cache import Reading, ReadingStore
-from urial.engines.head import Head, HiddenRows
-from urial.engines.rows import can_decode_by_row
+from urial.engines.base import Capabilities, Sampling
+from urial.engines.local_streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler, check_sampling
-from urial.engines.sessions import ChunkSession, StepSession
-from urial.engines.stepper import LoneSteps, Stepper, Steps
-from urial.engines.team import team_for
-from urial.engines.text import TextStream, TokenNames, pieces_of
-from urial.engines.weight_first import weight_first
+from urial.engines.scheduler import scheduler
+from urial.engines.sequence import Answer, Check, Compare, SharedModel
+from urial.engines.sequence import Sequence as Reader
+from urial.engines.text import TokenNames, pieces_of
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
-KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an engine keeps in memory beside its weights."""
+
+    sequences: int
+    prefixes: int
+    bytes: int  # of keys and values
 
 
 class LocalEngine:
-    """One model in this process. One step at a time runs on it, so several requests advance in turn."""
+    """One model in this process; any number of requests may run at once, the scheduler batches them."""
 
     no_rows_reason = ""
 
@@ -41,24 +41,19 @@ class LocalEngine:
         *,
         name: str,
         ends: frozenset[int],
-        stepper: Stepper,
+        shared: SharedModel,
         side: SideName,
     ) -> None:
-        """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
+        """`ends` are the ids that end a turn; siblings over the same weights have the same `shared`."""
         self.name = name
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
-        self._model = weight_first(model.eval())
-        self._layers = self._model.base_model
+        self.model = model.eval()
+        self._shared = shared
+        self._adapter = 1.0 if side == "aligned" else 0.0
         self._tokenizer = tokenizer
-        self._head = Head(self._model)
         self._ends = ends
         self._names = TokenNames(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends
-        self._store = ReadingStore(KEPT_READINGS)
-        self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
-        self._stepper = stepper
-        self._team = team_for(model.device.type)
-        self._is_adapted = side == "aligned"
         config = model.config.get_text_config()
         self.context_length = int(config.max_position_embeddings)
         self.vocabulary_size = int(config.vocab_size)
@@ -66,7 +61,7 @@ class LocalEngine:
     @property
     def preparing(self) -> str:
         """What a first answer still waits for; empty where it waits for nothing."""
-        return "" if self._stepper.is_prepared else PREPARING
+        return "" if self._shared.runner.done() else PREPARING
 
     # Text and ids
 
@@ -111,89 +106,49 @@ class LocalEngine:
                 f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
             )
 
-    def read(self, ids: Sequence[int]) -> Reading:
-        """Read `ids` and keep the reading; what is already read, by whomever, is not read again."""
-        with self._reading:
-            return self._read(tuple(ids))
-
-    def _read(self, ids: tuple[int, ...]) -> Reading:
-        start = self._store.longest_start(ids)
-        if start is not None and len(start.ids) == len(ids):
-            return start
-        cache = start.fork() if start else DynamicCache(config=self._model.config)
-        done = len(start.ids) if start else 0
-        hidden = self.forward(ids[done:], cache)
-        reading = Reading(ids, cache, hidden[-1:].clone())
-        self._store.keep(reading)
-        return reading
-
     def read_ahead(self, ids: Sequence[int]) -> None:
-        """Read the constant beginning of prompts once; `read` goes on behind it."""
+        """Keep this beginning of prompts when the next one is read; later ones start behind it."""
         if ids:
-            self.read(ids)
+            self._shared.prefixes.want(ids)
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Free the reading of a prompt that no request needs any more."""
-        with self._reading:
-            self._store.drop(ids)
+        """Free what is kept of a prompt that no request needs any more."""
+        self._shared.prefixes.forget(ids)
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
-        """One Piece a step until the end token or the limit; closing it frees its cache."""
+    def reader(self, context_ids: Sequence[int], room: int, adapter: float | None = None) -> Reader:
+        """This model behind a context, for an answer of up to `room` tokens; `adapter` None is this side's own."""
+        return Reader(self._shared, context_ids, room, self._adapter if adapter is None else adapter)
+
+    def generate(
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        followers: Sequence[Reader] = (),
+        compare: Compare | None = None,
+        check: Check = lambda tokens: None,
+    ) -> LocalPieces:
+        """An answer that is being written. `followers` read it along behind their own contexts, and `compare` gets the
+        rows of all, this model's first; what it makes of them is in `scores`. `check` raises for a token that cannot be
+        scored. Raises SettingsError.
+        """
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        reading = self.read(prompt_ids)
-        logits = self._stepper.logits_of(reading.last_hidden)
-        sampler = Sampler(sampling, prompt_ids, logits.device)
-        steps = self._open_steps(reading, sampling.max_new_tokens, is_greedy=sampling.is_greedy)
-        try:
-            yield from self._pieces(sampler, steps, logits, sampling.max_new_tokens)
-        finally:
-            steps.close()
+        sampler = Sampler(sampling, prompt_ids, self.model.device)
+        limit = sampling.max_new_tokens
+        answer = Answer(scheduler().wake, choose=lambda rows: sampler.choose(rows[0]), limit=limit, ends=self._ends)
+        answer.write_by(self.reader(prompt_ids, limit)).follow_by(*followers)
+        if compare is not None:
+            answer.score_by(compare, check)
+        scheduler().submit(answer)
+        return LocalPieces(answer, self._tokenizer, limit)
 
-    def _pieces(self, sampler: Sampler, steps: Steps, logits: torch.Tensor, limit: int) -> Iterator[Piece]:
-        text = TextStream(self._tokenizer)
-        for count in range(1, limit + 1):
-            token_id = self._team(partial(sampler.choose, logits))
-            told = logits if steps.keeps_rows_apart else None
-            is_end = token_id in self._ends
-            piece = "" if is_end else text.feed(token_id)
-            if is_end or count == limit:
-                yield Piece(token_id, piece + text.finish(), is_end, logits=told)
-                return
-            steps.put(token_id)  # before the piece goes out, so that the sibling's step takes this one along
-            yield Piece(token_id, piece, is_end, logits=told)
-            logits = steps.logits()
+    def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
+        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""
+        return LocalScoreSession(self.reader(context_ids, room))
 
-    def _open_steps(self, reading: Reading, room: int, *, is_greedy: bool) -> Steps:
-        if not can_decode_by_row(self._model, reading.cache):
-            return LoneSteps(self._model, reading.fork(), self._stepper.turn)
-        return self._stepper.open(
-            reading.cache, len(reading.ids), room, is_adapted=self._is_adapted, is_greedy=is_greedy
-        )
-
-    def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:
-        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows.
-
-        Where company changes no row, the scored answer steps along with those that are written.
-        """
-        reading = self.read(context_ids)
-        if not (self._stepper.keeps_rows_apart and can_decode_by_row(self._model, reading.cache)):
-            return ChunkSession(self, reading)
-        first = self._stepper.logits_of(reading.last_hidden)
-        return StepSession(first, self._open_steps(reading, room, is_greedy=False))
-
-    def forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
-        """Hidden states [len(ids), D]; the cache grows."""
-        reader = self._stepper.reader or self._run_layers
-        with self._stepper.turn:
-            return self._team(lambda: reader(ids, cache, is_adapted=self._is_adapted))
-
-    @torch.inference_mode()
-    def _run_layers(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
-        """As a `PromptReader`; these layers are those of this side already."""
-        tokens = torch.tensor([list(ids)], device=self._model.device)
-        return self._layers(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
-
-    def rows(self, hidden: torch.Tensor) -> HiddenRows:
-        """Logits of hidden states [n, D], made when asked for."""
-        return HiddenRows(hidden, self._head)
+    def held(self) -> Held:
+        """What this model keeps in memory beside its weights, of both sides where they share them."""
+        sequences = scheduler().held(self._shared)
+        caches = [sequence.cache for sequence in sequences if sequence.cache is not None]
+        size = sum(cache.nbytes for cache in caches) + self._shared.prefixes.nbytes
+        return Held(len(sequences), len(self._shared.prefixes), size)

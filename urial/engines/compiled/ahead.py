@@ -1,7 +1,6 @@
 """The loops, compiled while weights are still on their way.
 
 numba compiles for types of arrays, not for sizes: a tiny model of zeros, which pack like any whole steps, does for all.
-Knows how a trunk and an output layer are made; nothing about the model that is being loaded.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from urial.engines.compiled.blocks import pack
-from urial.engines.compiled.gemma import GemmaTrunk
-from urial.engines.compiled.head import packed_head
+from urial.engines.compiled.gemma import GemmaCpuRunner
 
 WIDTH = 32  # one block of codes
 
 
 @torch.inference_mode()
 def compile_ahead() -> None:
-    """Twenty seconds on a new machine, then a moment. Raises what making a trunk raises."""
+    """Twenty seconds on a new machine, then a moment. Raises what making a runner raises."""
     config = Gemma3TextConfig(
         vocab_size=WIDTH,
         hidden_size=WIDTH,
@@ -32,6 +30,5 @@ def compile_ahead() -> None:
     model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.zero_()
-    GemmaTrunk(model)
-    packed_head(model.lm_head.weight, lambda logits: logits)
+    GemmaCpuRunner(model)
     pack(torch.rand(WIDTH, WIDTH).numpy())  # fits none of the ways to pack, so all are tried

@@ -19,11 +19,11 @@ _mixtures = mixtures_of(TOGETHER)
 
 
 @compiled
-def attend(entered, stored, held, layer, groups, window, scale, mixed):
-    """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its answer.
+def attend(entered, stored, positions, layer, groups, window, scale, mixed):
+    """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
-    The new keys and values go behind those that are held: stored [R, layers, 3] has the addresses of an answer's keys
-    and values [G, C, S] and the room C, and held [R, layers] their number. mixed [R, H S] takes the result.
+    The new keys and values go to their positions [R]: stored [R, layers, 3] has the addresses of a sequence's keys and
+    values [G, C, S] and the room C. mixed [R, H S] takes the result.
     """
     rows, size = entered.shape[0], (entered.shape[1] - mixed.shape[1]) // (2 * groups)
     heads = mixed.shape[1] // size
@@ -31,11 +31,11 @@ def attend(entered, stored, held, layer, groups, window, scale, mixed):
         keys, values = _stored(stored[r, layer], groups, size)
         for g in range(groups):
             for k in range(size):
-                keys[g, held[r, layer], k] = entered[r, (heads + g) * size + k]
-                values[g, held[r, layer], k] = entered[r, (heads + groups + g) * size + k]
+                keys[g, positions[r], k] = entered[r, (heads + g) * size + k]
+                values[g, positions[r], k] = entered[r, (heads + groups + g) * size + k]
     peaks, totals = np.empty((rows, PARTS, heads), np.float32), np.empty((rows, PARTS, heads), np.float32)
     sums = np.empty((rows, PARTS, heads * size), np.float32)
-    _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks, totals, sums)
+    _attend_by_parts(entered, stored, positions, layer, groups, window, scale, peaks, totals, sums)
     for r in range(rows):
         _join(peaks[r], totals[r], sums[r], mixed[r])
 
@@ -48,14 +48,14 @@ def _stored(place, groups, size):
 
 
 @compiled_for_all_cores
-def _attend_by_parts(entered, stored, held, layer, groups, window, scale, peaks, totals, sums):
+def _attend_by_parts(entered, stored, positions, layer, groups, window, scale, peaks, totals, sums):
     """For each part of the positions: each head's greatest score, and relative to it the sums of weights and values."""
     rows, heads = entered.shape[0], totals.shape[2]
     size = sums.shape[2] // heads
     for item in prange(rows * PARTS):
         part, r = item // rows, item % rows
         keys, values = _stored(stored[r, layer], groups, size)
-        end = held[r, layer] + 1
+        end = positions[r] + 1
         start = max(0, end - window)
         first = start + part * (end - start) // PARTS
         last = start + (part + 1) * (end - start) // PARTS

@@ -1,7 +1,8 @@
-"""A trunk for Gemma 3 in float32 on a processor: one compiled pass over the packed weights moves several answers on.
+"""A runner for Gemma 3 in float32 on a processor: one compiled pass over the packed weights serves all sequences.
 
 The sums are those of transformers' layers in float32, in another order; the weights are the same to the last bit
-(`blocks`). Knows Gemma 3's layers; nothing about output layers, sampling or text.
+(`blocks`). Every token is a row of its own, so prompts and answers are read alike, and a row's numbers do not depend on
+the others. Shapes: N tokens of a pass, D hidden size, G groups of keys, S head size.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
 from urial.compiled.cores import all_cores
-from urial.engines.cache import grow
 from urial.engines.compiled import attention, kernels
 from urial.engines.compiled.blocks import is_packed, pack
 from urial.engines.compiled.kernels import Floats, Matrix
+from urial.engines.runner import Chunk, Prefix
+from urial.engines.torch_runner import MAX_SEQUENCES, wanted_rows
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
 MORE_POSITIONS = 1024  # that rotary tables grow by
-READ_AT_ONCE = 64  # tokens of a prompt: their states stay in a core's cache
 HEAD_STEP = 16  # numbers of a value that attention takes at a time
 USUAL = {
     "model_type": "gemma3_text",
@@ -38,16 +38,18 @@ USUAL = {
 }
 
 
-@dataclass(slots=True)
-class GemmaPlace:
-    """One answer: for each layer its keys and values [G, C, S], where they lie, and how many positions they hold."""
+@dataclass(slots=True, eq=False)
+class GemmaCache:
+    """One sequence: for each layer its keys and values [G, capacity, S], and where they lie."""
 
-    is_adapted: bool
-    position: int  # of the next token
-    end: int  # the first position that it has no room for
+    length: int  # positions that count
+    capacity: int
     layers: list[tuple[Floats, Floats]]
-    stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and C
-    held: NDArray[np.int64]  # [layers]
+    stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and the capacity
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for pair in self.layers for array in pair)
 
 
 class Layer(NamedTuple):
@@ -63,24 +65,27 @@ class Layer(NamedTuple):
     norms_out: tuple[Floats, Floats, Floats]
 
 
-class Step(NamedTuple):
-    """What the layers share in one pass over R rows: a token of each of R answers, or R tokens of one text."""
+class Pass(NamedTuple):
+    """What the layers share in one pass over N tokens."""
 
-    adapted: int  # the first row with the adapter
-    turns: dict[str, tuple[Floats, Floats]]  # cosines and sines [R, S] of each kind of layer
-    stored: NDArray[np.int64]  # [R, layers, 3]
-    held: NDArray[np.int64]  # [R, layers]
+    factors: Floats  # [N], of the low-rank parts
+    turns: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
+    stored: NDArray[np.int64]  # [N, layers, 3]
+    positions: NDArray[np.int64]  # [N]
 
 
-class GemmaTrunk:
-    """Compiled layers over packed weights, ready to run."""
+class GemmaCpuRunner:
+    """Compiled layers and output layer over packed weights, ready to run."""
 
-    keeps_rows_apart = True  # each is worked out by itself
+    batch_invariant = True  # each token is worked out by itself
+    can_rewind = True
+    max_sequences = MAX_SEQUENCES
+    worth_reading = 1
 
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one.
 
-        Packing the embedded pair takes half a second, compiling about twenty, once for a machine.
+        Packing the embedded pair takes two seconds, compiling about twenty, once for a machine.
         """
         inner = model.base_model
         config = model.config.get_text_config()
@@ -89,71 +94,66 @@ class GemmaTrunk:
         self._eps = np.float32(config.rms_norm_eps)
         self._turns = {kind: Turns(inner.rotary_emb, kind) for kind in set(config.layer_types)}
         self._layers = [_layer(layer, config.num_key_value_heads) for layer in inner.layers]
-        self._warm_up()
+        self._head = pack(model.get_output_embeddings().weight.detach().numpy())
+        self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
+
+    def open(self, capacity: int, prefix: Prefix[GemmaCache] | None) -> GemmaCache:
+        shapes = [(layer.groups, capacity, len(layer.norms_in[1])) for layer in self._layers]
+        layers = [(aligned_empty(*shape), aligned_empty(*shape)) for shape in shapes]
+        length = prefix.length if prefix else 0
+        for grown, held in zip(layers, prefix.cache.layers if prefix else (), strict=False):
+            for new, old in zip(grown, held, strict=True):
+                new[:, :length] = old[:, :length]
+        places = [(keys.ctypes.data, values.ctypes.data, capacity) for keys, values in layers]
+        return GemmaCache(length, capacity, layers, np.array(places, np.int64))
 
     @torch.inference_mode()
-    def _warm_up(self) -> None:
-        """One token after nothing, for the compiler."""
-        shapes = [(layer.groups, 1, len(layer.norms_in[1])) for layer in self._layers]
-        layers = [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for shape in shapes]
-        self.hidden([_place(layers, [0] * len(layers), 0, 1, is_adapted=True)], [0])
-
-    def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> GemmaPlace:
-        held = [_told(layer, spec) for layer, spec in zip(prompt.layers, self._layers, strict=True)]
-        layers = [(_with_room(keys, room), _with_room(values, room)) for keys, values in held]
-        return _place(layers, [keys.shape[1] for keys, _ in held], length, room, is_adapted=is_adapted)
-
-    def hidden(self, places: Sequence[GemmaPlace], tokens: Sequence[int]) -> torch.Tensor:
-        """Raises RuntimeError where a place has no room for the token."""
-        if any(place.position >= place.end for place in places):
-            raise RuntimeError("an answer has got longer than the room that was asked for")
-        hidden = self._moved(places, [0] * len(places), tokens)
-        for place in places:
-            place.position += 1
-            place.held += 1
-        return torch.from_numpy(hidden)
-
-    @torch.inference_mode()
-    def reader(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
-        """See `PromptReader`: each token is a row, so its states are those of a step, to the last bit."""
-        place = self.open(cache, cache.get_seq_length(), len(ids), is_adapted=is_adapted)
-        found = []
-        for first in range(0, len(ids), READ_AT_ONCE):
-            part = ids[first : first + READ_AT_ONCE]
-            found.append(self._moved([place] * len(part), range(first, first + len(part)), part))
-        for layer, arrays in zip(cache.layers, place.layers, strict=True):
-            keys, values = (torch.from_numpy(array[None]) for array in arrays)
-            grow(layer, keys, values, len(ids))
-        return torch.from_numpy(np.concatenate(found))
-
-    def _moved(self, places: Sequence[GemmaPlace], ahead: Sequence[int], tokens: Sequence[int]) -> Floats:
-        """Last hidden states [R, D] of R tokens, each so many behind the next one of its place."""
-        hidden = self._embed(torch.tensor(tokens)).numpy()
-        positions = [place.position + more for place, more in zip(places, ahead, strict=True)]
-        step = Step(
-            adapted=sum(not place.is_adapted for place in places),
-            turns={kind: turns.at(positions) for kind, turns in self._turns.items()},
-            stored=np.stack([place.stored for place in places]),
-            held=np.stack([place.held + more for place, more in zip(places, ahead, strict=True)]),
-        )
+    def forward(self, batch: Sequence[Chunk[GemmaCache]]) -> Sequence[torch.Tensor]:
+        """See `Runner`. Raises RuntimeError where a cache has no room for its tokens."""
+        if any(chunk.cache.length + len(chunk.tokens) > chunk.cache.capacity for chunk in batch):
+            raise RuntimeError("a sequence has got longer than the room that was asked for")
         with all_cores("compiled layers"):
-            for number, layer in enumerate(self._layers):
-                self._pass(number, layer, hidden, step)
-            kernels.norm(hidden, self._last_norm, self._eps)
+            hidden = self._hidden(batch)
+            logits = self._logits(hidden[wanted_rows(batch)])
+        for chunk in batch:
+            chunk.cache.length += len(chunk.tokens)
+        return logits.split([chunk.rows for chunk in batch])
+
+    def close(self, cache: GemmaCache) -> None:
+        """Nothing to give back: keys and values go with the cache."""
+
+    def _hidden(self, batch: Sequence[Chunk[GemmaCache]]) -> Floats:
+        """Last hidden states [N, D] of all tokens; each is a row of its own, whatever sequence it belongs to."""
+        hidden = self._embed(torch.tensor([token for chunk in batch for token in chunk.tokens])).numpy()
+        caches = [chunk.cache for chunk in batch for _ in chunk.tokens]
+        positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
+        shared = Pass(
+            factors=np.array([chunk.adapter for chunk in batch for _ in chunk.tokens], np.float32),
+            turns={kind: turns.at(positions) for kind, turns in self._turns.items()},
+            stored=np.stack([cache.stored for cache in caches]),
+            positions=np.array(positions, np.int64),
+        )
+        for number, layer in enumerate(self._layers):
+            self._pass(number, layer, hidden, shared)
+        kernels.norm(hidden, self._last_norm, self._eps)
         return hidden
 
-    def close(self, place: GemmaPlace) -> None:
-        """Nothing to give back: keys and values go with the place."""
-
-    def _pass(self, number: int, layer: Layer, hidden: Floats, step: Step) -> None:
-        """One layer over hidden [R, D], in place."""
-        rows, adapted, groups, eps = len(hidden), step.adapted, layer.groups, self._eps
-        cos, sin = step.turns[layer.kind]
+    def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
+        """One layer over hidden [N, D], in place."""
+        rows, factors, groups, eps = len(hidden), shared.factors, layer.groups, self._eps
+        cos, sin = shared.turns[layer.kind]
         entered = aligned_empty(rows, len(layer.entering.codes))
         mixed = aligned_empty(rows, layer.leaving[0].codes.shape[1])
-        kernels.enter(hidden, layer.entering, adapted, layer.norms_in, eps, cos, sin, groups, entered)
-        attention.attend(entered, step.stored, step.held, number, groups, layer.window, layer.scale, mixed)
-        kernels.leave(hidden, mixed, layer.leaving, adapted, layer.norms_out, eps)
+        kernels.enter(hidden, layer.entering, factors, layer.norms_in, eps, cos, sin, groups, entered)
+        attention.attend(entered, shared.stored, shared.positions, number, groups, layer.window, layer.scale, mixed)
+        kernels.leave(hidden, mixed, layer.leaving, factors, layer.norms_out, eps)
+
+    def _logits(self, hidden: Floats) -> torch.Tensor:
+        """Logits [R, V] of R hidden states [R, D]."""
+        found = np.empty((len(hidden), len(self._head.codes)), np.float32)
+        if len(hidden):
+            kernels.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
+        return torch.from_numpy(found)
 
 
 class Turns:
@@ -174,38 +174,9 @@ class Turns:
         self._cos, self._sin = (table[0].numpy() for table in found)
 
 
-def _place(
-    layers: list[tuple[Floats, Floats]], held: list[int], position: int, room: int, *, is_adapted: bool
-) -> GemmaPlace:
-    return GemmaPlace(
-        is_adapted,
-        position,
-        position + room,
-        layers,
-        np.array([(keys.ctypes.data, values.ctypes.data, keys.shape[1]) for keys, values in layers], np.int64),
-        np.array(held, np.int64),
-    )
-
-
 def aligned_empty(*shape: int) -> Floats:
     """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
     return torch.empty(shape).numpy()
-
-
-def _told(held: DynamicLayer, layer: Layer) -> tuple[Floats, Floats]:
-    """Keys and values [G, T, S] of one layer of a cache, which has none before its first token."""
-    if held.is_initialized:
-        return held.keys[0].numpy(), held.values[0].numpy()
-    none = np.empty((layer.groups, 0, len(layer.norms_in[1])), np.float32)
-    return none, none
-
-
-def _with_room(held: Floats, room: int) -> Floats:
-    """[G, T, S] as [G, T + room, S]."""
-    groups, length, size = held.shape
-    grown = aligned_empty(groups, length + room, size)
-    grown[:, :length] = held
-    return grown
 
 
 def _layer(layer: nn.Module, groups: int) -> Layer:
@@ -257,11 +228,11 @@ def _padded(array: Floats, rank: int) -> Floats:
     return np.pad(array, ((0, rank - len(array)), (0, 0)))
 
 
-def packed_trunk(model: PreTrainedModel) -> GemmaTrunk | None:
-    """A trunk if this is Gemma 3 as it was trained and its weights pack; None if not."""
+def packed_runner(model: PreTrainedModel) -> GemmaCpuRunner | None:
+    """A runner if this is Gemma 3 as it was trained and its weights pack; None if not."""
     config = model.config.get_text_config()
     is_usual = all(getattr(config, name, None) == value for name, value in USUAL.items())
     is_wide = config.head_dim % HEAD_STEP == 0
     if not (is_usual and is_wide) or not is_packed(_matrix(model.base_model.layers[0].self_attn.o_proj)):
         return None
-    return GemmaTrunk(model)
+    return GemmaCpuRunner(model)

@@ -69,30 +69,32 @@ def _block_sums(x, matrix):
 
 
 @njit(fastmath=ANY_ORDER)
-def _low(down, x, adapted):
-    """x A^T [R, parts * rank] for the rows from `adapted` on."""
+def _low(down, x, factors):
+    """x A^T [R, parts * rank], each row times its factor; nothing is worked out for rows whose factor is 0."""
     low = np.zeros((x.shape[0], down.shape[0]), np.float32)
     for t in range(down.shape[0]):
-        for r in range(adapted, x.shape[0]):
-            low[r, t] = _dot(down[t], x[r])
+        for r in range(x.shape[0]):
+            if factors[r] != 0:
+                low[r, t] = factors[r] * _dot(down[t], x[r])
     return low
 
 
 @compiled
-def multiply(matrix, x, adapted, out):
-    """x [R, in] times a Matrix into out [R, out]; rows from `adapted` on get the low-rank part too."""
-    _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, adapted), adapted, out)
+def multiply(matrix, x, factors, out):
+    """x [R, in] times a Matrix into out [R, out], plus the low-rank part times each row's factor [R]."""
+    _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, factors), factors, out)
 
 
 @compiled_for_all_cores
-def _multiply(matrix, x, sums, low, adapted, out):
+def _multiply(matrix, x, sums, low, factors, out):
     outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
         for first in range(0, rows, TOGETHER):
             _fill(matrix, x, sums, first, min(TOGETHER, rows - first), begin, end, out)
-        for r in range(adapted, rows):
-            _add_low(matrix, low[r], begin, end, out[r])
+        for r in range(rows):
+            if factors[r] != 0:
+                _add_low(matrix, low[r], begin, end, out[r])
 
 
 @njit(fastmath=ANY_ORDER)
@@ -150,7 +152,7 @@ def _turned(x, cos, sin):
 
 
 @compiled
-def enter(hidden, matrix, adapted, norms, eps, cos, sin, groups, out):
+def enter(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
     """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
 
     `norms` are the weights before the product [D], of queries [S] and of keys [S]; cos and sin are [R, S].
@@ -159,7 +161,7 @@ def enter(hidden, matrix, adapted, norms, eps, cos, sin, groups, out):
     x = np.empty_like(hidden)
     for r in range(hidden.shape[0]):
         _normed(hidden[r], before, eps, x[r])
-    multiply(matrix, x, adapted, out)
+    multiply(matrix, x, factors, out)
     size = of_queries.shape[0]
     heads = out.shape[1] // size - 2 * groups
     for r in range(hidden.shape[0]):
@@ -177,7 +179,7 @@ def add(sums, weight, values):
 
 
 @compiled
-def leave(hidden, mixed, matrices, adapted, norms, eps):
+def leave(hidden, mixed, matrices, factors, norms, eps):
     """The rest of the layer, in place: hidden [R, D] after attention's result mixed [R, H S].
 
     `matrices` are those of attention's output, of gate over up, and of down; `norms` [D] come after attention, before
@@ -187,15 +189,15 @@ def leave(hidden, mixed, matrices, adapted, norms, eps):
     after_attention, before_forward, after_forward = norms
     rows, width = hidden.shape
     x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
-    multiply(of_output, mixed, adapted, x)
+    multiply(of_output, mixed, factors, x)
     for r in range(rows):
         _normed(x[r], after_attention, eps, x[r])
         for k in range(width):
             hidden[r, k] += x[r, k]
         _normed(hidden[r], before_forward, eps, x[r])
-    multiply(of_gate_and_up, x, adapted, inner)
+    multiply(of_gate_and_up, x, factors, inner)
     _gate(inner)
-    multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), adapted, x)
+    multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), factors, x)
     for r in range(rows):
         _normed(x[r], after_forward, eps, x[r])
         for k in range(width):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -32,6 +33,7 @@ class Answer(Iterator[Piece]):
         self._reader = reader
         self._ticket = Ticket()
         self._arrived: queue.SimpleQueue[Piece | UrialError | None] = queue.SimpleQueue()
+        self._listener: threading.Event | None = None
         self._work = background().start(self._fetch())
 
     @property
@@ -53,6 +55,16 @@ class Answer(Iterator[Piece]):
             raise StopIteration
         raise found
 
+    def listen(self, listener: threading.Event) -> None:
+        """The event is set whenever there may be something to read."""
+        self._listener = listener
+        listener.set()
+
+    def _put(self, item: Piece | UrialError | None) -> None:
+        self._arrived.put(item)
+        if self._listener is not None:
+            self._listener.set()
+
     def close(self) -> None:
         """Stop: the connection is closed, at which a server ends its work."""
         self._work.cancel()
@@ -72,13 +84,13 @@ class Answer(Iterator[Piece]):
             log.exception("reading an answer failed")
             raise
         finally:
-            self._arrived.put(end)
+            self._put(end)
 
     async def _read(self) -> None:
         async with aclosing(self._client.stream(self._body, self._ticket)) as events:
             async for event in events:
                 choice = first_choice(event)
                 for piece in self._reader.pieces(choice) if choice is not None else ():
-                    self._arrived.put(piece)
+                    self._put(piece)
                 if self._reader.has_ended:
                     return

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-
-from urial.weights.adapters import share_tensors
 
 MOST_ROWS = 256  # beyond it the usual order is as quick
 MANY_ROWS = 8  # from here on turning the product back takes long: 48 rows of the head 200 ms in one go, 155 in parts
@@ -69,12 +66,3 @@ def put_weights_first(tree: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if suits(child):
                 setattr(parent, name, layer_first(child))
-
-
-def weight_first(model: PreTrainedModel) -> PreTrainedModel:
-    """The model, or where it helps a second tree over its tensors whose linear layers put the weight first."""
-    if not any(map(suits, model.modules())):
-        return model
-    tree = share_tensors(model)
-    put_weights_first(tree)
-    return tree
