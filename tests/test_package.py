@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -90,18 +91,24 @@ def test_the_wheel_holds_the_code_and_all_data_and_is_small(wheel: Path) -> None
     assert not any(name.startswith(("tests/", "docs/")) for name in held)
 
 
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a new environment `.venv`: the wheel, and the tested versions of what it needs."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / ".venv", with_pip=True)
+    tested = folder / "tested.txt"  # a constraint may not name extras
+    tested.write_text("\n".join(f"{name}{pin.specifier}" for name, pin in pins("requirements.txt").items()))
+    pip = [".venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run([*pip, "-c", str(tested), str(wheel)], folder)
+    return folder
+
+
 @pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_wheel_runs_from_an_empty_folder_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", with_pip=True)
-    here, programs = tmp_path / "empty", tmp_path / "env" / "bin"
-    here.mkdir()
+def test_the_wheel_runs_from_an_empty_folder_in_a_new_environment(environment: Path, tmp_path: Path) -> None:
+    here, programs = tmp_path, environment / ".venv" / "bin"
     python, urial_command = str(programs / "python"), str(programs / "urial")
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    tested = tmp_path / "tested.txt"  # a constraint may not name extras
-    tested.write_text("\n".join(f"{name}{pin.specifier}" for name, pin in pins("requirements.txt").items()))
-    run([*pip, "-c", str(tested), str(wheel)], here)
     assert "gemma3-270m-embedded" in run([urial_command, "pairs"], here)
     asked = [urial_command, "compare", "Why do cats purr?", "--max-new-tokens", "4", "--json"]
     assert json.loads(run(asked, here))["schema"] == "urial.comparison/1"
@@ -125,3 +132,30 @@ def serves(command: list[str], folder: Path) -> bool:
             return False
         finally:
             server.terminate()
+
+
+def steps() -> list[str]:
+    """The shell lines of the Dockerfile's RUN steps after the user is made."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) <= 20
+    return [line.removeprefix("RUN ") for line in lines if line.startswith("RUN ") and "useradd" not in line]
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_steps_of_the_dockerfile_run_as_plain_shell(environment: Path) -> None:
+    """In the folder where the wheel's environment lies: its first step finds most of what it installs."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if not name.startswith(("tests/", "docs/")):
+            target = environment / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+    for step in steps():
+        done = subprocess.run(["bash", "-ec", step], cwd=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    program = json.loads(re.search(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1])
+    served = subprocess.run([*program, "--help"], cwd=environment, capture_output=True, text=True, env=dict(os.environ))
+    assert served.returncode == 0 and "--root-path" in served.stdout
