@@ -16,6 +16,7 @@ from urial.engines.local_streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.prompts import check_unicode
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
@@ -23,6 +24,10 @@ from urial.scoring import ExactComparison, Scoring, make_rows
 from urial.sides import OpenText, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
+NO_IDS = (
+    "No shift can be shown: the server of the aligned model told no token ids while it wrote; vLLM does, started as "
+    "docs/serving.md says."
+)
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
 MOMENT = 0.005  # seconds between two looks at stops and at rows that a server sends
 
@@ -49,6 +54,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     """The shift of a given answer instead of a generated one; the base's side stays empty."""
     if engines.no_given_rows_reason:
         raise SettingsError(engines.no_given_rows_reason)
+    check_unicode(answer, "The answer to score")
     prompts = make_prompts(engines, request)
     ids = engines.aligned.encode_answer(answer)
     if not ids:
@@ -115,7 +121,7 @@ def run_sides(
             yield Failed(None, engines.no_rows_reason)
         yield from advance_all(runs, scored, control)
         if rows and runs["aligned"].has_nameless:
-            yield Failed(None, SHIFT_ENDS)
+            yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
         sides = {**kept, **{name: run.side() for name, run in runs.items()}}
         yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
     finally:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Protocol
 
-from urial.engines.base import UNKNOWN_ID, Piece, PieceStream, TopRow, TopRows
+from urial.engines.base import UNKNOWN_ID, Piece, PieceStream, ToldRow, TopRows
 from urial.records import Side, StopReason
 
 
@@ -38,7 +38,7 @@ class OpenText:
 class ToldRows:
     """Rows that a server told with its own answer."""
 
-    def __init__(self, rows: list[TopRow]) -> None:
+    def __init__(self, rows: list[ToldRow]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ class ToldRows:
     def is_ready(self) -> bool:
         return True
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         return self._rows
 
 
@@ -67,7 +67,7 @@ class SideRun:
         self.has_nameless = False  # whether a part of the text came without token ids
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
-        self._rows: list[TopRow | None] = []
+        self._rows: list[ToldRow | None] = []
         self.stop_reason: StopReason | None = None
 
     @property

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from urial.records import Message
+from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
@@ -55,7 +55,7 @@ class Piece:
     id: int
     text: str
     is_end: bool
-    row: TopRow | None = None  # where the model `tells_own`
+    row: ToldRow | None = None  # where the model `tells_own`
 
 
 class PieceStream(Protocol):
@@ -107,6 +107,16 @@ class TopRow:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NoRow:
+    """A position of which a model told nothing that can be used, and why: it will not be scored."""
+
+    reason: UnscoredReason
+
+
+ToldRow = TopRow | NoRow
+
+
 class TopRows(Protocol):
     """Rows for n answer positions that may still be on their way."""
 
@@ -116,7 +126,7 @@ class TopRows(Protocol):
         """Whether `rows` returns at once."""
         ...
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         """All n; waits for them. Raises EngineError where they cannot be had."""
         ...
 
