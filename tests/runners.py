@@ -11,11 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from tests import tiny
-from urial.engines.background import done
-from urial.engines.local import LocalEngine
-from urial.engines.prefix_cache import PrefixCache
-from urial.engines.runner import Chunk, Prefix, Runner
-from urial.engines.sequence import SharedModel
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.futures import done
+from urial.engines.local.prefix_cache import PrefixCache
+from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.sequence import SharedModel
 from urial.records import SideName
 
 

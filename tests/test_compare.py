@@ -9,8 +9,8 @@ from tests.runners import engine_over, until
 from urial import records
 from urial.compare import BOTH, again, compare, continue_base, result, score
 from urial.engines.base import Piece, PieceStream
+from urial.engines.local.torch_runner import SequentialRunner
 from urial.engines.pair import PairEngines, check_same_tokens
-from urial.engines.torch_runner import SequentialRunner
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.prompts import method

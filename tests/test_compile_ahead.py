@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 
 from tests.packable import adapted, gemma, weights
-from urial.engines.compiled import attention, blocks, kernels, steps
-from urial.engines.compiled.ahead import compile_ahead
-from urial.engines.compiled.gemma import GemmaCpuRunner
-from urial.engines.runner import Chunk
+from urial.engines.local.gemma_cpu import attention, kernels, packing, scales
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+from urial.engines.local.gemma_cpu.warmup import warm_up
+from urial.engines.local.runner import Chunk
 
 pytestmark = pytest.mark.slow
 
 LOOPS = (
     kernels.multiply,
-    kernels.enter,
+    kernels.qkv_projection,
     attention.attend,
-    kernels.leave,
+    kernels.output_and_mlp,
     kernels.norm,
-    steps.find_steps,
-    steps.find_steps_from_least,
+    scales.find_scales,
+    scales.find_scales_from_least,
 )
 
 
 def test_a_real_model_compiles_nothing_more() -> None:
-    compile_ahead()
+    warm_up()
     compiled = [set(loop.signatures) for loop in LOOPS]
     assert all(compiled)
     runner = GemmaCpuRunner(adapted(gemma("in blocks of 32")))
     runner.forward([Chunk(runner.open(3, None), [3, 4, 5], 1, 0.5)])
-    blocks.pack(weights("in blocks of 16", 64, 64).numpy())
-    blocks.pack(weights("from their least", 64, 64).numpy())
+    packing.pack(weights("in blocks of 16", 64, 64).numpy())
+    packing.pack(weights("from their least", 64, 64).numpy())
     assert [set(loop.signatures) for loop in LOOPS] == compiled

@@ -11,11 +11,11 @@ from transformers import PreTrainedModel
 
 from tests.packable import adapted, gemma, weights
 from urial.compiled.cores import all_cores
-from urial.engines.choose_runner import choose_runner
-from urial.engines.compiled import blocks, kernels
-from urial.engines.compiled.gemma import GemmaCpuRunner, packed_runner
-from urial.engines.runner import Chunk, Prefix, Runner
-from urial.engines.torch_runner import TorchRunner
+from urial.engines.local.choose_runner import choose_runner
+from urial.engines.local.gemma_cpu import kernels, packing
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner, packed_runner
+from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.torch_runner import TorchRunner
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +28,9 @@ KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
     weight = weights(kind, 60, 128).numpy()
-    packed = blocks.pack(weight)
-    assert blocks.is_packed(packed) == (kind != "whole")
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed) == (kind != "whole")
+    np.testing.assert_array_equal(packing.dense(packed), weight)
     block = {"whole": 128, "in blocks of 16": 16}.get(kind, 32)
     assert packed.scales.shape == (60, 128 // block)
     assert (len(packed.offsets) > 0) == (kind == "from their least")
@@ -41,25 +41,25 @@ def test_one_bit_off_is_not_packed(kind: str) -> None:
     """Also where the first rows, which are tried first, do pack."""
     weight = weights(kind, 60, 64).numpy()
     weight[50, 7] = np.nextafter(weight[50, 7], np.float32(9))
-    packed = blocks.pack(weight)
-    assert not blocks.is_packed(packed)
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert not packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
 
 
 def test_blocks_of_zeros_and_of_one_value_pack() -> None:
     weight = np.zeros((20, 64), np.float32)
     weight[3] = 0.7
     weight[4, 40] = -1.5
-    packed = blocks.pack(weight)
-    assert blocks.is_packed(packed)
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number_stays_as_it_is(bad: float) -> None:
     weight = weights("in blocks of 32", 20, 64).numpy()
     weight[2, 5] = bad
-    np.testing.assert_array_equal(blocks.dense(blocks.pack(weight)), weight)
+    np.testing.assert_array_equal(packing.dense(packing.pack(weight)), weight)
 
 
 # Products
@@ -74,7 +74,7 @@ def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None
     random = np.random.default_rng(1)
     down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((8, width), (4, 150)))
     bounds = np.array([0, 80, 150])
-    matrix = blocks.pack(weight.numpy())._replace(down=down, up=up, bounds=bounds)
+    matrix = packing.pack(weight.numpy())._replace(down=down, up=up, bounds=bounds)
     x, out = random.standard_normal((rows, width)).astype(np.float32), np.empty((rows, 150), np.float32)
     factors = np.linspace(0, 1.5, rows).astype(np.float32)
     kernels.multiply(matrix, x, factors, out)
@@ -216,6 +216,6 @@ def test_a_machine_that_cannot_compile_or_has_no_room_goes_without(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("urial.engines.compiled.gemma.packed_runner", broken)
+    monkeypatch.setattr("urial.engines.local.gemma_cpu.runner.packed_runner", broken)
     assert isinstance(choose_runner(gemma("in blocks of 32"), worth_compiling=1).result(), TorchRunner)
     assert caplog.text.count("could not be made") == 1

@@ -14,10 +14,10 @@ from tests import tiny
 from tests.runners import engine_over, until
 from tests.test_local_engine import adapted_twin
 from urial.engines.base import Sampling
-from urial.engines.choose_runner import choose_runner, supports_cuda_graphs
-from urial.engines.cuda_graph_runner import CudaGraphRunner, Graphs
-from urial.engines.runner import Chunk, Prefix
-from urial.engines.torch_runner import TorchRunner
+from urial.engines.local.choose_runner import choose_runner, supports_cuda_graphs
+from urial.engines.local.cuda_graph_runner import CudaGraphRunner, Graphs
+from urial.engines.local.runner import Chunk, Prefix
+from urial.engines.local.torch_runner import TorchRunner
 from urial.errors import EngineError
 
 FAMILIES = ("llama", "gemma3", "qwen2", "cohere2")  # gemma2 caps its scores: it runs one sequence at a time

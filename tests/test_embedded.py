@@ -14,7 +14,7 @@ from urial import records
 from urial.cli import main
 from urial.compare import compare, continue_base, result, score
 from urial.engines.base import Sampling
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
 from urial.engines.opening import open_pair
 from urial.engines.pair import PairEngines
 from urial.events import SideDone

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from tests import tiny
 from tests.runners import engine_over, shared
 from urial.engines.base import Sampling
-from urial.engines.choose_runner import KEPT_PREFIXES
-from urial.engines.cpu_linear import WeightFirst
-from urial.engines.torch_runner import AdapterFactors, SequentialRunner, TorchRunner, runner_tree
+from urial.engines.local.choose_runner import KEPT_PREFIXES
+from urial.engines.local.cpu_linear import WeightFirst
+from urial.engines.local.torch_runner import AdapterFactors, SequentialRunner, TorchRunner, runner_tree
 from urial.errors import MismatchError, SettingsError
 from urial.weights.adapters import LowRankLinear, share_tensors
 

@@ -13,12 +13,12 @@ import torch
 from tests import tiny
 from tests.runners import Gate, Watched, engine_over, until
 from urial.engines.base import Sampling
-from urial.engines.local import PREPARING, LocalEngine
-from urial.engines.prefix_cache import PrefixCache
-from urial.engines.scheduler import STEP_TOKENS, scheduler
-from urial.engines.sequence import HELD_ROWS, SharedModel
-from urial.engines.stream import BUFFERED
-from urial.engines.torch_runner import SequentialRunner, TorchRunner
+from urial.engines.local.engine import PREPARING, LocalEngine
+from urial.engines.local.prefix_cache import PrefixCache
+from urial.engines.local.scheduler import STEP_TOKENS, scheduler
+from urial.engines.local.sequence import HELD_ROWS, SharedModel
+from urial.engines.local.stream import BUFFERED
+from urial.engines.local.torch_runner import SequentialRunner, TorchRunner
 
 MODEL = "llama"
 PROMPT = list(range(5, 25))

@@ -13,12 +13,12 @@ from tests import tiny
 from tests.packable import adapted, gemma, weights
 from tests.runners import Gate, Watched, engine_over, shared, until
 from urial.compare import compare, result, score
-from urial.engines.compiled import blocks, kernels
-from urial.engines.compiled.gemma import GemmaCpuRunner
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.gemma_cpu import kernels, packing
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+from urial.engines.local.runner import Chunk
+from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
-from urial.engines.runner import Chunk
-from urial.engines.torch_runner import TorchRunner
 from urial.events import AlignedToken, ShiftRows
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
@@ -82,7 +82,7 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 
 @pytest.mark.parametrize("kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least"])
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
-    matrix, random = blocks.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
+    matrix, random = packing.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
     matrix = matrix._replace(
         down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((4, 70)).astype(np.float32)
     )

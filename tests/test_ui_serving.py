@@ -9,7 +9,7 @@ import pytest
 
 from tests import ui_server
 from urial import records
-from urial.engines.local import PREPARING, LocalEngine
+from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.errors import WeightsMissing
 from urial.ui import desk
 from urial.ui.results import Results, pack

@@ -21,8 +21,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from urial.engines.choose_runner import shared_model
-from urial.engines.local import LocalEngine
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
 from urial.records import PairInfo, SideName
 

@@ -12,7 +12,7 @@ from contextlib import closing, nullcontext
 from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID
-from urial.engines.local_streams import score_given
+from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting

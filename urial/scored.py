@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from urial.engines.local.stream import Stream
 from urial.engines.pair import PairEngines
-from urial.engines.stream import Stream
 from urial.errors import UrialError
 from urial.events import Event, Failed, ShiftRows
 from urial.records import ContextName, TokenShift

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from urial.bench.workload import Workload
 from urial.compare import compare, result
+from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
-from urial.engines.scheduler import scheduler
 from urial.records import Comparison
 from urial.request import make_prompts
 

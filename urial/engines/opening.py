@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from urial import shift
-from urial.engines.background import begin
-from urial.engines.choose_runner import shared_model
-from urial.engines.local import LocalEngine
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.futures import begin
+from urial.engines.local.sequence import SharedModel
 from urial.engines.pair import PairEngines, check_same_tokens
-from urial.engines.sequence import SharedModel
 from urial.engines.server import ServerEngine, connect
 from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
 from urial.records import PairInfo, SideName
@@ -72,9 +72,9 @@ def open_pair(
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
     if pair.base.package is not None and device == "cpu" and precision.dtype == "float32":
-        from urial.engines.compiled.ahead import compile_ahead  # a compiler is imported only where it is of use
+        from urial.engines.local.gemma_cpu.warmup import warm_up  # a compiler is imported only where it is of use
 
-        compile_ahead()
+        warm_up()
     shift.prepare(torch.device(device))
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities, Sampling
-from urial.engines.local_streams import LocalPieces, LocalScoreSession
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.sequence import Answer, Check, Compare, SharedModel
+from urial.engines.local.sequence import Sequence as Reader
+from urial.engines.local.streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler, check_sampling
-from urial.engines.scheduler import scheduler
-from urial.engines.sequence import Answer, Check, Compare, SharedModel
-from urial.engines.sequence import Sequence as Reader
 from urial.engines.text import TokenNames, pieces_of
 from urial.errors import MismatchError, SettingsError
 from urial.records import Message, SideName

@@ -23,8 +23,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from urial.engines.runner import Chunk, Prefix
-from urial.engines.torch_runner import RaggedCache, TorchRunner, begun_with
+from urial.engines.local.runner import Chunk, Prefix
+from urial.engines.local.torch_runner import RaggedCache, TorchRunner, begun_with
 from urial.errors import EngineError
 
 log = logging.getLogger(__name__)

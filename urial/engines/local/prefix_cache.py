@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from urial.engines.runner import Prefix, SequenceCache
+from urial.engines.local.runner import Prefix, SequenceCache
 
 Ids = tuple[int, ...]
 

@@ -11,10 +11,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Piece
-from urial.engines.scheduler import scheduler
-from urial.engines.sequence import Answer
-from urial.engines.sequence import Sequence as Reader
-from urial.engines.stream import Stream
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.sequence import Answer
+from urial.engines.local.sequence import Sequence as Reader
+from urial.engines.local.stream import Stream
 from urial.engines.text import TextStream
 
 CHUNK = 1  # answer tokens for one `extend`: the scheduler waits for more where that is cheaper

@@ -12,16 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 from urial.compiled.cores import all_cores
-from urial.engines.compiled.kernels import Floats, Matrix
-from urial.engines.compiled.steps import find_steps, find_steps_from_least
-from urial.engines.compiled.vectors import LANES
+from urial.engines.local.gemma_cpu.kernels import Floats, PackedMatrix
+from urial.engines.local.gemma_cpu.scales import find_scales, find_scales_from_least
+from urial.engines.local.gemma_cpu.simd import LANES
 
 BLOCKS = (32, 16)  # sizes that have a compiled product, larger first: fewer scales to read
 OFFSET_BLOCK = 32
 PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
 
 
-def pack(weight: Floats) -> Matrix:
+def pack(weight: Floats) -> PackedMatrix:
     """The matrix [out, in] in the fewest bytes that hold it exactly, without a low-rank part."""
     for block in BLOCKS:
         if (found := _in_steps(weight, block)) is not None:
@@ -31,14 +31,14 @@ def pack(weight: Floats) -> Matrix:
     return whole(weight)
 
 
-def whole(weight: Floats) -> Matrix:
+def whole(weight: Floats) -> PackedMatrix:
     """The matrix in float32: one block a row, in steps of one."""
     return _matrix(weight, np.ones((len(weight), 1), np.float32))
 
 
-def _matrix(codes: np.ndarray, scales: Floats, offsets: Floats | None = None) -> Matrix:
+def _matrix(codes: np.ndarray, scales: Floats, offsets: Floats | None = None) -> PackedMatrix:
     outputs, inputs = codes.shape
-    return Matrix(
+    return PackedMatrix(
         codes,
         scales,
         np.zeros((0, 0), np.float32) if offsets is None else _padded(offsets),
@@ -54,22 +54,22 @@ def _padded(offsets: Floats) -> Floats:
     return np.pad(offsets, ((0, 0), (0, missing)))
 
 
-def _in_steps(weight: Floats, block: int) -> Matrix | None:
-    def fill(part: Floats) -> Matrix | None:
+def _in_steps(weight: Floats, block: int) -> PackedMatrix | None:
+    def fill(part: Floats) -> PackedMatrix | None:
         codes, scales, failed = _empty(part, block)
         with all_cores("packing"):
-            find_steps(part, block, codes, scales, failed)
+            find_scales(part, block, codes, scales, failed)
         return None if failed.any() else _matrix(codes, scales)
 
     return _if_all(weight, block, fill)
 
 
-def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
-    def fill(part: Floats) -> Matrix | None:
+def _in_steps_from_least(weight: Floats, block: int) -> PackedMatrix | None:
+    def fill(part: Floats) -> PackedMatrix | None:
         codes, scales, failed = _empty(part, block)
         offsets = np.empty_like(scales)
         with all_cores("packing"):
-            find_steps_from_least(part, block, codes, scales, offsets, failed)
+            find_scales_from_least(part, block, codes, scales, offsets, failed)
         return None if failed.any() else _matrix(codes, scales, offsets)
 
     return _if_all(weight, block, fill)
@@ -84,19 +84,19 @@ def _empty(weight: Floats, block: int) -> tuple[np.ndarray, Floats, np.ndarray]:
     )
 
 
-def _if_all(weight: Floats, block: int, fill: Callable[[Floats], Matrix | None]) -> Matrix | None:
+def _if_all(weight: Floats, block: int, fill: Callable[[Floats], PackedMatrix | None]) -> PackedMatrix | None:
     """`fill` for the whole matrix if it works for its first rows."""
     if weight.shape[1] % block or fill(weight[:PROBED]) is None:
         return None
     return fill(weight)
 
 
-def is_packed(matrix: Matrix) -> bool:
+def is_packed(matrix: PackedMatrix) -> bool:
     """Whether it takes fewer bytes than in float32."""
     return matrix.codes.dtype == np.int8
 
 
-def dense(matrix: Matrix) -> Floats:
+def dense(matrix: PackedMatrix) -> Floats:
     """Back to float32 [out, in], without the low-rank part."""
     blocks = matrix.scales.shape[1]
     size = matrix.codes.shape[1] // blocks

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from urial.engines.runner import Chunk
-from urial.engines.sequence import Answer, Sequence, SharedModel
+from urial.engines.local.runner import Chunk
+from urial.engines.local.sequence import Answer, Sequence, SharedModel
 
 log = logging.getLogger(__name__)
 

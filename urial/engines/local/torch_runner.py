@@ -19,9 +19,9 @@ from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from urial.engines.cpu_linear import put_weights_first
-from urial.engines.lm_head import LmHead
-from urial.engines.runner import Chunk, Prefix
+from urial.engines.local.cpu_linear import put_weights_first
+from urial.engines.local.lm_head import LmHead
+from urial.engines.local.runner import Chunk, Prefix
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 RUNNER_ATTENTION = "urial_runner"

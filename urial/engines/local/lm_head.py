@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from urial.engines.cpu_linear import layer_first
+from urial.engines.local.cpu_linear import layer_first
 
 Postprocess = Callable[[torch.Tensor], torch.Tensor]
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from urial.engines.compiled.blocks import pack
-from urial.engines.compiled.gemma import GemmaCpuRunner
+from urial.engines.local.gemma_cpu.packing import pack
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
 
 WIDTH = 32  # one block of codes
 
 
 @torch.inference_mode()
-def compile_ahead() -> None:
+def warm_up() -> None:
     """Twenty seconds on a new machine, then a moment. Raises what making a runner raises."""
     config = Gemma3TextConfig(
         vocab_size=WIDTH,

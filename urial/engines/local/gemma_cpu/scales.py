@@ -14,18 +14,18 @@ exactly_on_all_cores = njit(nogil=True, cache=True, error_model="numpy", paralle
 
 
 @exactly_on_all_cores
-def find_steps(weight, block, codes, scales, failed):
+def find_scales(weight, block, codes, scales, failed):
     """Fills codes and scales so that code times scale is the weight [out, in], and marks the rows that failed."""
     for o in prange(weight.shape[0]):
         for b in range(scales.shape[1]):
             span = slice(b * block, b * block + block)
-            if not _find_step(weight[o, span], codes[o, span], scales[o, b : b + 1]):
+            if not _find_scale(weight[o, span], codes[o, span], scales[o, b : b + 1]):
                 failed[o] = 1
                 break
 
 
 @exactly
-def _find_step(values, codes, scale):
+def _find_scale(values, codes, scale):
     """The smallest value may be one step, two, three...: the first number of steps that fits all values."""
     least, most = np.float32(np.inf), np.float32(0)
     for value in values:
@@ -48,18 +48,18 @@ def _find_step(values, codes, scale):
 
 
 @exactly_on_all_cores
-def find_steps_from_least(weight, block, codes, scales, offsets, failed):
-    """As find_steps, with each block's least value as its offset."""
+def find_scales_from_least(weight, block, codes, scales, offsets, failed):
+    """As find_scales, with each block's least value as its offset."""
     for o in prange(weight.shape[0]):
         for b in range(scales.shape[1]):
             span = slice(b * block, b * block + block)
-            if not _find_step_from_least(weight[o, span], codes[o, span], scales[o, b : b + 1], offsets[o, b : b + 1]):
+            if not _find_scale_from_least(weight[o, span], codes[o, span], scales[o, b : b + 1], offsets[o, b : b + 1]):
                 failed[o] = 1
                 break
 
 
 @exactly
-def _find_step_from_least(values, codes, scale, offset):
+def _find_scale_from_least(values, codes, scale, offset):
     least = gap = np.float32(np.inf)
     most = -least
     for value in values:

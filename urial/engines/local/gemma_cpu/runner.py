@@ -18,11 +18,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from urial.compiled.cores import all_cores
-from urial.engines.compiled import attention, kernels
-from urial.engines.compiled.blocks import is_packed, pack
-from urial.engines.compiled.kernels import Floats, Matrix
-from urial.engines.runner import Chunk, Prefix
-from urial.engines.torch_runner import MAX_SEQUENCES, wanted_rows
+from urial.engines.local.gemma_cpu import attention, kernels
+from urial.engines.local.gemma_cpu.kernels import Floats, PackedMatrix
+from urial.engines.local.gemma_cpu.packing import is_packed, pack
+from urial.engines.local.runner import Chunk, Prefix
+from urial.engines.local.torch_runner import MAX_SEQUENCES, wanted_rows
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
@@ -59,8 +59,8 @@ class Layer(NamedTuple):
     window: int  # positions that a query looks back over, its own included
     scale: np.float32
     groups: int
-    entering: Matrix
-    leaving: tuple[Matrix, Matrix, Matrix]
+    qkv: PackedMatrix
+    after_attention: tuple[PackedMatrix, PackedMatrix, PackedMatrix]  # output, gate over up, down
     norms_in: tuple[Floats, Floats, Floats]
     norms_out: tuple[Floats, Floats, Floats]
 
@@ -69,7 +69,7 @@ class Pass(NamedTuple):
     """What the layers share in one pass over N tokens."""
 
     factors: Floats  # [N], of the low-rank parts
-    turns: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
+    rotary: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
     stored: NDArray[np.int64]  # [N, layers, 3]
     positions: NDArray[np.int64]  # [N]
 
@@ -92,7 +92,7 @@ class GemmaCpuRunner:
         self._embed = inner.embed_tokens
         (self._last_norm,) = _norms(inner.norm)
         self._eps = np.float32(config.rms_norm_eps)
-        self._turns = {kind: Turns(inner.rotary_emb, kind) for kind in set(config.layer_types)}
+        self._rotary = {kind: RotaryTables(inner.rotary_emb, kind) for kind in set(config.layer_types)}
         self._layers = [_layer(layer, config.num_key_value_heads) for layer in inner.layers]
         self._head = pack(model.get_output_embeddings().weight.detach().numpy())
         self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
@@ -129,7 +129,7 @@ class GemmaCpuRunner:
         positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
         shared = Pass(
             factors=np.array([chunk.adapter for chunk in batch for _ in chunk.tokens], np.float32),
-            turns={kind: turns.at(positions) for kind, turns in self._turns.items()},
+            rotary={kind: rotary.at(positions) for kind, rotary in self._rotary.items()},
             stored=np.stack([cache.stored for cache in caches]),
             positions=np.array(positions, np.int64),
         )
@@ -141,12 +141,12 @@ class GemmaCpuRunner:
     def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
         """One layer over hidden [N, D], in place."""
         rows, factors, groups, eps = len(hidden), shared.factors, layer.groups, self._eps
-        cos, sin = shared.turns[layer.kind]
-        entered = aligned_empty(rows, len(layer.entering.codes))
-        mixed = aligned_empty(rows, layer.leaving[0].codes.shape[1])
-        kernels.enter(hidden, layer.entering, factors, layer.norms_in, eps, cos, sin, groups, entered)
-        attention.attend(entered, shared.stored, shared.positions, number, groups, layer.window, layer.scale, mixed)
-        kernels.leave(hidden, mixed, layer.leaving, factors, layer.norms_out, eps)
+        cos, sin = shared.rotary[layer.kind]
+        qkv = aligned_empty(rows, len(layer.qkv.codes))
+        attended = aligned_empty(rows, layer.after_attention[0].codes.shape[1])
+        kernels.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, qkv)
+        attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
+        kernels.output_and_mlp(hidden, attended, layer.after_attention, factors, layer.norms_out, eps)
 
     def _logits(self, hidden: Floats) -> torch.Tensor:
         """Logits [R, V] of R hidden states [R, D]."""
@@ -156,7 +156,7 @@ class GemmaCpuRunner:
         return torch.from_numpy(found)
 
 
-class Turns:
+class RotaryTables:
     """transformers' rotary cosines and sines [positions, S] of one kind of layer, as far as they were needed."""
 
     def __init__(self, rotary: nn.Module, kind: str) -> None:
@@ -186,8 +186,12 @@ def _layer(layer: nn.Module, groups: int) -> Layer:
         window=attending.sliding_window or EVERYTHING,
         scale=np.float32(attending.scaling),
         groups=groups,
-        entering=_matrix(attending.q_proj, attending.k_proj, attending.v_proj),
-        leaving=(_matrix(attending.o_proj), _matrix(forward.gate_proj, forward.up_proj), _matrix(forward.down_proj)),
+        qkv=_matrix(attending.q_proj, attending.k_proj, attending.v_proj),
+        output_gate_up_down=(
+            _matrix(attending.o_proj),
+            _matrix(forward.gate_proj, forward.up_proj),
+            _matrix(forward.down_proj),
+        ),
         norms_in=_norms(layer.input_layernorm, attending.q_norm, attending.k_norm),
         norms_out=_norms(
             layer.post_attention_layernorm, layer.pre_feedforward_layernorm, layer.post_feedforward_layernorm
@@ -199,7 +203,7 @@ def _norms(*norms: nn.Module) -> tuple[Floats, ...]:
     return tuple((1 + norm.weight).detach().numpy() for norm in norms)
 
 
-def _matrix(*layers: nn.Module) -> Matrix:
+def _matrix(*layers: nn.Module) -> PackedMatrix:
     """Linear layers that read the same input, as one; an adapter's part beside each."""
     plain = [layer.base if isinstance(layer, LowRankLinear) else layer for layer in layers]
     matrix = pack(torch.cat([layer.weight.detach() for layer in plain]).numpy())

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from urial.engines.prefix_cache import PrefixCache
-from urial.engines.runner import Chunk, Prefix, Runner, SequenceCache
-from urial.engines.stream import BUFFERED, Stream
+from urial.engines.local.prefix_cache import PrefixCache
+from urial.engines.local.runner import Chunk, Prefix, Runner, SequenceCache
+from urial.engines.local.stream import BUFFERED, Stream
 from urial.errors import UrialError
 
 HELD_ROWS = 32  # rows that a sequence may be ahead of the slowest one that reads the same answer

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from urial.engines.background import begin, done
-from urial.engines.cuda_graph_runner import CudaGraphRunner
-from urial.engines.prefix_cache import PrefixCache
-from urial.engines.runner import Runner
-from urial.engines.sequence import SharedModel
-from urial.engines.torch_runner import SequentialRunner, TorchRunner, attends_plainly
+from urial.engines.local.cuda_graph_runner import CudaGraphRunner
+from urial.engines.local.futures import begin, done
+from urial.engines.local.prefix_cache import PrefixCache
+from urial.engines.local.runner import Runner
+from urial.engines.local.sequence import SharedModel
+from urial.engines.local.torch_runner import SequentialRunner, TorchRunner, attends_plainly
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def supports_gemma_cpu(model: PreTrainedModel, worth_compiling: int) -> bool:
 def gemma_cpu_runner(model: PreTrainedModel) -> Runner[Any] | None:
     """Compiled loops; None where the weights do not pack or this machine cannot compile, or has no room."""
     try:
-        from urial.engines.compiled.gemma import packed_runner  # a compiler is imported only where it is of use
+        from urial.engines.local.gemma_cpu.runner import packed_runner  # a compiler is imported only where it is of use
 
         return packed_runner(model)
     except (ImportError, RuntimeError, OSError, MemoryError):

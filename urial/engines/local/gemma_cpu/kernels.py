@@ -16,7 +16,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from urial.compiled.functions import exp
-from urial.engines.compiled.vectors import offset_products_of, products_of
+from urial.engines.local.gemma_cpu.simd import offset_products_of, products_of
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
@@ -27,7 +27,7 @@ PARTS = 4  # of one row's work, for the cores to share
 TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 
 
-class Matrix(NamedTuple):
+class PackedMatrix(NamedTuple):
     """Weights [out, in] as steps: code times its block's scale, plus its block's offset; and a low-rank part."""
 
     codes: NDArray[np.int8] | Floats  # [out, in]
@@ -38,12 +38,12 @@ class Matrix(NamedTuple):
     bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
-TOGETHER = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
+ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
 
-_in_32 = products_of(32, TOGETHER)
-_in_16 = products_of(16, TOGETHER)
-_from_least = offset_products_of(32, TOGETHER)
+_in_32 = products_of(32, ROWS_AT_ONCE)
+_in_16 = products_of(16, ROWS_AT_ONCE)
+_from_least = offset_products_of(32, ROWS_AT_ONCE)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -81,7 +81,7 @@ def _low(down, x, factors):
 
 @compiled
 def multiply(matrix, x, factors, out):
-    """x [R, in] times a Matrix into out [R, out], plus the low-rank part times each row's factor [R]."""
+    """x [R, in] times a PackedMatrix into out [R, out], plus the low-rank part times each row's factor [R]."""
     _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, factors), factors, out)
 
 
@@ -90,8 +90,8 @@ def _multiply(matrix, x, sums, low, factors, out):
     outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
-        for first in range(0, rows, TOGETHER):
-            _fill(matrix, x, sums, first, min(TOGETHER, rows - first), begin, end, out)
+        for first in range(0, rows, ROWS_AT_ONCE):
+            _fill(matrix, x, sums, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
         for r in range(rows):
             if factors[r] != 0:
                 _add_low(matrix, low[r], begin, end, out[r])
@@ -142,7 +142,7 @@ def norm(hidden, weight, eps):
 
 
 @njit(fastmath=ANY_ORDER)
-def _turned(x, cos, sin):
+def _apply_rotary(x, cos, sin):
     """Rotary positions, in place: the halves of x [S] turn against each other."""
     half = x.shape[0] // 2
     for k in range(half):
@@ -152,7 +152,7 @@ def _turned(x, cos, sin):
 
 
 @compiled
-def enter(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
+def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
     """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
 
     `norms` are the weights before the product [D], of queries [S] and of keys [S]; cos and sin are [R, S].
@@ -168,7 +168,7 @@ def enter(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
         for h in range(heads + groups):
             part = out[r, h * size : h * size + size]
             _normed(part, of_queries if h < heads else of_keys, eps, part)
-            _turned(part, cos[r], sin[r])
+            _apply_rotary(part, cos[r], sin[r])
 
 
 @njit(fastmath=ANY_ORDER)
@@ -179,8 +179,8 @@ def add(sums, weight, values):
 
 
 @compiled
-def leave(hidden, mixed, matrices, factors, norms, eps):
-    """The rest of the layer, in place: hidden [R, D] after attention's result mixed [R, H S].
+def output_and_mlp(hidden, attended, matrices, factors, norms, eps):
+    """The rest of the layer, in place: hidden [R, D] after attention's result attended [R, H S].
 
     `matrices` are those of attention's output, of gate over up, and of down; `norms` [D] come after attention, before
     the feed-forward part and after it.
@@ -189,7 +189,7 @@ def leave(hidden, mixed, matrices, factors, norms, eps):
     after_attention, before_forward, after_forward = norms
     rows, width = hidden.shape
     x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
-    multiply(of_output, mixed, factors, x)
+    multiply(of_output, attended, factors, x)
     for r in range(rows):
         _normed(x[r], after_attention, eps, x[r])
         for k in range(width):
