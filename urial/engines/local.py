@@ -17,6 +17,7 @@ from urial.engines.base import Capabilities, Piece, Sampling, ScoreSession
 from urial.engines.cache import Reading, ReadingStore
 from urial.engines.head import Head, HiddenRows
 from urial.engines.limits import context_length_of
+from urial.engines.marks import MarkedText
 from urial.engines.output import Logits
 from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
@@ -26,8 +27,9 @@ from urial.engines.team import team_for
 from urial.engines.text import TextStream, TokenNames, pieces_of
 from urial.engines.trial import check_family, not_finite
 from urial.engines.weight_first import weight_first
-from urial.errors import MismatchError, SettingsError
+from urial.errors import MismatchError, PromptError, SettingsError
 from urial.records import Message, SideName
+from urial.weights.chat import reason_of, render
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
@@ -57,6 +59,7 @@ class LocalEngine:
         self._head = Head(self._model)
         self._ends = ends
         self._names = TokenNames(tokenizer)
+        self._marked = MarkedText(tokenizer)
         self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
         self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
@@ -77,11 +80,11 @@ class LocalEngine:
     # Text and ids
 
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
+        return self._checked(self._marked.encode(text))
 
     def encode_answer(self, text: str) -> list[int]:
         """Token ids of a given answer: nothing is added at its beginning."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        return self._checked(self._marked.encode_plain(text))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
         if not self._tokenizer.chat_template:
@@ -89,10 +92,25 @@ class LocalEngine:
                 f"The aligned model {self.name} has no chat template; put a chat_template.jinja beside its tokenizer."
             )
         turns = [message.model_dump() for message in messages]
-        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        try:
+            return self._marked.render(turns, partial(render, self._tokenizer))
+        except Exception as error:  # a template is a program of its own and may raise anything
+            raise PromptError(
+                f"The chat template of {self.name} does not take this conversation ({reason_of(error)}); "
+                "ask without the earlier turns, or name another template in models.yaml (chat_template)."
+            ) from error
 
     def encode_chat(self, rendered: str) -> list[int]:
-        return self._tokenizer.encode(rendered, add_special_tokens=False)
+        return self._checked(self._marked.encode_rendered(rendered))
+
+    def _checked(self, ids: list[int]) -> list[int]:
+        """Raise MismatchError for an id that the model has no row for: a tokenizer of another model."""
+        if ids and max(ids) >= self.vocabulary_size:
+            raise MismatchError(
+                f"The tokenizer of {self.name} reads a part of this text as token {max(ids)}, but its model knows only "
+                f"{self.vocabulary_size:,} tokens; fetch both from one place, or take that part out."
+            )
+        return ids
 
     def token_text(self, token_id: int) -> str:
         return self._names[token_id]
