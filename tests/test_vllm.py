@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
@@ -107,8 +108,8 @@ def run_both(served: PairEngines, local: PairEngines, query: str, contexts: tupl
     there = result(compare(served, replace(asked, contexts=("zero_shot",))))
     prompts = make_prompts(served, asked)
     ids = here.aligned.token_ids
-    scoring = Scoring(served, prompts.aligned_ids, prompts.context_ids)
-    return Both(here, there, scoring.ask(ids, served.aligned.answer_pieces(ids)).rows())
+    with closing(Scoring(served, prompts.aligned_ids, prompts.context_ids, len(ids))) as scoring:
+        return Both(here, there, scoring.ask(ids, served.aligned.answer_pieces(ids), None).rows())
 
 
 def test_the_probe_finds_exact_ranks(served: PairEngines) -> None:
