@@ -18,6 +18,7 @@ from tests import tiny
 from tests.tiny_gguf import make_package, write_gguf
 from tests.weights_folders import PLAIN, bytes_held, logits, pair_of, save_adapter, save_model, sentence
 from urial import compare
+from urial.cli import main
 from urial.engines.opening import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import UrialError, WeightsError, WeightsMissing
@@ -284,6 +285,19 @@ def test_one_model_on_both_sides_is_told(llama: Path, adapter: Path, tmp_path: P
     assert load_pair_models(ModelSpec(folder=str(llama)), copied, dtype="float32").same
     other = ModelSpec(folder=str(save_model(tmp_path / "other", seed=1)))
     assert load_pair_models(ModelSpec(folder=str(llama)), other, dtype="float32").same == ""
+
+
+def test_the_command_line_says_that_both_models_are_one(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = f"{{name: p, title: T, licence: x, base: {{folder: {llama}}}, aligned: {{folder: {llama}}}}}"
+    (tmp_path / "m.yaml").write_text(f"default: p\npairs:\n  - {pair}\n")
+    asked = ["compare", "the", "--models", str(tmp_path / "m.yaml"), "--max-new-tokens", "3", "--json"]
+    assert main([*asked, "--method", "zero_shot", "--dtype", "float32", "--device", "cpu"]) == 0
+    shown = capsys.readouterr()
+    assert "Base and aligned model are the same" in shown.err
+    rows = json.loads(shown.out)["shift"]["zero_shot"]["tokens"]
+    assert len(rows) == 3
 
 
 # What is wrong with an adapter

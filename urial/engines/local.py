@@ -15,27 +15,26 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from urial.engines.backbone import backbone_of, read_on
 from urial.engines.base import Capabilities, Piece, Sampling, ScoreSession
 from urial.engines.cache import Reading, ReadingStore
+from urial.engines.chat_tokenizer import ChatTokenizer
 from urial.engines.head import Head, HiddenRows
 from urial.engines.limits import context_length_of
-from urial.engines.marks import MarkedText
 from urial.engines.output import Logits
 from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
 from urial.engines.sessions import ChunkSession, StepSession
 from urial.engines.stepper import LoneSteps, Stepper, Steps
 from urial.engines.team import team_for
-from urial.engines.text import TextStream, TokenNames, pieces_of
+from urial.engines.text import TextStream
 from urial.engines.trial import check_family, not_finite
 from urial.engines.weight_first import weight_first
-from urial.errors import MismatchError, PromptError, SettingsError
-from urial.records import Message, SideName
-from urial.weights.chat import reason_of, render
+from urial.errors import SettingsError
+from urial.records import SideName
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
-class LocalEngine:
+class LocalEngine(ChatTokenizer):
     """One model in this process. One step at a time runs on it, so several requests advance in turn."""
 
     no_rows_reason = ""
@@ -51,16 +50,12 @@ class LocalEngine:
         side: SideName,
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
-        self.name = name
+        config = model.config.get_text_config()
+        super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self._model = weight_first(model.eval())
         self._layers = backbone_of(self._model)
-        self._tokenizer = tokenizer
         self._head = Head(self._model)
-        self._ends = ends
-        self._names = TokenNames(tokenizer)
-        self._marked = MarkedText(tokenizer)
-        self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
         self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
         self._stepper = stepper
@@ -68,7 +63,6 @@ class LocalEngine:
         self._is_by_row: bool | None = None  # found out at the first answer
         self._team = team_for(model.device.type)
         self._is_adapted = side == "aligned"
-        config = model.config.get_text_config()
         self.context_length = context_length_of(config)
         self.vocabulary_size = int(config.vocab_size)
 
@@ -76,54 +70,6 @@ class LocalEngine:
     def preparing(self) -> str:
         """What a first answer still waits for; empty where it waits for nothing."""
         return "" if self._stepper.is_prepared else PREPARING
-
-    # Text and ids
-
-    def encode(self, text: str) -> list[int]:
-        return self._checked(self._marked.encode(text))
-
-    def encode_answer(self, text: str) -> list[int]:
-        """Token ids of a given answer: nothing is added at its beginning."""
-        return self._checked(self._marked.encode_plain(text))
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        if not self._tokenizer.chat_template:
-            raise MismatchError(
-                f"The aligned model {self.name} has no chat template; put a chat_template.jinja beside its tokenizer."
-            )
-        turns = [message.model_dump() for message in messages]
-        try:
-            return self._marked.render(turns, partial(render, self._tokenizer))
-        except Exception as error:  # a template is a program of its own and may raise anything
-            raise PromptError(
-                f"The chat template of {self.name} does not take this conversation ({reason_of(error)}); "
-                "ask without the earlier turns, or name another template in models.yaml (chat_template)."
-            ) from error
-
-    def encode_chat(self, rendered: str) -> list[int]:
-        return self._checked(self._marked.encode_rendered(rendered))
-
-    def _checked(self, ids: list[int]) -> list[int]:
-        """Raise MismatchError for an id that the model has no row for: a tokenizer of another model."""
-        if ids and max(ids) >= self.vocabulary_size:
-            raise MismatchError(
-                f"The tokenizer of {self.name} reads a part of this text as token {max(ids)}, but its model knows only "
-                f"{self.vocabulary_size:,} tokens; fetch both from one place, or take that part out."
-            )
-        return ids
-
-    def token_text(self, token_id: int) -> str:
-        return self._names[token_id]
-
-    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        return pieces_of(self._tokenizer, ids)
-
-    def is_special(self, token_id: int) -> bool:
-        return token_id in self._special
-
-    def vocabulary(self) -> dict[str, int]:
-        """Token strings and their ids, to compare two siblings."""
-        return self._tokenizer.get_vocab()
 
     # Running
 

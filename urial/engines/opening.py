@@ -67,6 +67,7 @@ def open_pair(
         aligned=aligned.engine,
         vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
         note=" ".join(filter(None, (pair.note, sides.same))),
+        same=sides.same,
     )
 
 

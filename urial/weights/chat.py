@@ -51,6 +51,12 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
             f"The aligned model ({name}) has no chat template; "
             f"name one in models.yaml, or put a {TEMPLATE_FILE} into its folder or its adapter's."
         )
+    if isinstance(tokenizer.chat_template, dict) and "default" not in tokenizer.chat_template:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        raise WeightsMissing(
+            f"The aligned model ({name}) has several chat templates ({names}) and none is its default; "
+            "name the file of one in models.yaml (chat_template)."
+        )
     try:
         rendered = render(tokenizer, [{"role": "user", "content": PROBE}])
     except Exception as error:  # a template is a program of its own and may raise anything
