@@ -47,12 +47,12 @@ class MarkedText:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
-        added = tokenizer.added_tokens_decoder
+        added, template = tokenizer.added_tokens_decoder, str(tokenizer.chat_template)
         special = {token.content: token_id for token_id, token in added.items() if token.special}
         structural = {
             token.content: token_id
             for token_id, token in added.items()
-            if BRACKETED.fullmatch(token.content) and token.content in str(tokenizer.chat_template)
+            if BRACKETED.fullmatch(token.content) and token.content in template
         }
         self._ids: dict[str, int] = structural | special
         self._special = _any_of(special)
