@@ -101,6 +101,8 @@ def test_an_end_token_ends_the_answer_whatever_the_server_thinks(server: FakeSer
         (lambda r: streamed([A, b'data: {"object": "x"}\n\n']), "left out 'choices'"),
         (lambda r: streamed([A, b'data: {"choices": [7]}\n\n']), "left out 'choices[0]'"),
         (lambda r: streamed([A, event(text="b", token_ids=["x"])]), "left out 'token_ids'"),
+        (lambda r: streamed([A, event(text="b", token_ids=[2**70])]), "left out 'token_ids'"),
+        (lambda r: streamed([A, event(text="b", token_ids=[True])]), "left out 'token_ids'"),
         (lambda r: streamed([A, event(text=5, token_ids=[1])]), "left out 'text'"),
         (lambda r: streamed([A, event(finish_reason="abort")]), "abort"),
     ],

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from tests.fake_server import FakeServer, client_of, engine_of
 from tests.test_server import asked, fake, local_pair, mixed
 from urial.compare import compare, result
-from urial.engines.base import TopRow
+from urial.engines.base import NoRow, TopRow
 from urial.engines.pair import PairEngines
 from urial.engines.server.rows import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
 from urial.events import Failed
 from urial.records import Comparison, TokenShift, from_json, to_json
 
 TOP = 20
+KEYS = ["content", "id", "logprob", "rank", "tokens", "token_logprobs", "top_logprobs", "3"]
 Entry = dict[str, Any]
 
 
@@ -167,6 +168,28 @@ def test_one_list_that_is_not_readable_leaves_the_others() -> None:
     both["top_logprobs"][0] = None
     assert named_lists(both)[0] is None
     assert [row == MISSING for row in own_rows({"logprobs": both}, [3, 3], TOP)] == [True, False]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["3", "logprob"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.data())
+@settings(max_examples=200, deadline=None)
+def test_whatever_comes_there_is_a_row_or_a_reason(value: Any, data: st.DataObject) -> None:
+    """Any JSON in place of an entry, of a list, or of one value in an honest entry."""
+    spoilt = honest(3) | {data.draw(st.sampled_from(["3", "5", "x"])): value}
+    changed = with_own(3, **{data.draw(st.sampled_from(["logprob", "rank"])): value})
+    for entry in (value, spoilt, changed):
+        assert isinstance(read_row(entry, 3, TOP), TopRow | NoRow)
+    for choice in ({"logprobs": value}, {"logprobs": {"content": [value]}}):
+        assert all(isinstance(row, NoRow) for row in own_rows(choice, [3], TOP))
+    for key in ("tokens", "token_logprobs", "top_logprobs"):
+        columns = written(-5.0, {i: -2.0 - i for i in range(20)})["vllm"] | {key: [value]}
+        assert all(isinstance(row, TopRow | NoRow) for row in own_rows({"logprobs": columns}, [3], TOP))
 
 
 # Through a whole comparison

@@ -103,7 +103,8 @@ def prompt_rows(choice: dict[str, Any], ids: Sequence[int], asked: int) -> tuple
     shortest = min((len(entry) for entry, _ in own), default=0)
     top = asked if shortest >= asked else shortest - 1
     read = [(entry, token_id) for entry, token_id in own if top > 0 and read_row(entry, token_id, top) != MISSING]
-    has_ranks = bool(read) and all(isinstance(entry[str(token_id)].get("rank"), int) for entry, token_id in read)
+    own_entries = [entry.get(str(token_id)) or {} for entry, token_id in read]
+    has_ranks = bool(read) and all(isinstance(entry.get("rank"), int) for entry in own_entries)
     return (top if read and (has_ranks or top >= TELLS_CLASSES) else 0), has_ranks
 
 

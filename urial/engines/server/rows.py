@@ -16,7 +16,7 @@ from typing import Any
 from urial.engines.base import NoRow, ToldRow, TopRow
 from urial.engines.server.failures import Malformed
 
-UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSON of another shape
+UNREADABLE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)  # JSON of another shape
 ID_NAME = "token_id:"  # what vLLM's names of listed tokens begin with
 LEAST = -9999.0  # what vLLM writes for minus infinity, for which JSON has no word
 SLACK = 1e-3  # nats, and of a sum of probabilities: servers tell float32 logarithms, some in few digits
@@ -107,13 +107,19 @@ def id_of(name: str) -> int:
 
 def make_row(told: Told, top: int) -> ToldRow:
     """The row, where there is a number for every listed token and they agree with each other."""
-    if not all(is_number(value) for value in (told.own, *told.listed.values())) or is_short(told, top):
+    numbers = (told.own, *told.listed.values())
+    if not (all(map(is_id, told.listed)) and all(map(is_number, numbers))) or is_short(told, top):
         return MISSING
     if not is_possible(told):
         return IMPOSSIBLE
     ordered = sorted(told.listed.items(), key=lambda item: (-item[1], item[0]))[:top]
     listed = tuple((token_id, probability(value)) for token_id, value in ordered)
     return TopRow(rank_of(told, ordered), probability(told.listed[told.token_id]), listed)
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be a token's id; a tokenizer takes no larger one."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def is_number(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from urial.engines.base import Sampling, ToldRow
 from urial.engines.server.failures import Malformed, error_message
-from urial.engines.server.rows import own_rows
+from urial.engines.server.rows import is_id, own_rows
 
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
@@ -137,7 +137,7 @@ READERS = {"token_ids": ids_beside_text, "logprobs": ids_in_logprobs, "none": la
 
 
 def checked_ids(found: Any, key: str) -> list[int]:
-    if not isinstance(found, list) or not all(isinstance(i, int) and i >= 0 for i in found):
+    if not isinstance(found, list) or not all(map(is_id, found)):
         raise Malformed(key)
     return found
 
