@@ -300,6 +300,17 @@ def test_the_command_line_says_that_both_models_are_one(
     assert len(rows) == 3
 
 
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_a_quantised_pair_opens_and_answers(llama: Path, adapter: Path, precision: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = {"folder": str(llama)}
+    aligned = base | {"adapter": {"folder": str(adapter)}}
+    made = Pair.model_validate({"name": "tiny", "title": "tiny", "licence": "none", "base": base, "aligned": aligned})
+    engines = open_pair(made, device="cpu", dtype=precision)
+    found = compare.result(compare.compare(engines, Request("the", method("zero_shot"), max_new_tokens=4)))
+    assert len(found.shift["zero_shot"].tokens) == len(found.aligned.token_ids) > 0
+
+
 # What is wrong with an adapter
 
 

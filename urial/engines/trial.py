@@ -36,7 +36,12 @@ def moves_as(trunk: Trunk, layers: PreTrainedModel, *, is_adapted: bool) -> bool
     except Exception:  # whatever a family's own code trips over in the place of its cache
         log.info("%s cannot step by row; its answers step one at a time", type(layers).__name__, exc_info=True)
         return False
-    return are_close(found, wanted, layers.dtype)
+    return are_close(found, wanted, precision_of(layers), ROUGH)
+
+
+def precision_of(model: PreTrainedModel) -> torch.dtype:
+    """What its sums are rounded to; quantised layers round a batch's numbers together (int8 has outlier columns)."""
+    return model.dtype if getattr(model, "hf_quantizer", None) is None else torch.float16
 
 
 @torch.inference_mode()
@@ -53,7 +58,7 @@ def check_family(model: PreTrainedModel, head: Head, name: str) -> None:
         raise WeightsError(f"The model {name} cannot be run here ({one_line(error)}); choose another.") from error
     if not wanted.isfinite().all():
         raise not_finite(name)
-    if not are_close(found, wanted, model.dtype, ROUGH):
+    if not are_close(found, wanted, precision_of(model), ROUGH):
         raise WeightsError(
             f"The model {name} is of a family that this program does not read right ({model.config.model_type}): its "
             "own forward gives other numbers; choose a pair of another family."
