@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from tests import tiny
+from urial.engines.local.choose_runner import WORTH_COMPILING, shared_model
 from urial.engines.local.engine import LocalEngine
-from urial.engines.local.futures import done
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import SharedModel
 from urial.records import SideName
 
@@ -40,8 +42,17 @@ class Watched:
         self.runner.close(cache)
 
 
+def chosen(model: PreTrainedModel, worth_compiling: int = WORTH_COMPILING) -> Runner[Any]:
+    """The runner that a model of that size gets."""
+    held = shared_model(model, "tiny", worth_compiling)
+    scheduler().call(held.prepare)
+    return held.runner.result()
+
+
 def shared(runner: Runner[Any]) -> SharedModel:
-    return SharedModel(done(runner), PrefixCache(6))
+    made: Future[Runner[Any]] = Future()
+    made.set_result(runner)
+    return SharedModel(made, PrefixCache(6))
 
 
 def engine_over(

@@ -10,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from tests.packable import adapted, gemma, weights
+from tests.runners import chosen
 from urial.compiled.cores import all_cores
-from urial.engines.local.choose_runner import choose_runner
 from urial.engines.local.gemma_cpu import kernels, packing
 from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner, packed_runner
 from urial.engines.local.runner import Chunk, Prefix, Runner
@@ -196,9 +196,9 @@ def test_a_broken_weight_shows_in_every_logit() -> None:
 
 def test_only_large_packed_gemmas_get_loops() -> None:
     packed, whole = gemma("in blocks of 32"), gemma("whole")
-    assert isinstance(choose_runner(packed).result(), TorchRunner)
-    assert isinstance(choose_runner(packed, worth_compiling=1).result(), GemmaCpuRunner)
-    assert isinstance(choose_runner(whole, worth_compiling=1).result(), TorchRunner)
+    assert isinstance(chosen(packed), TorchRunner)
+    assert isinstance(chosen(packed, worth_compiling=1), GemmaCpuRunner)
+    assert isinstance(chosen(whole, worth_compiling=1), TorchRunner)
     assert packed_runner(gemma("in blocks of 32", size=8)) is None
     packed.config.hidden_activation = "silu"
     assert packed_runner(packed) is None
@@ -217,5 +217,5 @@ def test_a_machine_that_cannot_compile_or_has_no_room_goes_without(
         raise error
 
     monkeypatch.setattr("urial.engines.local.gemma_cpu.runner.packed_runner", broken)
-    assert isinstance(choose_runner(gemma("in blocks of 32"), worth_compiling=1).result(), TorchRunner)
+    assert isinstance(chosen(gemma("in blocks of 32"), worth_compiling=1), TorchRunner)
     assert caplog.text.count("could not be made") == 1

@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
 from tests import tiny
-from tests.runners import engine_over, until
+from tests.runners import chosen, engine_over, until
 from tests.test_local_engine import adapted_twin
 from urial.engines.base import Sampling
-from urial.engines.local.choose_runner import choose_runner, supports_cuda_graphs
+from urial.engines.local.choose_runner import supports_cuda_graphs
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner, Graphs
 from urial.engines.local.runner import Chunk, Prefix
 from urial.engines.local.torch_runner import TorchRunner
@@ -253,7 +253,7 @@ def test_a_captured_step_never_waits_for_the_device(family: str) -> None:
 
 def test_only_plain_models_on_one_gpu_get_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.model("llama")
-    assert type(choose_runner(model).result()) is TorchRunner and not supports_cuda_graphs(model)
+    assert type(chosen(model)) is TorchRunner and not supports_cuda_graphs(model)
     assert supports_cuda_graphs(model, "cpu")  # as if it were one
     model.model.norm.to("meta")
     assert not supports_cuda_graphs(model, "cpu")

@@ -14,7 +14,7 @@ from itertools import chain
 from urial.engines.base import UNKNOWN_ID
 from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
-from urial.errors import EngineError, PromptError, SettingsError, UrialError
+from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.prompts import check_unicode
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
@@ -80,6 +80,7 @@ def continue_base(
 
     The side's prompt holds what the base was given, the beginning included; its text is only what the base added.
     """
+    check_known(engines, answer_ids)
     prompts = make_prompts(engines, request)
     beginning = "".join(engines.aligned.answer_pieces(answer_ids))
     ids = [*prompts.base_ids, *answer_ids]
@@ -95,6 +96,17 @@ def continue_base(
         run.end("cancelled")
         engines.base.forget(ids)
         forget(engines, prompts)
+
+
+def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
+    """Raise MismatchError for a beginning that the base cannot read."""
+    foreign = [token_id for token_id in ids if token_id >= engines.vocabulary]
+    if foreign:
+        text = engines.aligned.token_text(foreign[0])
+        raise MismatchError(
+            f"The base does not know {text!r} (token {foreign[0]}), so it cannot write on behind it; choose a position "
+            "before it."
+        )
 
 
 def run_sides(
@@ -155,7 +167,7 @@ def aligned_run(
         run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
         return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
     exact = ExactComparison(engines, prompts.context_ids, room)
-    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.check)
+    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
     run = SideRun(prompts.aligned, ids, pieces, OpenText())
     return run, FollowedAnswer(engines, run, rows, pieces.scores)
 
@@ -224,9 +236,8 @@ def score_exactly(
 ) -> Iterator[Event]:
     """The rows of a given answer, read by two models of this process."""
     exact = ExactComparison(engines, prompts.context_ids, len(ids))
-    exact.check(ids)
-    readers = [engines.aligned.reader(prompts.aligned_ids, len(ids)), *exact.followers]
-    with closing(score_given(ids, readers, exact.compare)) as found:
+    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
         done = 0
         for columns in found:
             stop = done + len(next(iter(columns.values())).kl)

@@ -7,17 +7,20 @@ probable tokens, it is asked for chunks (`Scoring`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import torch
 
 from urial import shift
-from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, TopRows
+from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
 from urial.engines.pair import PairEngines
-from urial.errors import MismatchError
+from urial.foreign import SomeRows, with_foreign_columns, with_foreign_rows
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
 from urial.shift import ShiftStatistics
+from urial.sides import ToldRows
 
+NO_ROWS = ToldRows([])
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
@@ -30,18 +33,23 @@ class ExactComparison:
     def __init__(self, engines: PairEngines, contexts: Mapping[ContextName, Sequence[int]], room: int) -> None:
         """`contexts` are what the base has before an answer of up to `room` tokens."""
         self._engines = engines
+        self.vocabulary = engines.vocabulary
         self._names = list(contexts)
         self.followers = [engines.base.reader(ids, room) for ids in contexts.values()]
 
-    def check(self, ids: Sequence[int]) -> None:
-        """Raises MismatchError for a token that only one model has."""
-        check_shared(ids, self._engines.vocabulary)
-
     def compare(self, rows: Sequence[Sequence[torch.Tensor]], ids: Sequence[int]) -> Columns:
-        """From the aligned model's rows [1, V], then those of each context, that predict `ids`."""
+        """From the aligned model's rows [1, V], then those of each context, that predict `ids`.
+
+        Where the base does not know the token there are none of its rows.
+        """
         aligned, *bases = map(GivenRows, rows)
+        if ids[0] >= self.vocabulary:
+            told = dict(
+                enumerate(rows_told(self._engines.aligned, aligned, ids, self._engines.aligned.vocabulary_size))
+            )
+            return {name: with_foreign_columns(ShiftStatistics(), [], told, TOP) for name in self._names}
         sources = dict(zip(self._names, bases, strict=True))
-        return shift.statistics(aligned, sources, ids, vocabulary=self._engines.vocabulary, top=TOP)
+        return shift.statistics(aligned, sources, ids, vocabulary=self.vocabulary, top=TOP)
 
 
 class GivenRows:
@@ -91,11 +99,11 @@ class Scoring:
     def ask(self, ids: Sequence[int], texts: Sequence[str], own: LogitRows | TopRows | None) -> Asked:
         """Begin on the next answer tokens, `texts` aligned to `ids`; `own`: the aligned model's rows if it told them.
 
-        Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
-        a token that only one model has.
+        Servers get all requests at once; a local model does its part when the rows are read. What the base's
+        vocabulary does not hold, the base is not given.
         """
-        check_shared(ids, self._engines.vocabulary)
-        bases = {name: session.extend(ids) for name, session in self._bases.items()}
+        known = [token_id for token_id in ids if token_id < self._engines.vocabulary]
+        bases = {name: session.extend(known) if known else NO_ROWS for name, session in self._bases.items()}
         aligned = own or self._aligned_session().extend(ids)
         start = len(self._asked)
         self._asked += ids
@@ -112,16 +120,6 @@ class Scoring:
             context = [*self._aligned_ids, *self._asked]
             self._aligned = self._engines.aligned.open_score(context, self._room - len(self._asked))
         return self._aligned
-
-
-def check_shared(ids: Sequence[int], vocabulary: int) -> None:
-    """Raises MismatchError for a token beyond the vocabulary that both models share."""
-    alone = [token_id for token_id in ids if token_id >= vocabulary]
-    if alone:
-        raise MismatchError(
-            f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
-            "choose siblings with the same vocabulary."
-        )
 
 
 class Asked:
@@ -142,6 +140,7 @@ class Asked:
         self._start = start
         self._ids = ids
         self._texts = texts
+        self._known = [i for i, token_id in enumerate(ids) if token_id < engines.vocabulary]
 
     def is_ready(self) -> bool:
         """Whether `rows` needs no waiting for a server."""
@@ -153,12 +152,25 @@ class Asked:
         return make_rows(self._engines.aligned, self._bounded(), self._start, self._ids, self._texts)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
-        ids, vocabulary = self._ids, self._engines.vocabulary
-        aligned = rows_told(self._engines.aligned, self._aligned, ids, vocabulary)
-        return {
-            name: bounded_statistics(aligned, rows_told(self._engines.base, rows, ids, vocabulary), ids, TOP)
-            for name, rows in self._bases.items()
-        }
+        aligned, count = self._aligned_told(), len(self._ids)
+        known, vocabulary = [self._ids[i] for i in self._known], self._engines.vocabulary
+        found = {}
+        for name, rows in self._bases.items():
+            told = rows_told(self._engines.base, rows, known, vocabulary) if known else []
+            base = with_foreign_rows(told, self._known, count)
+            found[name] = bounded_statistics(aligned, base, self._ids, TOP)
+        return found
+
+    def _aligned_told(self) -> list[ToldRow]:
+        """The aligned model's rows of all positions; over its own vocabulary for tokens that the base does not know."""
+        engine, told = self._engines.aligned, []
+        if not engine.capabilities.has_logits:
+            return rows_told(engine, self._aligned, self._ids, self._engines.vocabulary)
+        for is_known, indices in groupby(range(len(self._ids)), key=set(self._known).__contains__):
+            stretch = [*indices]
+            rows, ids = SomeRows(self._aligned, stretch), [self._ids[i] for i in stretch]
+            told += rows_told(engine, rows, ids, self._engines.vocabulary if is_known else engine.vocabulary_size)
+        return told
 
 
 def make_rows(

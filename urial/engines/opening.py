@@ -50,7 +50,8 @@ def open_pair(
     if not is_served:
         begin(lambda: prepare_loops(pair, precision, device))
     loading = Loading(precision, device, progress or silent)
-    base, aligned = open_sides(pair, loading)
+    sides = open_sides(pair, loading)
+    base, aligned = sides.base, sides.aligned
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
     return PairEngines(
         info=PairInfo(
@@ -65,7 +66,8 @@ def open_pair(
         base=base.engine,
         aligned=aligned.engine,
         vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
-        note=pair.note,
+        note=" ".join(filter(None, (pair.note, sides.same))),
+        same=sides.same,
     )
 
 
@@ -95,17 +97,39 @@ class Loading:
         }
 
 
-def open_sides(pair: Pair, loading: Loading) -> tuple[Opened, Opened]:
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Both sides; `same` says why they are one model, in a sentence for people, and is empty where they are two."""
+
+    base: Opened
+    aligned: Opened
+    same: str = ""
+
+
+def open_sides(pair: Pair, loading: Loading) -> Sides:
     """Both engines; weights that both sides name are loaded once, and then both sides go in one batch."""
     if pair.base.server is not None or pair.aligned.server is not None:
-        return open_side(pair.base, loading, "base"), open_side(pair.aligned, loading, "aligned")
-    return open_loaded(load_pair_models(pair.base, pair.aligned, **loading.options()))
+        sides = open_side(pair.base, loading, "base"), open_side(pair.aligned, loading, "aligned")
+        return Sides(*sides, same=same_server(pair))
+    loaded = load_pair_models(pair.base, pair.aligned, **loading.options())
+    return Sides(*open_loaded(loaded), same=loaded.same)
+
+
+def same_server(pair: Pair) -> str:
+    """Why both sides are one served model; empty where they are two."""
+    base, aligned = pair.base.server, pair.aligned.server
+    if base is None or aligned is None or (base.base_url, base.model) != (aligned.base_url, aligned.model):
+        return ""
+    return (
+        f"Base and aligned model are the same (both sides are {base.model} of one server): whatever shift there is "
+        "comes from the prompts alone."
+    )
 
 
 def open_loaded(loaded: LoadedPair) -> tuple[Opened, Opened]:
     """Engines over models of this process."""
-    aligned = shared_model(loaded.aligned.model)
-    base = aligned if loaded.shares_weights else shared_model(loaded.base.model)
+    aligned = shared_model(loaded.aligned.model, loaded.aligned.description)
+    base = aligned if loaded.shares_weights else shared_model(loaded.base.model, loaded.base.description)
     return make_local(loaded.base, base, "base"), make_local(loaded.aligned, aligned, "aligned")
 
 
@@ -113,7 +137,7 @@ def open_side(spec: ModelSpec, loading: Loading, side: SideName) -> Opened:
     """One model of a pair of which at least one runs behind a server."""
     if spec.server is None:
         loaded = load_model(spec, **loading.options())
-        return make_local(loaded, shared_model(loaded.model), side)
+        return make_local(loaded, shared_model(loaded.model, loaded.description), side)
     engine = connect(spec, loading.progress)
     return Opened(engine, engine.name, spec.revision)
 
@@ -121,6 +145,8 @@ def open_side(spec: ModelSpec, loading: Loading, side: SideName) -> Opened:
 def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> Opened:
     name, ends = loaded.description, loaded.end_ids
     engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, shared=shared, side=side)
+    if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
+        engine.check()
     return Opened(engine, name, loaded.revision)
 
 

@@ -14,7 +14,8 @@ import torch
 from transformers import PreTrainedModel
 
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner
-from urial.engines.local.futures import begin, done
+from urial.engines.local.family_trial import first_that_fits
+from urial.engines.local.futures import begin
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Runner
 from urial.engines.local.sequence import SharedModel
@@ -27,20 +28,22 @@ WORTH_COMPILING = 2**24  # weights; for fewer, a compiler's seconds are not won 
 KEPT_PREFIXES = 12  # of both sides: constant beginnings of the methods in use, and the prompts of running comparisons
 
 
-def shared_model(model: PreTrainedModel, worth_compiling: int = WORTH_COMPILING) -> SharedModel:
-    """The weights as the scheduler sees them; `model` carries the adapter where there is one."""
-    return SharedModel(choose_runner(model, worth_compiling), PrefixCache(KEPT_PREFIXES))
+def shared_model(model: PreTrainedModel, name: str = "", worth_compiling: int = WORTH_COMPILING) -> SharedModel:
+    """The weights as the scheduler sees them; `model` carries the adapter where there is one.
 
-
-def choose_runner(model: PreTrainedModel, worth_compiling: int = WORTH_COMPILING) -> Future[Runner[Any]]:
-    """A runner over the model's layers; models of at least `worth_compiling` weights may get compiled loops."""
+    Models of at least `worth_compiling` weights may get compiled loops, which are made at once, in the background; what
+    else there is needs the model's device and is made when it is first used. `name` is for messages.
+    """
+    prefixes = PrefixCache(KEPT_PREFIXES)
     if supports_gemma_cpu(model, worth_compiling):
-        return begin(lambda: gemma_cpu_runner(model) or torch_runner(model))
-    return done(CudaGraphRunner(model) if supports_cuda_graphs(model) else torch_runner(model))
+        return SharedModel(begin(lambda: gemma_cpu_runner(model) or torch_runner(model, name)), prefixes)
+    return SharedModel(Future(), prefixes, make=lambda: torch_runner(model, name))
 
 
-def torch_runner(model: PreTrainedModel) -> Runner[Any]:
-    return TorchRunner(model) if attends_plainly(model) else SequentialRunner(model)
+def torch_runner(model: PreTrainedModel, name: str) -> Runner[Any]:
+    """What reads a short text as the family's own forward does. Raises WeightsError where nothing does."""
+    kinds = [TorchRunner, SequentialRunner] if attends_plainly(model) else [SequentialRunner]
+    return first_that_fits(model, [CudaGraphRunner, *kinds] if supports_cuda_graphs(model) else kinds, name)
 
 
 def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> bool:
@@ -49,8 +52,8 @@ def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> b
     on_one = len(devices) == 1 and next(iter(devices)).type == device_type
     is_plain = getattr(model, "hf_quantizer", None) is None
     is_hooked = any(hasattr(module, "_hf_hook") for module in model.modules())  # accelerate moves tensors there
-    can_capture = bool(getattr(model, "_can_compile_fullgraph", False)) and attends_plainly(model)
-    return on_one and is_plain and not is_hooked and can_capture
+    is_quiet = getattr(model, "_can_compile_fullgraph", False) and getattr(model, "_supports_attention_backend", False)
+    return on_one and is_plain and not is_hooked and bool(is_quiet) and attends_plainly(model)
 
 
 def supports_gemma_cpu(model: PreTrainedModel, worth_compiling: int) -> bool:

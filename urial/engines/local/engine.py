@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities, Sampling
+from urial.engines.chat_tokenizer import ChatTokenizer
+from urial.engines.local.answer import Answer, Compare
+from urial.engines.local.context_length import context_length_of
+from urial.engines.local.family_trial import not_finite
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.sequence import Answer, Check, Compare, SharedModel
 from urial.engines.local.sequence import Sequence as Reader
+from urial.engines.local.sequence import SharedModel
 from urial.engines.local.streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler, check_sampling
-from urial.engines.text import TokenNames, pieces_of
-from urial.errors import MismatchError, SettingsError
-from urial.records import Message, SideName
+from urial.errors import SettingsError
+from urial.records import SideName
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 
@@ -29,7 +33,7 @@ class Held:
     bytes: int  # of keys and values
 
 
-class LocalEngine:
+class LocalEngine(ChatTokenizer):
     """One model in this process; any number of requests may run at once, the scheduler batches them."""
 
     no_rows_reason = ""
@@ -45,56 +49,19 @@ class LocalEngine:
         side: SideName,
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights have the same `shared`."""
-        self.name = name
+        config = model.config.get_text_config()
+        super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self.model = model.eval()
         self._shared = shared
         self._adapter = 1.0 if side == "aligned" else 0.0
-        self._tokenizer = tokenizer
-        self._ends = ends
-        self._names = TokenNames(tokenizer)
-        self._special = frozenset(tokenizer.all_special_ids) | self._ends
-        config = model.config.get_text_config()
-        self.context_length = int(config.max_position_embeddings)
+        self.context_length = context_length_of(config)
         self.vocabulary_size = int(config.vocab_size)
 
     @property
     def preparing(self) -> str:
         """What a first answer still waits for; empty where it waits for nothing."""
-        return "" if self._shared.runner.done() else PREPARING
-
-    # Text and ids
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-    def encode_answer(self, text: str) -> list[int]:
-        """Token ids of a given answer: nothing is added at its beginning."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        if not self._tokenizer.chat_template:
-            raise MismatchError(
-                f"The aligned model {self.name} has no chat template; put a chat_template.jinja beside its tokenizer."
-            )
-        turns = [message.model_dump() for message in messages]
-        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-    def encode_chat(self, rendered: str) -> list[int]:
-        return self._tokenizer.encode(rendered, add_special_tokens=False)
-
-    def token_text(self, token_id: int) -> str:
-        return self._names[token_id]
-
-    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        return pieces_of(self._tokenizer, ids)
-
-    def is_special(self, token_id: int) -> bool:
-        return token_id in self._special
-
-    def vocabulary(self) -> dict[str, int]:
-        """Token strings and their ids, to compare two siblings."""
-        return self._tokenizer.get_vocab()
+        return PREPARING if self._shared.is_preparing else ""
 
     # Running
 
@@ -119,28 +86,45 @@ class LocalEngine:
         """This model behind a context, for an answer of up to `room` tokens; `adapter` None is this side's own."""
         return Reader(self._shared, context_ids, room, self._adapter if adapter is None else adapter)
 
+    def check(self) -> None:
+        """Run the model for a moment. Raises WeightsError where it cannot be run, or not right.
+
+        The families that have loops are held against transformers by tests; a start need not wait for them.
+        """
+        if not self._shared.is_preparing:
+            scheduler().call(self._shared.prepare)
+            self._shared.runner.result()
+
     def generate(
         self,
         prompt_ids: Sequence[int],
         sampling: Sampling,
         followers: Sequence[Reader] = (),
         compare: Compare | None = None,
-        check: Check = lambda tokens: None,
+        vocabulary: int | None = None,
     ) -> LocalPieces:
-        """An answer that is being written. `followers` read it along behind their own contexts, and `compare` gets the
-        rows of all, this model's first; what it makes of them is in `scores`. `check` raises for a token that cannot be
-        scored. Raises SettingsError.
+        """An answer that is being written. `followers` read it along behind their own contexts, without tokens from
+        `vocabulary` on, and `compare` gets the rows of all, this model's first; what it makes of them is in `scores`.
+        Raises SettingsError.
         """
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        sampler = Sampler(sampling, prompt_ids, self.model.device)
-        limit = sampling.max_new_tokens
-        answer = Answer(scheduler().wake, choose=lambda rows: sampler.choose(rows[0]), limit=limit, ends=self._ends)
-        answer.write_by(self.reader(prompt_ids, limit)).follow_by(*followers)
+        sampler, limit = Sampler(sampling, prompt_ids, self.model.device), sampling.max_new_tokens
+        answer = Answer(scheduler().wake, lambda rows: self._choose(sampler, rows[0]), limit, self._ends)
+        answer.read_by(self.reader(prompt_ids, limit)).follow_by(*followers, vocabulary=vocabulary)
         if compare is not None:
-            answer.score_by(compare, check)
+            answer.score_by(compare)
         scheduler().submit(answer)
         return LocalPieces(answer, self._tokenizer, limit)
+
+    def _choose(self, sampler: Sampler, logits: torch.Tensor) -> int:
+        """The next token. Raises WeightsError where the logits [1, V] are no numbers."""
+        if not sampler.is_greedy and logits.isnan().any():
+            raise not_finite(self.name)
+        token_id = sampler.choose(logits)
+        if not logits[0, token_id].isfinite():  # NaN and inf are the greatest
+            raise not_finite(self.name)
+        return token_id
 
     def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
         """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""

@@ -18,10 +18,3 @@ def begin(job: Callable[[], T]) -> Future[T]:
     made = pool.submit(job)
     pool.shutdown(wait=False)
     return made
-
-
-def done(value: T) -> Future[T]:
-    """What needs no work."""
-    made: Future[T] = Future()
-    made.set_result(value)
-    return made

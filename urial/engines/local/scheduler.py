@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from urial.engines.local.answer import Answer
 from urial.engines.local.runner import Chunk
-from urial.engines.local.sequence import Answer, Sequence, SharedModel
+from urial.engines.local.sequence import Sequence, SharedModel
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class Scheduler:
             arrived, self._arrived = self._arrived, []
             jobs, self._jobs = self._jobs, []
         for sequence in (sequence for answer in arrived for sequence in answer.sequences):
+            sequence.model.prepare()
             sequence.model.runner.add_done_callback(lambda _: self.wake())
             self._sequences.append(sequence)
         if self._cores and torch.get_num_threads() != self._cores:

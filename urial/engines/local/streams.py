@@ -11,8 +11,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Piece
+from urial.engines.local.answer import Answer, Compare
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.sequence import Answer
 from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.stream import Stream
 from urial.engines.text import TextStream
@@ -32,7 +32,7 @@ class LocalPieces(Iterator[Piece]):
         self._count = 0
 
     @property
-    def scores(self) -> Stream[Any] | None:
+    def scores(self) -> Stream[Any]:
         """What `compare` made of the rows, for one or more positions each time, in order."""
         return self._answer.scores
 
@@ -42,8 +42,7 @@ class LocalPieces(Iterator[Piece]):
     def listen(self, listener: threading.Event) -> None:
         """The event is set whenever there may be something to read, of the pieces or of the scores."""
         self._answer.pieces.listen(listener)
-        if self._answer.scores is not None:
-            self._answer.scores.listen(listener)
+        self._answer.scores.listen(listener)
 
     def __next__(self) -> Piece:
         token_id, is_end = next(self._answer.pieces)
@@ -62,11 +61,15 @@ class LocalPieces(Iterator[Piece]):
         self.close()
 
 
-def score_given(answer_ids: Sequence[int], readers: Sequence[Reader], compare: Any) -> Stream[Any]:
-    """A given answer, read by all `readers`: what `compare` makes of their rows, some positions at a time, in order."""
-    answer = Answer(scheduler().wake, choose=None, limit=len(answer_ids), ends=())
-    answer.follow_by(*readers).score_by(compare)
-    answer.tokens.extend(answer_ids)
+def score_given(
+    answer_ids: Sequence[int], reader: Reader, followers: Sequence[Reader], compare: Compare, vocabulary: int
+) -> Stream[Any]:
+    """A given answer, read by all: what `compare` makes of their rows, some positions at a time, in order.
+
+    Followers are not given tokens from `vocabulary` on.
+    """
+    answer = Answer(scheduler().wake).read_by(reader).follow_by(*followers, vocabulary=vocabulary).score_by(compare)
+    answer.extend(answer_ids)
     answer.is_whole = True
     scheduler().submit(answer)
     return answer.scores
@@ -78,8 +81,7 @@ class LocalScoreSession:
     chunk = CHUNK
 
     def __init__(self, reader: Reader) -> None:
-        self._answer = Answer(scheduler().wake, choose=None, limit=0, ends=())
-        self._answer.follow_by(reader).score_by(lambda rows, ids: rows[0], bound=1)
+        self._answer = Answer(scheduler().wake).read_by(reader).score_by(lambda rows, ids: rows[0], bound=1)
         self._rows: deque[torch.Tensor] = deque()
         self._first = 0
         scheduler().submit(self._answer)
@@ -91,7 +93,12 @@ class LocalScoreSession:
         return StreamedRows(self, start, len(answer_ids))
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        """Rows of the whole answer's positions start..stop [stop - start, V]; what comes before them is let go."""
+        """Rows of the whole answer's positions start..stop [stop - start, V]; what comes before them is let go.
+
+        Raises ValueError for rows that were let go.
+        """
+        if start < self._first:
+            raise ValueError(f"rows from position {start} on were asked for after those from {self._first} on")
         for _ in range(min(start - self._first, len(self._rows))):
             self._rows.popleft()
             self._first += 1

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from urial.engines.local.backbone import backbone_of, read_on
 from urial.engines.local.cpu_linear import put_weights_first
 from urial.engines.local.lm_head import LmHead
 from urial.engines.local.runner import Chunk, Prefix
@@ -217,7 +218,7 @@ class TorchRunner:
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""
         self.factors = AdapterFactors()
-        self.layers = runner_tree(model, self.factors, RUNNER_ATTENTION).base_model
+        self.layers = backbone_of(runner_tree(model, self.factors, RUNNER_ATTENTION))
         self.head = LmHead(model)
         layers = DynamicCache(config=model.config).layers
         self.windows = [getattr(layer, "sliding_window", None) for layer in layers]
@@ -282,7 +283,7 @@ class SequentialRunner:
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""
         self._factors = AdapterFactors()
-        self._layers = runner_tree(model, self._factors).base_model
+        self._layers = backbone_of(runner_tree(model, self._factors))
         self._head = LmHead(model)
         self._config, self._like = model.config, next(model.parameters())
 
@@ -295,7 +296,7 @@ class SequentialRunner:
         fork = chunk.cache.fork()  # a pass that breaks off leaves the sequence's own as it was
         self._factors.set([chunk.adapter for _ in chunk.tokens], self._like)
         ids = torch.tensor([list(chunk.tokens)], device=self._like.device)
-        hidden = self._layers(input_ids=ids, past_key_values=fork.layers, use_cache=True).last_hidden_state[0]
+        hidden = read_on(self._layers, ids, fork.layers)[0]
         chunk.cache.layers = fork.layers
         return [self._head(hidden[len(hidden) - chunk.rows :])]
 
