@@ -187,7 +187,7 @@ def _layer(layer: nn.Module, groups: int) -> Layer:
         scale=np.float32(attending.scaling),
         groups=groups,
         qkv=_matrix(attending.q_proj, attending.k_proj, attending.v_proj),
-        output_gate_up_down=(
+        after_attention=(
             _matrix(attending.o_proj),
             _matrix(forward.gate_proj, forward.up_proj),
             _matrix(forward.down_proj),
