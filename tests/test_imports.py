@@ -15,8 +15,8 @@ LAYERS = [
     {"distributions"},
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},
-    {"request", "lists", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
-    {"sibling", "bench", "gallery"},
+    {"request", "lists", "foreign", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
+    {"sibling", "bench", "gallery", "notebook"},
     {"commands", "cli", "ui"},
     {"__main__"},
 ]

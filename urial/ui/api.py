@@ -69,7 +69,8 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             and for each context (zero_shot is the question alone and urial the whole prompt)
             one row for every token of the aligned answer with its base_rank and class
             probabilities
-            kl in nats and both top-10 lists. Some 2,000 characters for each token: see /brief for less.
+            kl in nats and both top-10 lists (a row of class unscored has null for what could not be had)
+            some 2,000 characters for each token: see /brief for less.
         """
         values = {
             "query": query,
