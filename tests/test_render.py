@@ -235,6 +235,7 @@ TEXT_PAIRS = [
     *((f"{name}-ink", name) for name in ("m", "s", "n", "l1", "l2", "l3", "l4", "n1")),
     *((ink, paper) for ink in ("ink", "soft") for paper in ("card", "page", "accent-soft")),
     ("problem", "card"),
+    ("on-accent", "accent"),
 ]
 SIGNS = ("m-line", "s-line", "n-line", "n1-line", "accent", "base-bar", "aligned-bar", "edge")
 SIGN_PAIRS = [(name, "card") for name in SIGNS]
