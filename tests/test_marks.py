@@ -198,5 +198,5 @@ def test_marks_reach_the_model_as_they_are_encoded(engine: LocalEngine) -> None:
     """Rows of a scored answer that holds a mark are those of the model's own forward, one a token."""
     context, answer = engine.encode("the"), engine.encode_answer("a <|im_end|> b")
     rows = engine.open_score(context, len(answer)).extend(answer)
-    whole = copy.deepcopy(engine._model).double()(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1]
+    whole = copy.deepcopy(engine.model).double()(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1]
     torch.testing.assert_close(rows.chunk(0, len(answer)).double(), whole, rtol=0, atol=1e-4)

@@ -12,6 +12,7 @@ from contextlib import closing, nullcontext
 from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID
+from urial.engines.local.scheduler import scheduler
 from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
@@ -125,10 +126,11 @@ def run_sides(
     runs: dict[SideName, SideRun] = {}
     scored: ScoredAnswer | None = None
     try:
-        if "base" in names:
-            runs["base"] = base_run(engines, request, prompts)
-        if "aligned" in names:
-            runs["aligned"], scored = aligned_run(engines, request, prompts, rows)
+        with scheduler().together():
+            if "base" in names:
+                runs["base"] = base_run(engines, request, prompts)
+            if "aligned" in names:
+                runs["aligned"], scored = aligned_run(engines, request, prompts, rows)
         if contexts and engines.no_rows_reason:
             yield Failed(None, engines.no_rows_reason)
         yield from advance_all(runs, scored, control)

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -39,6 +40,7 @@ class Scheduler:
         self._arrived: list[Answer] = []
         self._jobs: list[tuple[Callable[[], Any], Future[Any]]] = []
         self._is_woken = False
+        self._held_back = 0  # callers that are about to submit more
         self._is_stopped = False
         self._cores = 0  # as many as who asked last may use
         self._thread: threading.Thread | None = None
@@ -53,6 +55,18 @@ class Scheduler:
             self._arrived.append(answer)
             self._start()
         self.wake()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Answers that are submitted within begin with the same step, so that a repeated run has the same batches."""
+        with self._changed:
+            self._held_back += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held_back -= 1
+            self.wake()
 
     def call(self, job: Callable[[], T]) -> T:
         """Run other work on the models' cores, between two steps; returns what it returns, or raises."""
@@ -121,7 +135,8 @@ class Scheduler:
     def _take_in(self) -> None:
         with self._changed:
             self._is_woken = False
-            arrived, self._arrived = self._arrived, []
+            arrived = [] if self._held_back else self._arrived
+            self._arrived = self._arrived if self._held_back else []
             jobs, self._jobs = self._jobs, []
         for sequence in (sequence for answer in arrived for sequence in answer.sequences):
             sequence.model.prepare()

@@ -109,8 +109,8 @@ class Sequence:
         before_rows = len(self.context) - 1  # the row after this token is the first of the answer's
         stop = self._read + min(most, self.unread)
         stop = min(stop, max(self._read, before_rows) + HELD_ROWS - len(self._rows))
-        if self._to_keep and not self.runner.can_rewind:
-            stop = min(stop, self._to_keep[0])
+        if self._to_keep and not self._needs_no_copy(self._to_keep[0]):
+            stop = min(stop, self._to_keep[0])  # so that who begins there later reads on in the same parts
         rows = max(0, stop - max(self._read, before_rows))
         return Chunk(self.cache, self._tokens(self._read, stop), rows, self.adapter)
 
@@ -127,11 +127,15 @@ class Sequence:
             self._keep_prefix(self._to_keep.pop(0))
 
     def _keep_prefix(self, length: int) -> None:
-        """The last but one token's needs no copy where a cache only grows; other prefixes outlive this sequence."""
+        """Prefixes that others asked for outlive this sequence, so they are copied out of its room."""
         prefix = Prefix(self.cache, length)
-        if not (self.runner.can_rewind and length == len(self.context) - 1):
+        if not self._needs_no_copy(length):
             prefix = Prefix(self.runner.open(length, prefix), length)
         self.model.prefixes.keep(self.adapter, self.context[:length], prefix, lambda: self.answer.is_stopped)
+
+    def _needs_no_copy(self, length: int) -> bool:
+        """All but the last token, where a cache only grows."""
+        return self.runner.can_rewind and length == len(self.context) - 1
 
     @property
     def rows_end(self) -> int:
