@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,9 +15,10 @@ from tqdm import tqdm
 from urial import records
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed
-from urial.records import Comparison, ContextName, Message, SidePenalties
+from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
+    from urial.engines.base import Sampling
     from urial.engines.pair import PairEngines
     from urial.prompts import Method
     from urial.request import Request
@@ -103,7 +105,7 @@ def make_request(options: argparse.Namespace) -> Request:
     from urial.request import Request
 
     check_query(options.query)
-    request = Request(
+    shared = Request(
         query=options.query,
         method=chosen_method(options),
         history=history(options),
@@ -114,9 +116,16 @@ def make_request(options: argparse.Namespace) -> Request:
         max_new_tokens=options.max_new_tokens,
         seed=options.seed,
     )
+    request = replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)})
     check_sampling(request.sampling("base"))
     check_sampling(request.sampling("aligned"))
     return request
+
+
+def own_sampling(options: argparse.Namespace, shared: Request, side: SideName) -> Sampling:
+    """What is asked of one side: its own flags, else those of both."""
+    own = {name: getattr(options, f"{side}_{name}", None) for name in SideSettings.model_fields}
+    return replace(shared.sampling(side), **{name: value for name, value in own.items() if value is not None})
 
 
 def chosen_contexts(text: str) -> tuple[ContextName, ...]:

@@ -15,7 +15,17 @@ from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
+from urial.records import (
+    Comparison,
+    ContextName,
+    ContextShift,
+    Problem,
+    Settings,
+    Side,
+    SideName,
+    SideSettings,
+    summarize,
+)
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.scoring import Scoring
@@ -31,17 +41,31 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
 
     Closing the iterator stops both sides and frees their memory.
     """
-    yield from run_sides(engines, request, control or Control(), BOTH, {}, {})
+    yield from run_sides(engines, request, control or Control(), BOTH, None)
 
 
 def again(
     engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
 ) -> Iterator[Event]:
-    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`."""
-    other: SideName = "aligned" if side == "base" else "base"
-    kept_shift = earlier.shift if side == "base" else {}
-    kept = {other: getattr(earlier, other)}
-    yield from run_sides(engines, request, control or Control(), (side,), kept, kept_shift)
+    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`.
+
+    `request` says how that side is decoded now. Raises SettingsError where it asks something else, or other models,
+    than `earlier` did: the record would join answers that do not belong together.
+    """
+    check_same_question(engines, request, earlier)
+    yield from run_sides(engines, request, control or Control(), (side,), earlier)
+
+
+def check_same_question(engines: PairEngines, request: Request, earlier: Comparison) -> None:
+    """Raise SettingsError where what ran in `earlier` is not what runs now."""
+    asked, method = (request.query, list(request.history)), (request.method.name, request.method.examples)
+    if asked != (earlier.query, earlier.history) or method != (earlier.settings.method, earlier.settings.examples):
+        raise SettingsError("The earlier comparison was of another question or method; press Compare to ask this one.")
+    if engines.info != earlier.pair:
+        raise SettingsError(
+            "The other answer of this comparison was written by other models or on another machine; "
+            "press Compare to have both written here."
+        )
 
 
 def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
@@ -54,7 +78,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
         raise PromptError("The answer to score is empty; give a text of at least one token.")
     for side in BOTH:
         engines.side(side).check_length(len(prompts.ids(side)), len(ids))
-    yield started(engines, request, prompts)
+    yield Started(engines.info, request.settings(), prompts.texts(), prompts.counts())
     texts = engines.aligned.answer_pieces(ids)
     rows: Growing = {name: [] for name in request.contexts}
     try:
@@ -89,41 +113,66 @@ def continue_base(
 
 
 def run_sides(
-    engines: PairEngines,
-    request: Request,
-    control: Control,
-    names: Sequence[SideName],
-    kept: Mapping[SideName, Side],
-    kept_shift: Mapping[ContextName, ContextShift],
+    engines: PairEngines, request: Request, control: Control, names: Sequence[SideName], earlier: Comparison | None
 ) -> Iterator[Event]:
-    """Run the named sides; what is kept goes into the record as it is."""
+    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`."""
     prompts = make_prompts(engines, request)
-    yield started(engines, request, prompts)
+    settings = earlier.settings if earlier else request.settings()
+    own = own_settings(request, settings, names)
+    yield Started(engines.info, settings, prompts.texts(), prompts.counts(), own)
     runs = {name: open_run(name, engines, request, prompts) for name in names}
-    contexts = request.contexts if "aligned" in runs else ()
-    rows: Growing = {} if engines.no_rows_reason else {name: [] for name in contexts}
+    rows: Growing = {} if engines.no_rows_reason or "aligned" not in runs else {name: [] for name in request.contexts}
+    problems = kept_problems(earlier, names)
     try:
-        if contexts and engines.no_rows_reason:
-            yield Failed(None, engines.no_rows_reason)
-        scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, request.max_new_tokens) if rows else None
-        yield from advance_all(runs, scored, control)
-        if rows and runs["aligned"].has_nameless:
-            yield Failed(None, SHIFT_ENDS)
-        sides = {**kept, **{name: run.side() for name, run in runs.items()}}
-        yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
+        yield from noting(problems, write_and_score(engines, request, prompts, runs, rows, control))
+        shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
+        sides = {name: earlier.side(name) for name in BOTH} if earlier else {}
+        sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
+        record = make_record(engines, request, sides, shift)
+        yield Done(record.model_copy(update={"settings": settings, "problems": problems}))
     finally:
         for run in runs.values():
             run.end("cancelled")
         forget(engines, prompts)
 
 
-def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:
-    return Started(
-        pair=engines.info,
-        settings=request.settings(),
-        prompts={name: prompts.text(name) for name in BOTH},
-        prompt_tokens={name: len(prompts.ids(name)) for name in BOTH},
-    )
+def write_and_score(
+    engines: PairEngines,
+    request: Request,
+    prompts: Prompts,
+    runs: Mapping[SideName, SideRun],
+    rows: Growing,
+    control: Control,
+) -> Iterator[Event]:
+    """The answers, and where `rows` has contexts the rows of the aligned one."""
+    if "aligned" in runs and request.contexts and engines.no_rows_reason:
+        yield Failed(None, engines.no_rows_reason)
+    room = request.sampling("aligned").max_new_tokens
+    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room) if rows else None
+    yield from advance_all(runs, scored, control)
+    if rows and runs["aligned"].has_nameless:
+        yield Failed(None, SHIFT_ENDS)
+
+
+def own_settings(request: Request, settings: Settings, names: Sequence[SideName]) -> dict[SideName, SideSettings]:
+    """Of the sides that are decoded otherwise than `settings` say."""
+    decoding = {name: request.decoding(name) for name in names}
+    return {name: found for name, found in decoding.items() if found != settings.of(name)}
+
+
+def kept_problems(earlier: Comparison | None, names: Sequence[SideName]) -> list[Problem]:
+    """Of what is taken over from an earlier comparison; the shift is the aligned side's."""
+    if earlier is None:
+        return []
+    return [problem for problem in earlier.problems if (problem.name or "aligned") not in names]
+
+
+def noting(problems: list[Problem], events: Iterable[Event]) -> Iterator[Event]:
+    """The events; what failed is noted for the record."""
+    for event in events:
+        if isinstance(event, Failed):
+            problems.append(Problem(name=event.name, message=event.message))
+        yield event
 
 
 def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:

@@ -89,13 +89,11 @@ class Service:
     def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
         ask = asking.parse(values)
         earlier, name = self._earlier(earlier_id), side_name(side)
-        if getattr(earlier, name).stop_reason in ("stop", "length"):
-            ask = asking.another_draw(ask, draw)
 
         def steps(events: list[Event], note: str) -> list[wire.Step]:
             return wire.steps_of(events, lambda event: wire.restart(event, name), note)
 
-        return Work(ask, AgainTask(asking.to_request(ask), name, earlier), steps)
+        return Work(ask, AgainTask(asking.once_more(ask, earlier, name, draw), name, earlier), steps)
 
     def _branch_work(self, values: Values, answer_ids: object) -> Work:
         ask, ids = asking.parse(values), answer_tokens(answer_ids)

@@ -83,8 +83,9 @@ def reset(event: Started, query: str, history: tuple[Message, ...], note: str) -
 
 
 def restart(event: Started, name: SideName) -> Step:
-    """One side of the view starts once more."""
-    return ["restart", {"name": name, "settings": event.settings.model_dump()}]
+    """One side of the view starts once more; `settings` where it is decoded otherwise than the other."""
+    own = event.own.get(name)
+    return ["restart", {"name": name, "settings": own and own.model_dump()}]
 
 
 def closing(comparison: Comparison, note: str) -> dict[str, Any]:

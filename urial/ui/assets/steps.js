@@ -6,12 +6,12 @@ const VIEW_STEPS = {
     turn.rows = {};
     turn.view.reset(started);
   },
-  restart: (turn, { name }) => {
+  restart: (turn, { name, settings }) => {
     if (name === "aligned") {
       turn.pieces = [];
       turn.rows = {};
     }
-    turn.view.restart({ name });
+    turn.view.restart({ name, settings });
   },
   append: (turn, delta) => {
     if (delta.aligned) turn.pieces.push(...delta.aligned);
