@@ -110,7 +110,7 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
         prevent_thread_lock=True,
         quiet=True,
         _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
-        **launch_arguments(),
+        **launch_arguments(options.parallel + options.queue),
     )
     print(f"The page is at {blocks.local_url}", flush=True)
     state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering

@@ -77,7 +77,7 @@ def test_a_question_that_waits_for_a_first_preparation_says_so(
     said = [argument["message"] for argument in named(steps(service.compare(run_id("a"), ASK, "visitor")), "say")]
     assert said[-1] == PREPARING
     monkeypatch.setattr(Stepper, "is_prepared", True)
-    said = named(steps(service.compare(run_id("b"), ASK, "visitor")), "say")
+    said = named(steps(service.compare(run_id("b"), {**ASK, "query": "another"}, "visitor")), "say")
     assert said == [{"message": "Reading the prompt", "fraction": None}]
 
 

@@ -9,23 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
+from urial.engines.stopping import Stopped, stops_when
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.records import (
-    Comparison,
-    ContextName,
-    ContextShift,
-    Problem,
-    Settings,
-    Side,
-    SideName,
-    SideSettings,
-    summarize,
-)
+from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
+from urial.records import Comparison, Problem, SideName
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.scoring import Scoring
@@ -78,7 +72,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
         raise PromptError("The answer to score is empty; give a text of at least one token.")
     for side in BOTH:
         engines.side(side).check_length(len(prompts.ids(side)), len(ids))
-    yield Started(engines.info, request.settings(), prompts.texts(), prompts.counts())
+    yield started(engines, request, prompts)
     texts = engines.aligned.answer_pieces(ids)
     rows: Growing = {name: [] for name in request.contexts}
     try:
@@ -119,7 +113,7 @@ def run_sides(
     prompts = make_prompts(engines, request)
     settings = earlier.settings if earlier else request.settings()
     own = own_settings(request, settings, names)
-    yield Started(engines.info, settings, prompts.texts(), prompts.counts(), own)
+    yield replace(started(engines, request, prompts), settings=settings, own=own)
     runs = {name: open_run(name, engines, request, prompts) for name in names}
     rows: Growing = {} if engines.no_rows_reason or "aligned" not in runs else {name: [] for name in request.contexts}
     problems = kept_problems(earlier, names)
@@ -147,24 +141,18 @@ def write_and_score(
     """The answers, and where `rows` has contexts the rows of the aligned one."""
     if "aligned" in runs and request.contexts and engines.no_rows_reason:
         yield Failed(None, engines.no_rows_reason)
-    room = request.sampling("aligned").max_new_tokens
-    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room) if rows else None
+    room, is_stopped = request.sampling("aligned").max_new_tokens, partial(control.is_stopped, "aligned")
+    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room, is_stopped) if rows else None
     yield from advance_all(runs, scored, control)
     if rows and runs["aligned"].has_nameless:
         yield Failed(None, SHIFT_ENDS)
 
 
-def own_settings(request: Request, settings: Settings, names: Sequence[SideName]) -> dict[SideName, SideSettings]:
-    """Of the sides that are decoded otherwise than `settings` say."""
-    decoding = {name: request.decoding(name) for name in names}
-    return {name: found for name, found in decoding.items() if found != settings.of(name)}
-
-
-def kept_problems(earlier: Comparison | None, names: Sequence[SideName]) -> list[Problem]:
-    """Of what is taken over from an earlier comparison; the shift is the aligned side's."""
-    if earlier is None:
-        return []
-    return [problem for problem in earlier.problems if (problem.name or "aligned") not in names]
+def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:
+    """Both sides and the shift are still empty."""
+    shift = {} if engines.no_rows_reason else make_shift(engines, prompts, {name: [] for name in request.contexts})
+    record = make_record(engines, request, given_sides(prompts, [], ""), shift)
+    return Started(engines.info, request.settings(), prompts.texts(), prompts.counts(), record=record)
 
 
 def noting(problems: list[Problem], events: Iterable[Event]) -> Iterator[Event]:
@@ -227,7 +215,7 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
     if not run.is_running or not (run.is_ready or control.is_stopped(name)):
         return
     try:
-        token = cancel(run) if control.is_stopped(name) else run.step()
+        token = cancel(run) if control.is_stopped(name) else step(name, run, control)
     except (UrialError, RuntimeError, MemoryError) as error:
         log_failure(f"the {name} side", error)
         run.end("error")
@@ -237,6 +225,15 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
         yield (BaseToken if name == "base" else AlignedToken)(*token)
     if not run.is_running:
         yield SideDone(name, run.side())
+
+
+def step(name: SideName, run: SideRun, control: Control) -> tuple[int, str] | None:
+    """One token; a first one waits for a prompt to be read, and a long one can be stopped in the middle."""
+    try:
+        with stops_when(partial(control.is_stopped, name)):
+            return run.step()
+    except Stopped:
+        return cancel(run)
 
 
 def cancel(run: SideRun) -> tuple[int, str] | None:
@@ -254,45 +251,6 @@ def score_given(
         for start in range(0, len(ids), size):
             chunk = slice(start, start + size)
             yield from emit(rows, scoring.ask(ids[chunk], texts[chunk], None).rows())
-
-
-def make_shift(engines: PairEngines, prompts: Prompts, rows: Growing) -> dict[ContextName, ContextShift]:
-    return {
-        name: ContextShift(
-            context=prompts.contexts[name],
-            context_ids=prompts.context_ids[name],
-            exact=engines.is_exact,
-            summary=summarize(found),
-            tokens=found,
-        )
-        for name, found in rows.items()
-    }
-
-
-def make_record(
-    engines: PairEngines,
-    request: Request,
-    sides: Mapping[SideName, Side],
-    shift: dict[ContextName, ContextShift],
-) -> Comparison:
-    return Comparison(
-        query=request.query,
-        history=list(request.history),
-        pair=engines.info,
-        settings=request.settings(),
-        base=sides["base"],
-        aligned=sides["aligned"],
-        shift=shift,
-    )
-
-
-def given_sides(prompts: Prompts, ids: list[int], text: str) -> dict[SideName, Side]:
-    """The sides of a scored answer: nothing was generated, so there are no times."""
-    timeless = {"stop_reason": "stop", "seconds": 0.0, "first_token_seconds": None, "tokens_per_second": None}
-    return {
-        "base": Side(prompt=prompts.base, prompt_ids=prompts.base_ids, text="", token_ids=[], **timeless),
-        "aligned": Side(prompt=prompts.aligned, prompt_ids=prompts.aligned_ids, text=text, token_ids=ids, **timeless),
-    }
 
 
 def result(events: Iterator[Event]) -> Comparison:

@@ -14,13 +14,17 @@ from urial.records import Comparison, ContextName, PairInfo, Settings, Side, Sid
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Both prompts are made; nothing has been generated yet. `own`: of sides that are not decoded as `settings` say."""
+    """Both prompts are made; nothing has been generated yet.
+
+    `own`: of sides that are not decoded as `settings` say. `record`: the record as it stands, nothing in it yet.
+    """
 
     pair: PairInfo
     settings: Settings
     prompts: dict[SideName, str]
     prompt_tokens: dict[SideName, int]
     own: Mapping[SideName, SideSettings] = field(default_factory=dict)
+    record: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from urial.engines.head import Head
 from urial.engines.line import Line, Seat
 from urial.engines.output import Logits, Output
+from urial.engines.stopping import result_of
 from urial.engines.team import team_for
 from urial.engines.trunk import PromptReader, Trunk
 from urial.engines.trunks import trunk_for
@@ -49,7 +50,7 @@ class Stepper:
     @property
     def _trunk(self) -> Trunk:
         """Waits where a first start still compiles: an answer must not depend on how far that is."""
-        return self._trunk_made.result()
+        return result_of(self._trunk_made)
 
     @property
     def is_prepared(self) -> bool:

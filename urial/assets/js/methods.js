@@ -26,6 +26,7 @@ function createMethods(page, store, parts, status, emit) {
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
     fail: ({ name, message }) => (failSide(store, name, message), say(message)),
+    stopping: (names) => (names.forEach((name) => setSide(store, name, { stopping: true })), store.changed("sides")),
     stopped: () => ((store.running = false), store.changed("sides")),
     status: say,
     choose: (ui) => (Object.assign(store.ui, ui), store.changed("ui")),

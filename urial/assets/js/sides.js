@@ -78,7 +78,7 @@ function showFacts(store, column) {
   replace(column.footer, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
   setText(column.problem, side.error ? visible(side.error) : "");
   const busy = store.running && !side.stop_reason && !side.error;
-  if (column.buttons.stop) column.buttons.stop.disabled = !busy;
+  if (column.buttons.stop) column.buttons.stop.disabled = !busy || Boolean(side.stopping);
   if (column.buttons.again) column.buttons.again.disabled = store.running || !store.meta;
 }
 

@@ -13,7 +13,7 @@ function createConversation(place, askServer, trigger) {
   let view = null;
 
   const acts = {
-    stop: (turn, side) => askServer("stop", { id: turn.active || "", side }).then(() => stopWaiting(turn)),
+    stop,
     again,
     branch,
     closeBranch,
@@ -21,6 +21,19 @@ function createConversation(place, askServer, trigger) {
     keep: (turn, kind) => keepTurn(turn, kind, askServer),
     copyLink: copyLinkOf,
   };
+
+  /* Says at once that it stops: a model may be in the middle of reading. */
+  async function stop(turn, side) {
+    if (!turn.active) return;
+    const asked = askServer("stop", { id: turn.active, side });
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side === "both") {
+      turn.stopping = turn.active;
+      say(turn, "Stopping…");
+    }
+    await asked;
+    stopWaiting(turn);
+  }
 
   /* A new conversation. Resolves to whether the question was accepted. */
   function ask(values) {
@@ -82,12 +95,13 @@ function createConversation(place, askServer, trigger) {
 
   function apply(turn, id, name, argument) {
     if (turn.active !== id) return;
-    if (name === "reset" || name === "restart") {
+    if (name === "reset" || name === "restart" || name === "load") {
       turn.parts.body.hidden = false;
       setState(turn, "running");
     }
-    applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
+    const isStale = turn.stopping === id && (name === "say" || name === "line" || name === "queue");
+    if (!isStale) applyStep(turn, name, argument);
+    if (name === "append" && turn.stopping !== id && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
