@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # what is heavy is imported when the page is built
     from urial.ui.serving import Service
 
 
+log = logging.getLogger(__name__)
+
+
 def make_parser(environment: Mapping[str, str]) -> OneLineParser:
     """All flags; a default from the environment is checked like a flag."""
     parser = OneLineParser(
@@ -66,7 +69,10 @@ def make_state(options: argparse.Namespace) -> AppState:
         found.pairs,
         lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
         absent={name: each.reason for name, each in here.items() if not each.can_run},
+        downloads=[name for name, each in here.items() if each.needs_download],
     )
+    for name, reason in room.absent.items():
+        log.info("the pair %s does not run here: %s", name, reason)  # `python -m urial pairs` says it too
     if options.pair and default in room.absent:
         raise SettingsError(room.absent[default])
     service = make_service(room, default, placement=f"{options.device}/{options.dtype}")

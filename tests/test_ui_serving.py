@@ -307,7 +307,9 @@ def test_weights_that_cannot_be_loaded_are_one_sentence() -> None:
 
     service = ui_server.tiny_service(missing)
     found = steps(service.compare(run_id("a"), ASK, "visitor"))
-    assert named(found, "refuse")[0]["message"] == "There is no folder nowhere; name another in models.yaml."
+    assert named(found, "refuse")[0]["message"] == (
+        "“Tiny random models (tiny)” could not be loaded just now; choose another pair."
+    )
     assert asked(service, "status")({"pair": "tiny"})["state"] == "failed"
 
 

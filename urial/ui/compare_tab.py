@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from urial.ui import desk
-from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices
+from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.host import event_data, feed, host
 from urial.ui.links import read_link
 from urial.ui.serving import Service
@@ -23,7 +23,7 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
-    form, buttons = build_form(service.room.pairs, service.room.absent, default_pair)
+    form, buttons = build_form(pair_choices(service.room.pairs, service.room.group), default_pair)
     door = host("compare", STREAMS, desk.questions(service))
     connect_form(form, buttons)
     connect_streams(service, door)
