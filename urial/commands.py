@@ -100,11 +100,8 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
 
 def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
-    from urial.engines.sampling import check_sampling
-    from urial.prompts import check_query
-    from urial.request import Request
+    from urial.request import Request, checked
 
-    check_query(options.query)
     shared = Request(
         query=options.query,
         method=chosen_method(options),
@@ -116,10 +113,7 @@ def make_request(options: argparse.Namespace) -> Request:
         max_new_tokens=options.max_new_tokens,
         seed=options.seed,
     )
-    request = replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)})
-    check_sampling(request.sampling("base"))
-    check_sampling(request.sampling("aligned"))
-    return request
+    return checked(replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)}))
 
 
 def own_sampling(options: argparse.Namespace, shared: Request, side: SideName) -> Sampling:
