@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -227,6 +228,20 @@ def test_what_fails_is_told_to_all(service: Service) -> None:
     assert service.runs.running() == 0
     service.perform = perform_here
     check_stream(Visitor(service, "c", max_new_tokens=8))
+
+
+def test_models_exchanged_in_the_very_moment_are_loaded_again(service: Service) -> None:
+    lend, calls = service.room.lend, []
+
+    @contextmanager
+    def gone_at_first(name: str) -> Iterator[object]:
+        calls.append(name)
+        with lend(name) as engines:
+            yield engines if len(calls) > 1 else None
+
+    service.room.lend = gone_at_first
+    check_stream(Visitor(service, "a", max_new_tokens=8))
+    assert len(calls) == 2
 
 
 # The line

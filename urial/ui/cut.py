@@ -58,7 +58,7 @@ class Cut:
         yield SideDone(side, written.ended)
         if all(each.ended for each in self._sides.values()):
             self.is_done = True
-            yield Done(self._record(self._empty, self._problems))
+            yield Done(self._record(self._empty))
 
     def _seen(self, event: Event) -> Event | None:
         match event:
@@ -83,7 +83,7 @@ class Cut:
             case Done(comparison):
                 self.is_done = True
                 is_cut = any(each.is_cut for each in self._sides.values())
-                return Done(self._record(comparison, self._problems)) if is_cut else event
+                return Done(self._record(comparison)) if is_cut else event
         return event
 
     def _wrote(self, side: SideName, token_id: int, text: str) -> bool:
@@ -99,11 +99,11 @@ class Cut:
         aligned = self._sides["aligned"]
         return not aligned.is_cut or row.position < len(aligned.ids)
 
-    def _record(self, whole: Comparison, problems: list[Problem]) -> Comparison:
+    def _record(self, whole: Comparison) -> Comparison:
         """`whole` with the sides as they ended here, and the rows that came."""
         sides = {name: written.ended for name, written in self._sides.items() if written.ended is not None}
         shift = {name: self._context(found, name) for name, found in whole.shift.items()}
-        return whole.model_copy(update={**sides, "shift": shift, "problems": problems})
+        return whole.model_copy(update={**sides, "shift": shift, "problems": self._problems})
 
     def _context(self, found: ContextShift, name: ContextName) -> ContextShift:
         rows = self._rows.get(name, [])

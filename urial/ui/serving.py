@@ -206,11 +206,13 @@ class Service:
         try:
             ticket = self.admission.enter()
             was_ready = self.room.status(work.ask.pair).state == "ready"
-            if self._has_place(flight, ticket) and self._has_models(flight, work.ask.pair):
+            is_waiting = self._has_place(flight, ticket)
+            while is_waiting and self._has_models(flight, work.ask.pair):
                 with self.room.lend(work.ask.pair) as engines:
-                    if engines is not None:
-                        self._forward(flight, work, engines)
-                        error = ""
+                    if engines is None:
+                        continue  # exchanged for another pair in this very moment: they are loaded again
+                    self._forward(flight, work, engines)
+                    is_waiting, error = False, ""
             ticket.leave(counts=was_ready and not flight.is_stopped and not error)
         except UrialError as failure:
             error = str(failure)
