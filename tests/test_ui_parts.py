@@ -256,7 +256,7 @@ def test_the_chooser_says_what_a_visitor_may_expect() -> None:
         ("Tiny random models (unknown) · needs a download", "unknown"),
         ("Tiny random models (huge) · not on this computer", "huge"),
     ]
-    assert room.status("hub") == Status("absent", "needs a download of 2 GB, which begins with the first question")
+    assert room.status("hub") == Status("absent", "downloaded with the first question")
     assert room.status("here") == Status("absent")
     assert room.wait("hub", 20) and room.group("hub") == "ready now"
 

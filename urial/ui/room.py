@@ -93,7 +93,7 @@ class Room:
             return Status("failed", self._refusal(name))
         status = self._places[name].status
         if status.state == "absent" and name in self._downloads:
-            return Status("absent", f"{self.group(name)}, which begins with the first question")
+            return Status("absent", "downloaded with the first question")
         return status
 
     def _refusal(self, name: str) -> str:
