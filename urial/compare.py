@@ -19,6 +19,7 @@ from urial.engines.stopping import Stopped, stops_when
 from urial.errors import EngineError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
+from urial.prompts import check_unicode
 from urial.records import Comparison, Problem, SideName
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
@@ -26,6 +27,10 @@ from urial.scoring import Scoring
 from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
+NO_IDS = (
+    "No shift can be shown: the server of the aligned model told no token ids while it wrote; vLLM does, started as "
+    "docs/serving.md says."
+)
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
 MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
 
@@ -66,6 +71,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     """The shift of a given answer instead of a generated one; the base's side stays empty."""
     if engines.no_given_rows_reason:
         raise SettingsError(engines.no_given_rows_reason)
+    check_unicode(answer, "The answer to score")
     prompts = make_prompts(engines, request)
     ids = engines.aligned.encode_answer(answer)
     if not ids:
@@ -145,7 +151,7 @@ def write_and_score(
     scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room, is_stopped) if rows else None
     yield from advance_all(runs, scored, control)
     if rows and runs["aligned"].has_nameless:
-        yield Failed(None, SHIFT_ENDS)
+        yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
 
 
 def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:

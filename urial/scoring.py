@@ -169,6 +169,7 @@ def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, 
         base_top=named(engine, found.base_top[index]),
         aligned_top=named(engine, found.aligned_top[index]),
         uncovered=found.uncovered[index] if isinstance(found, BoundedStatistics) else None,
+        reason=found.unscored.get(index),
     )
 
 

@@ -1,7 +1,8 @@
 """How far one model's distribution lies from another's, token by token: from streams of logits.
 
-Knows torch and how rows are compared; no model, no tokenizer, no record. Whoever hands over logits has already applied
-what the model does to its head (Gemma 2's soft cap, Granite's scaling, ...); here they are taken as they are.
+Knows torch and how rows are compared, and the record's reasons for a row without numbers; no model, no tokenizer.
+Whoever hands over logits has already applied what the model does to its head (Gemma 2's soft cap, Granite's scaling,
+...); here they are taken as they are.
 
 Shapes: T answer positions, c rows of a chunk, r rows of a block, V entries of the common vocabulary, K of a top
 list. Ranks are 1-based, KL and JS are in nats, probabilities are true ones (over all V entries).
@@ -20,6 +21,7 @@ import torch
 
 from urial.distributions.base import Arithmetic, Difference, ModelRows
 from urial.distributions.choice import arithmetic_for
+from urial.records import UnscoredReason
 
 CHUNK_BYTES = 128 * 2**20  # for the chunks of all sources together
 BLOCK_ENTRIES = 2**19
@@ -39,16 +41,36 @@ class LogitSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShiftStatistics:
-    """One context, T positions. Top lists: K (id, probability), most probable first, equals by lower id."""
+    """One context, T positions. Top lists: K (id, probability), most probable first, equals by lower id.
 
-    base_rank: list[int] = field(default_factory=list)
-    aligned_rank: list[int] = field(default_factory=list)
-    base_probability: list[float] = field(default_factory=list)
-    aligned_probability: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    js: list[float] = field(default_factory=list)
+    A position in `unscored` (0-based here, with the reason as in the record) holds None in every column of the base.
+    """
+
+    base_rank: list[int | None] = field(default_factory=list)
+    aligned_rank: list[int | None] = field(default_factory=list)
+    base_probability: list[float | None] = field(default_factory=list)
+    aligned_probability: list[float | None] = field(default_factory=list)
+    kl: list[float | None] = field(default_factory=list)
+    js: list[float | None] = field(default_factory=list)
     base_top: list[list[tuple[int, float]]] = field(default_factory=list)
     aligned_top: list[list[tuple[int, float]]] = field(default_factory=list)
+    unscored: dict[int, UnscoredReason] = field(default_factory=dict)
+
+    def leave_out(
+        self,
+        reason: UnscoredReason,
+        aligned_rank: int | None = None,
+        aligned_probability: float | None = None,
+        aligned_top: Sequence[tuple[int, float]] = (),
+    ) -> None:
+        """One position more, which is not scored; what the aligned model told of it stays where it is sound."""
+        self.unscored[len(self.base_rank)] = reason
+        for column in (self.base_rank, self.base_probability, self.kl, self.js):
+            column.append(None)
+        self.aligned_rank.append(aligned_rank)
+        self.aligned_probability.append(aligned_probability)
+        self.base_top.append([])
+        self.aligned_top.append(list(aligned_top))
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from urial.records import Message
+from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
@@ -54,7 +54,7 @@ class Piece:
     id: int
     text: str
     is_end: bool
-    row: TopRow | None = None  # where the model `tells_own`
+    row: ToldRow | None = None  # where the model `tells_own`
     logits: torch.Tensor | None = None  # [1, V], where `open_score` would give the same to the last bit
 
 
@@ -80,6 +80,16 @@ class TopRow:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NoRow:
+    """A position of which a model told nothing that can be used, and why: it will not be scored."""
+
+    reason: UnscoredReason
+
+
+ToldRow = TopRow | NoRow
+
+
 class TopRows(Protocol):
     """Rows for n answer positions that may still be on their way."""
 
@@ -89,7 +99,7 @@ class TopRows(Protocol):
         """Whether `rows` returns at once."""
         ...
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         """All n; waits for them. Raises EngineError where they cannot be had."""
         ...
 

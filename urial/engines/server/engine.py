@@ -109,9 +109,9 @@ class ServerEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._telling)
-        reader = PieceReader(self._tokenizer, self._ends, self._telling, sampling.max_new_tokens)
+        reader = PieceReader(self._tokenizer, self._ends, self._special, self._telling, sampling.max_new_tokens)
         return Answer(self._client, body, reader)
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
-        return ServerScoreSession(self._client, self._model, context_ids)
+        return ServerScoreSession(self._client, self._model, self._telling, context_ids)
