@@ -171,6 +171,7 @@ def test_a_stop_is_seen_at_once_while_a_long_question_is_read(come) -> None:
         for name in ("Base", "Aligned"):
             expect(column(page, name).locator(".uv-facts-line")).to_contain_text("stopping…")
             expect(column(page, name).get_by_role("button", name="Stop")).to_be_disabled()
+        page.wait_for_timeout(1000)  # until the server knows too
         gate.set()
         wait_for(page, "done")
         expect(newest(page).locator(".turn-status")).to_have_text("")
