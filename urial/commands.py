@@ -139,7 +139,10 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
     found = load_pairs(options.models)
     pair = found.get(options.pair or found.default)
     with Bar(is_shown=shows_progress(options), unit="%", total=100) as bar:
-        return open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
+        engines = open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
+    if engines.same:
+        print(engines.same, file=sys.stderr)
+    return engines
 
 
 def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str) -> int:

@@ -16,7 +16,7 @@ from itertools import chain
 from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
 from urial.engines.stopping import Stopped, stops_when
-from urial.errors import EngineError, PromptError, SettingsError, UrialError
+from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.prompts import check_unicode
@@ -96,6 +96,7 @@ def continue_base(
 
     The side's prompt holds what the base was given, the beginning included; its text is only what the base added.
     """
+    check_known(engines, answer_ids)
     prompts = make_prompts(engines, request)
     beginning = "".join(engines.aligned.answer_pieces(answer_ids))
     ids = [*prompts.base_ids, *answer_ids]
@@ -110,6 +111,17 @@ def continue_base(
         run.end("cancelled")
         engines.base.forget(ids)
         forget(engines, prompts)
+
+
+def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
+    """Raise MismatchError for a beginning that the base cannot read."""
+    foreign = [token_id for token_id in ids if token_id >= engines.vocabulary]
+    if foreign:
+        text = engines.aligned.token_text(foreign[0])
+        raise MismatchError(
+            f"The base does not know {text!r} (token {foreign[0]}), so it cannot write on behind it; choose a position "
+            "before it."
+        )
 
 
 def run_sides(

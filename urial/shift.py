@@ -21,12 +21,17 @@ import torch
 
 from urial.distributions.base import Arithmetic, Difference, ModelRows
 from urial.distributions.choice import arithmetic_for
+from urial.errors import EngineError
 from urial.records import UnscoredReason
 
 CHUNK_BYTES = 128 * 2**20  # for the chunks of all sources together
 BLOCK_ENTRIES = 2**19
 NOT_NUMBERS = "gave logits that are NaN, infinite or all masked"
 RULED_OUT = "rules out a token that the aligned model holds possible: KL is infinite"
+
+
+class BrokenLogits(EngineError, ValueError):
+    """A model gave something that is no distribution; `str(error)` says which, and at which position."""
 
 
 class LogitSource(Protocol):
@@ -91,9 +96,9 @@ def statistics(
     KL = KL(P_aligned || P_base); JS = half KL(P_aligned || M) + half KL(P_base || M), M the mean of both, at
     most ln 2. `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB; `arithmetic`: None
     takes what suits the device.
-    Raises ValueError, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
-    the base rules out a token that the aligned model allows (KL is infinite); also where lengths, ids or widths
-    do not fit together.
+    Raises BrokenLogits, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
+    the base rules out a token that the aligned model allows (KL is infinite); ValueError where lengths, ids or
+    widths do not fit together.
     """
     names = ["the aligned model", *(f"the base in context {name!r}" for name in bases)]
     sources = dict(zip(names, [aligned, *bases.values()], strict=True))
@@ -136,9 +141,9 @@ def _compare_chunk(
 
 
 def _refuse(bad: Sequence[bool], first: int, source: str, what: str) -> None:
-    """Raise ValueError for the first of r rows from position `first` on that is marked."""
+    """Raise BrokenLogits for the first of r rows from position `first` on that is marked."""
     if any(bad):
-        raise ValueError(f"position {first + bad.index(True)}: {source} {what}.")
+        raise BrokenLogits(f"position {first + bad.index(True)}: {source} {what}.")
 
 
 def _check(sources: Mapping[str, LogitSource], answer_ids: Sequence[int], vocabulary: int, top: int) -> None:

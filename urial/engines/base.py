@@ -129,7 +129,7 @@ class Engine(Protocol):
     no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a plain prompt, beginning token included where the model has one."""
+        """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""
         ...
 
     def encode_answer(self, text: str) -> list[int]:
@@ -137,11 +137,14 @@ class Engine(Protocol):
         ...
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The model's own chat template with an open assistant turn. Raises MismatchError where it has none."""
+        """The model's own chat template with an open assistant turn.
+
+        Raises MismatchError where it has none, PromptError where it does not take these turns.
+        """
         ...
 
     def encode_chat(self, rendered: str) -> list[int]:
-        """Token ids of a rendered chat; nothing is added twice."""
+        """Token ids of what `render_chat` gave; nothing is added twice, and marks that were typed are no marks."""
         ...
 
     def answer_pieces(self, ids: Sequence[int]) -> list[str]:
