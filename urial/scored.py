@@ -6,6 +6,7 @@ Knows one side's tokens and the scoring; nothing about how tokens are made.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -20,6 +21,9 @@ from urial.scoring import Asked, Columns, Rows, Scoring, make_row
 from urial.sides import SideRun
 
 Growing = dict[ContextName, list[TokenShift]]  # the rows so far
+
+GRACE_SECONDS = 1.0
+STOPPED = "It was stopped before the base had read the question, so no shift was measured."
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,15 @@ class ScoredAnswer(Protocol):
 class FollowedAnswer:
     """Rows that the scheduler makes while the answer is written; none goes out before its token did."""
 
-    def __init__(self, engines: PairEngines, run: SideRun, rows: Growing, scores: Stream[Columns]) -> None:
+    def __init__(
+        self,
+        engines: PairEngines,
+        run: SideRun,
+        rows: Growing,
+        scores: Stream[Columns],
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        """`grace`: seconds after a stop in which contexts may still be read, so that what is there gets its rows."""
         self._engines = engines
         self._run = run
         self._rows = rows
@@ -52,6 +64,7 @@ class FollowedAnswer:
         self._found: deque[tuple[Columns, int]] = deque()  # statistics, and which of their positions comes next
         self._done = 0
         self._has_ended = False
+        self._grace, self._stopped_at = grace, 0.0
 
     @property
     def is_behind(self) -> bool:
@@ -62,12 +75,22 @@ class FollowedAnswer:
             return
         try:
             self._fetch()
+            if self._is_too_late():
+                self._has_ended = True
+                yield Failed(None, STOPPED)
             if count := min(len(self._found), len(self._run.token_ids) - self._done):
                 yield from emit(self._rows, join([self._row(*self._found.popleft()) for _ in range(count)]))
         except (UrialError, RuntimeError, ValueError, MemoryError) as error:
             log_failure("the shift", error)
             self._has_ended = True
             yield Failed(None, sentence(error))
+
+    def _is_too_late(self) -> bool:
+        """Whether the answer was stopped, and the base has not even read its contexts since."""
+        if self._run.stop_reason != "cancelled" or self._done or self._found:
+            return False
+        self._stopped_at = self._stopped_at or time.monotonic()
+        return time.monotonic() - self._stopped_at >= self._grace
 
     def _fetch(self) -> None:
         """As many positions as there are tokens, if they have come."""

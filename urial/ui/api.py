@@ -4,30 +4,27 @@ Each docstring is what a caller reads, one line for each argument: Gradio reads 
 they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gradio as gr
 
-from urial import compare as core
 from urial.errors import SettingsError, UrialError
 from urial.records import Comparison
 from urial.ui import asking
 from urial.ui.api_brief import brief as in_brief
 from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
-from urial.ui.compare_tab import MODEL_WORK
-from urial.ui.serving import Service
-from urial.ui.tasks import CompareTask, ScoreTask, Task
+from urial.ui.serving import Service, Work
+from urial.ui.tasks import CompareTask, ScoreTask
 
 Values = Mapping[str, Any]
 Result = TypeVar("Result")
 
 
-def add_endpoints(service: Service, default_pair: str, parallel: int) -> None:
-    """Register the endpoints, inside an open Blocks."""
-    waits = {"concurrency_id": MODEL_WORK, "concurrency_limit": parallel}
+def add_endpoints(service: Service, default_pair: str) -> None:
+    """Register the endpoints, inside an open Blocks; model work waits in the service's own line."""
+    waits = {"concurrency_limit": None}
     gr.api(compare_endpoint(service, default_pair), api_name="compare", **waits)
     gr.api(brief_endpoint(service, default_pair), api_name="brief", **waits)
     gr.api(score_endpoint(service, default_pair), api_name="score", **waits)
@@ -204,14 +201,9 @@ def parse(values: Values) -> Ask:
 
 
 def run_compare(service: Service, values: Values, visitor: str) -> Comparison:
-    """Raises UrialError. A kept answer is given without running anything."""
+    """Raises UrialError. A kept answer is given without running anything, an equal question that runs is joined."""
     ask = parse(values)
-    kept = service.results.get(service.key(ask))
-    if kept is not None:
-        return kept.comparison()
-    comparison = run(service, ask, visitor, CompareTask(asking.to_request(ask)))
-    service.remember(ask, comparison)
-    return comparison
+    return service.record(Work(ask, CompareTask(asking.to_request(ask)), reusable=True), visitor)
 
 
 def run_score(service: Service, values: Values, answer_text: object, visitor: str) -> Comparison:
@@ -219,20 +211,4 @@ def run_score(service: Service, values: Values, answer_text: object, visitor: st
     if not isinstance(answer_text, str):
         raise SettingsError("The answer to score must be a text; send it as a string.")
     ask = parse(values)
-    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text))
-
-
-def run(service: Service, ask: Ask, visitor: str, task: Task) -> Comparison:
-    """Wait for the models, read the stream to its end; a visitor who leaves stops it."""
-    current = service.runs.open(secrets.token_hex(16), visitor)
-    try:
-        while not service.room.wait(ask.pair, 1.0):
-            if current.is_stopped:
-                raise UrialError("Stopped before the models were ready.")
-        with service.room.lend(ask.pair) as engines:
-            if engines is None:
-                raise UrialError("The models are being exchanged for another pair; ask again in a moment.")
-            events = service.perform(ask.pair, engines, task, current.control)
-            return core.result(events)
-    finally:
-        service.runs.close(current)
+    return service.record(Work(ask, ScoreTask(asking.to_request(ask), answer_text)), visitor)

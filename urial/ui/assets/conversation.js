@@ -27,6 +27,19 @@ function createConversation(place, askServer, trigger, tell) {
     copyLink: copyLinkOf,
   };
 
+  /* Says at once that it stops: a model may be in the middle of reading. */
+  async function stop(turn, side) {
+    if (!turn.active) return;
+    const asked = askServer("stop", { id: turn.active, side });
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side === "both") {
+      turn.stopping = turn.active;
+      say(turn, "Stopping…");
+    }
+    await asked;
+    stopWaiting(turn);
+  }
+
   /* A new comparison. What is in sight is put away, unless it is the answer to this very question. */
   async function ask(values) {
     const asked = { ...values, history: [] };
@@ -102,12 +115,13 @@ function createConversation(place, askServer, trigger, tell) {
 
   function apply(turn, id, name, argument) {
     if (turn.active !== id) return;
-    if (name === "reset" || name === "restart") {
+    if (name === "reset" || name === "restart" || name === "load") {
       turn.parts.body.hidden = false;
       setState(turn, "running");
     }
-    applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
+    const isStale = turn.stopping === id && (name === "say" || name === "line" || name === "queue");
+    if (!isStale) applyStep(turn, name, argument);
+    if (name === "append" && turn.stopping !== id && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
