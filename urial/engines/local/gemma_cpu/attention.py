@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit, prange
 
-from urial.compiled.functions import exp
 from urial.engines.local.gemma_cpu.kernels import ANY_ORDER, PARTS, ROWS_AT_ONCE, add, compiled, compiled_for_all_cores
 from urial.engines.local.gemma_cpu.simd import mixtures_of, pointer, scores_of
+from urial.numba_tools.functions import exp
 
 _scores = scores_of(ROWS_AT_ONCE)
 _mixtures = mixtures_of(ROWS_AT_ONCE)

@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.compiled.functions import exp
 from urial.engines.local.gemma_cpu.simd import offset_products_of, products_of
+from urial.numba_tools.functions import exp
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")

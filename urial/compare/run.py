@@ -12,19 +12,19 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import chain
 
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.compare.folding import given_sides, kept_problems, make_record, make_shift, own_settings
+from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
+from urial.compare.request import Control, Prompts, Request, forget, make_prompts
+from urial.compare.scoring import ExactComparison, Scoring, make_rows
+from urial.compare.side import OpenText, SideRun
 from urial.engines.base import UNKNOWN_ID
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.prompts import check_unicode
 from urial.records import Comparison, Problem, SideName
-from urial.request import Control, Prompts, Request, forget, make_prompts
-from urial.scored import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
-from urial.scoring import ExactComparison, Scoring, make_rows
-from urial.sides import OpenText, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
 NO_IDS = (

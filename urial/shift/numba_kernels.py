@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from urial.compiled.functions import as_written, exp, log
+from urial.numba_tools.functions import as_written, exp, log
 
 GROUP = 256
 FLOOR = np.finfo(np.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN

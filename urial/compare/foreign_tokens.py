@@ -12,7 +12,7 @@ from dataclasses import fields
 import torch
 
 from urial.engines.base import LogitRows, NoRow, ToldRow, TopRow
-from urial.shift import ShiftStatistics
+from urial.shift.statistics import ShiftStatistics
 
 REASON = "not_in_base_vocabulary"
 

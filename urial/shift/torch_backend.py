@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from urial.distributions.base import Compared, Difference, ModelRows
+from urial.shift.backend import Compared, Difference, ModelRows
 
 GROUP = 256  # entries behind one maximum when the most probable are looked for
 FLOOR = torch.finfo(torch.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN

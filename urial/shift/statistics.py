@@ -19,10 +19,10 @@ from typing import Protocol
 
 import torch
 
-from urial.distributions.base import Arithmetic, Difference, ModelRows
-from urial.distributions.choice import arithmetic_for
 from urial.errors import EngineError
 from urial.records import UnscoredReason
+from urial.shift.backend import Arithmetic, Difference, ModelRows
+from urial.shift.choose_backend import arithmetic_for
 
 CHUNK_BYTES = 128 * 2**20  # for the chunks of all sources together
 BLOCK_ENTRIES = 2**19

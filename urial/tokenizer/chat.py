@@ -10,10 +10,10 @@ from functools import partial
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.marks import MarkedText
-from urial.engines.text import TokenNames, pieces_of
 from urial.errors import MismatchError, PromptError
 from urial.records import Message
+from urial.tokenizer.marks import MarkedText
+from urial.tokenizer.text import TokenNames, pieces_of
 from urial.weights.chat import reason_of, render
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from urial.compiled.cores import all_cores, can_run
-from urial.distributions.base import Compared, Difference, ModelRows
-from urial.distributions.loops import GROUP, differ, survey
+from urial.numba_tools.cores import all_cores, can_run
+from urial.shift.backend import Compared, Difference, ModelRows
+from urial.shift.numba_kernels import GROUP, differ, survey
 
 __all__ = ["can_run", "compare", "warm_up"]
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from urial.compare.live_scoring import Growing
+from urial.compare.request import Prompts, Request
 from urial.engines.pair import PairEngines
 from urial.records import (
     Comparison,
@@ -19,8 +21,6 @@ from urial.records import (
     SideSettings,
     summarize,
 )
-from urial.request import Prompts, Request
-from urial.scored import Growing
 
 
 def own_settings(request: Request, settings: Settings, names: Sequence[SideName]) -> dict[SideName, SideSettings]:

@@ -11,14 +11,14 @@ from itertools import groupby
 
 import torch
 
-from urial import shift
+from urial.compare.foreign_tokens import SomeRows, with_foreign_columns, with_foreign_rows
+from urial.compare.side import ToldRows
+from urial.compare.top_lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
 from urial.engines.pair import PairEngines
-from urial.foreign import SomeRows, with_foreign_columns, with_foreign_rows
-from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
-from urial.shift import ShiftStatistics
-from urial.sides import ToldRows
+from urial.shift import statistics as shift
+from urial.shift.statistics import ShiftStatistics
 
 NO_ROWS = ToldRows([])
 TOP = 10  # entries in the lists of alternatives (design, section 6)

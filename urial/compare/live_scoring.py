@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from urial.compare.events import Event, Failed, ShiftRows
+from urial.compare.request import Prompts
+from urial.compare.scoring import Asked, Columns, Rows, Scoring, make_row
+from urial.compare.side import SideRun
 from urial.engines.local.stream import Stream
 from urial.engines.pair import PairEngines
 from urial.errors import UrialError
-from urial.events import Event, Failed, ShiftRows
 from urial.records import ContextName, TokenShift
-from urial.request import Prompts
-from urial.scoring import Asked, Columns, Rows, Scoring, make_row
-from urial.sides import SideRun
 
 Growing = dict[ContextName, list[TokenShift]]  # the rows so far
 

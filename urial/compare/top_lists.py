@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from urial import shift
-from urial.bounds import Known, lower_bound
 from urial.engines.base import Engine, LogitRows, NoRow, ToldRow, TopRow, TopRows
 from urial.records import UnscoredReason
-from urial.shift import ShiftStatistics
+from urial.shift import statistics as shift
+from urial.shift.bounds import Known, lower_bound
+from urial.shift.statistics import ShiftStatistics
 
 LISTED = 100  # entries that a local model sets against a server's list: a longer list gives a closer bound
 

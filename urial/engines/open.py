@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from urial import shift
 from urial.engines.local.choose_runner import shared_model
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.futures import begin
@@ -20,6 +19,7 @@ from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
 from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
 from urial.records import PairInfo, SideName
+from urial.shift import statistics as shift
 from urial.weights import LoadedModel, LoadedPair, load_model, load_pair_models
 
 Progress = Callable[[str, float | None], None]
