@@ -2,14 +2,13 @@
 
 The C library's take one number at a time. Minimax polynomials after range reduction, as in Cephes (S. Moshier,
 expf.c and logf.c); both within 2e-7 of the true value, relatively. What is not a number stays so.
-numba does not look here to tell whether loops of another file are still right: a change has to touch those files too.
-Knows numbers; nothing about what they mean.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from urial.numba_tools.flavours import as_written
 
 FLOAT, WHOLE = np.float32, np.int32
 LEAST, MOST = FLOAT(-87), FLOAT(88)  # exp of less is 0 here; of more it is exp of this
@@ -19,8 +18,6 @@ ROUNDER = FLOAT(12582912)  # 1.5 * 2^23: added and taken away, it leaves a whole
 MANTISSA, BIAS = WHOLE(23), WHOLE(127)
 ROOT_HALF = WHOLE(0x3F3504F3)  # the bits of the square root of 1/2
 ONE, HALF = FLOAT(1), FLOAT(0.5)
-
-as_written = njit(fastmath={"contract", "nsz"})  # reordered, a reduction by parts would lose what it is for
 
 
 @as_written

@@ -1,26 +1,21 @@
 """The compiled loops over one row of logits, or over two models' rows: sums by groups of entries.
 
 Each group's sums are float32 over few terms, so that small ones count; who adds up the groups does it in float64.
-A change of `urial.compiled.functions` has to touch this file too: numba looks at one file to tell what is still right.
-Knows arrays; nothing about models. Shapes: V entries of a row, G groups.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from urial.numba_tools.functions import as_written, exp, log
+from urial.numba_tools.flavours import as_written, compiled_for_all_cores
+from urial.numba_tools.functions import exp, log
 
 GROUP = 256
 FLOOR = np.finfo(np.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN
 TINY = np.finfo(np.float32).tiny
 NONE, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)  # counts too: whole ones would halve the vectors
 LESS_THAN_ALL = np.float32(-np.inf)
-
-compiled_for_all_cores = njit(
-    fastmath={"reassoc", "contract", "nsz"}, nogil=True, cache=True, error_model="numpy", parallel=True
-)
 
 
 @compiled_for_all_cores
