@@ -148,13 +148,18 @@ class Service:
 
     def record(self, work: Work, visitor: str) -> Comparison:
         """The same without a page. Raises UrialError; a kept answer is given without running anything."""
+        return core.result(event for events in self.events(work, visitor) for event in events)
+
+    def events(self, work: Work, visitor: str) -> Iterator[list[Event]]:
+        """What a program reads instead of a page: events as they come. Raises UrialError."""
         boarded = self._board(work)
         if isinstance(boarded, Result):
-            return boarded.comparison()
+            yield [Done(boarded.comparison())]
+            return
         run = self.runs.open(secrets.token_hex(16), visitor)
         try:
             with closing(self._watch(run, boarded)) as watched:
-                return core.result(event for _, events in watched for event in events)
+                yield from (events for _, events in watched)
         finally:
             self.runs.close(run)
 
