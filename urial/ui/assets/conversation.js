@@ -27,19 +27,6 @@ function createConversation(place, askServer, trigger, tell) {
     copyLink: copyLinkOf,
   };
 
-  /* Says at once that it stops: a model may be in the middle of reading. */
-  async function stop(turn, side) {
-    if (!turn.active) return;
-    const asked = askServer("stop", { id: turn.active, side });
-    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
-    if (side === "both") {
-      turn.stopping = turn.active;
-      say(turn, "Stopping…");
-    }
-    await asked;
-    stopWaiting(turn);
-  }
-
   /* A new comparison. What is in sight is put away, unless it is the answer to this very question. */
   async function ask(values) {
     const asked = { ...values, history: [] };
@@ -163,12 +150,22 @@ function createConversation(place, askServer, trigger, tell) {
     showRecord(addTurn(askOf(record)), id, record, words);
   }
 
+  /* Says at once that it stops: a model may be in the middle of reading. */
   async function stop(turn, side) {
     turn.isStopped = true;
-    await askServer("stop", { id: turn.active || "", side });
+    const asked = askServer("stop", { id: turn.active || "", side });
+    if (turn.active) tellStopping(turn, side);
+    await asked;
     if (turn.state !== "waiting" || !turn.active) return;
     end(turn, turn.active);
     refuse(turn, NOT_BEGUN);
+  }
+
+  function tellStopping(turn, side) {
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side !== "both") return;
+    turn.stopping = turn.active;
+    say(turn, "Stopping…");
   }
 
   /* Gradio could not carry the newest run of a stream: it never began where the queue has no place. */

@@ -19,9 +19,9 @@ from urial.records import Comparison
 from urial.ui import desk, wire
 from urial.ui.admission import NO_PLACE, Admission, Position
 from urial.ui.api import run_compare
-from urial.ui.flights import NOT_BEGUN
 from urial.ui.gpu import perform_here
 from urial.ui.serving import Service
+from urial.ui.shared_runs import NOT_BEGUN
 
 ASK = {"query": "the question", "pair": "tiny", "method": "zero_shot", "max_new_tokens": 120}
 
