@@ -32,7 +32,7 @@ def digest(package: Path = PACKAGE, patterns: Sequence[str] = SOURCES) -> str:
 
 
 def use_own_folder() -> None:
-    """Keep compiled loops under `NUMBA_CACHE_DIR` or `URIAL_CACHE`; numba finds a place where nothing can be written."""
+    """Keep compiled loops under `NUMBA_CACHE_DIR` or `URIAL_CACHE`; numba finds one if nothing can be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("URIAL_CACHE") or platformdirs.user_cache_dir("urial")
     folder = Path(chosen).expanduser().absolute() / "loops" / digest()
     try:
