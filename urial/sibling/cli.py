@@ -61,7 +61,11 @@ def add_base_arguments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--base-folder", metavar="DIR", help="a base in a local folder")
     parser.add_argument("--revision", metavar="R", help="the hub revision")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ... (default: the GPU where there is one)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: float32 on a CPU, else bfloat16")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="default: float32 on a CPU (training: bfloat16 where it is fast), else bfloat16",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
