@@ -24,7 +24,9 @@ FEW = ["--epochs", "1", "--rank", "2", "--alpha", "4", "--per-step", "2", "--dev
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     folder = tmp_path / "tiny-base"
-    tiny.model("gemma3").save_pretrained(folder)
+    model = tiny.model("gemma3")
+    model.config.max_position_embeddings = 4096  # the URIAL prompt has many tokens where a tokenizer knows only bytes
+    model.save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
     return folder
 
@@ -48,10 +50,12 @@ def test_own_examples_and_base_become_an_adapter_that_can_be_evaluated(
     assert [set(json.loads(x)) & {"loss"} for x in (run / "log.jsonl").read_text().splitlines()] == [{"loss"}] * 3
     monkeypatch.setattr(evaluate, "NEW_TOKENS", 4)
     out = tmp_path / "evaluation"
+    monkeypatch.setattr(evaluate, "CHECKED_TOKENS", 4)
     told = ["--adapter", str(run / "adapter"), "--held-out", str(mine), "--out", str(out), "--limit", "3"]
     assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told]) == 0
-    assert "| 3 queries, 0 of them harmful | sibling |" in capsys.readouterr().out
-    assert (out / "transcripts.md").read_text(encoding="utf-8").count("## mine-") == 3
+    assert "| 3 queries, 0 of them harmful | wanted | sibling |" in capsys.readouterr().out
+    [transcripts] = out.glob("*/transcripts.md")
+    assert transcripts.read_text(encoding="utf-8").count("## mine-") == 3
 
 
 def test_a_run_goes_on_from_another_adapter_with_other_examples(
@@ -85,8 +89,9 @@ def test_a_run_goes_on_from_another_adapter_with_other_examples(
         (["train", "--start", "x", "--share", "2"], "share must be above 0"),
         (["train", "--epochs", "0"], "epochs must be above zero"),
         (["train", "--epochs", "many"], "epochs"),
-        (["evaluate", "--limit", "0"], "--limit and --batch must be 1 or more"),
+        (["evaluate", "--limit", "0"], "--limit and --at-once must be 1 or more"),
         (["evaluate", "--held-out", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["evaluate", "--checked", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         ([], "COMMAND"),
     ],
 )

@@ -60,11 +60,6 @@ def answers(example: Example) -> list[str]:
     return [content for role, content in example.messages if role == "assistant"]
 
 
-def is_look_alike(example: Example) -> bool:
-    """The ids of harmless requests that sound harmful have a c before their number."""
-    return example.id.rpartition("-")[2].startswith("c")
-
-
 def test_counts_are_what_the_card_promises() -> None:
     assert len(examples()) >= 2000
     assert sum(e.turns > 1 for e in examples()) >= 60
@@ -80,7 +75,7 @@ def test_splits_hold_what_is_hard_in_more_than_its_share(
     found = split()
     assert len(found) == count
     assert sum(e.topic == "harmful" for e in found) == harmful
-    assert sum(map(is_look_alike, found)) == look_alikes
+    assert sum(e.is_look_alike for e in found) == look_alikes
     assert sum(e.turns > 1 for e in found) == turns
     assert {e.topic for e in held_out()} == TOPICS
 

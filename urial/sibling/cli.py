@@ -49,9 +49,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
     parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
     parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
-    parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations and questions")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-evaluation"))
-    parser.add_argument("--batch", metavar="N", type=int, default=16, help="answers written at a time")
+    parser.add_argument(
+        "--checked", metavar="FILE", type=Path, default=HERE / "checked.jsonl", help="questions with accepted patterns"
+    )
+    parser.add_argument(
+        "--penalty", metavar="P", type=float, default=1.0, help="the sibling's repetition penalty (default: none)"
+    )
+    parser.add_argument("--at-once", metavar="N", type=int, default=4, help="answers written at a time")
 
 
 def add_base_arguments(parser: argparse.ArgumentParser) -> None:
