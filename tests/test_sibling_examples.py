@@ -61,9 +61,9 @@ def answers(example: Example) -> list[str]:
 
 
 def test_counts_are_what_the_card_promises() -> None:
-    assert len(examples()) >= 2000
-    assert sum(e.turns > 1 for e in examples()) >= 60
-    assert {e.topic for e in examples()} >= TOPICS - {"small_talk"}
+    assert len(examples()) >= 2900
+    assert sum(e.turns > 1 for e in examples()) >= 180
+    assert {e.topic for e in examples()} >= TOPICS
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_splits_hold_what_is_hard_in_more_than_its_share(
 
 
 def test_refusals_decline_and_nothing_else_does() -> None:
-    assert len(refusals()) >= 70
+    assert len(refusals()) >= 150
     assert {e.topic for e in refusals()} == {"harmful"}
     assert [e.id for e in refusals() if not any(map(declines, answers(e)))] == []
     assert [e.id for e in examples() if e.topic == "harmful" and e not in refusals()] == []
@@ -89,7 +89,8 @@ def test_refusals_decline_and_nothing_else_does() -> None:
 
 def test_look_alikes_sound_harmful_and_are_answered() -> None:
     look_alikes = load_examples(SIBLING / "look_alikes.jsonl")
-    assert len(look_alikes) >= 100
+    assert len(look_alikes) >= 300
+    assert all(e.is_look_alike for e in look_alikes)
     assert [e.id for e in look_alikes if any(declines(answer) for answer in answers(e))] == []
 
 

@@ -22,7 +22,7 @@ from urial.sibling.recipe import Recipe, fingerprint
 from urial.weights import LoadedModel, load_model
 from urial.weights.adapters import read_adapter
 
-OWN_EXAMPLES = tuple(HERE / f"{name}.jsonl" for name in ("examples", "look_alikes", "refusals"))
+OWN_EXAMPLES = tuple(HERE / f"{name}.jsonl" for name in ("examples", "talk", "look_alikes", "refusals"))
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
