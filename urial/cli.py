@@ -1,4 +1,4 @@
-"""The command line: `python -m urial pairs | prompt | compare | score | report | ...`.
+"""The command line: `python -m urial pairs | prompt | compare | score | report | serve | ...`, or just `urial ...`.
 
 Exit codes: 0 done, 2 a user's mistake with one line on standard error, 1 a failure of our own.
 `--json` prints one JSON document on standard output and nothing else there. Each command's work is in `commands.py`;
@@ -107,8 +107,9 @@ def make_parser() -> OneLineParser:
     from urial.bench import cli as bench
     from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
+    from urial.ui import serve
 
-    parser = OneLineParser(prog="python -m urial", description="A base model beside its chat-tuned sibling.")
+    parser = OneLineParser(prog="urial", description="A base model beside its chat-tuned sibling.")
     parser.add_argument("--verbose", action="store_true", help="show the log on standard error")
     found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     table: list[tuple[str, str, Callable, Command]] = [
@@ -117,6 +118,7 @@ def make_parser() -> OneLineParser:
         ("compare", "two answers and the shift of every token", add_compare, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
+        ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
@@ -124,16 +126,26 @@ def make_parser() -> OneLineParser:
     for name, description, add, run in table:
         command = found.add_parser(name, help=description, description=description)
         add(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, log_level=logging.WARNING if run is serve.run else logging.CRITICAL + 1)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    try:
+
+    def work() -> int:
         options = make_parser().parse_args(arguments)
-        logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL + 1, stream=sys.stderr)
+        level = logging.INFO if options.verbose else options.log_level
+        logging.basicConfig(level=level, stream=sys.stderr)
         return options.run(options)
+
+    return ended(work)
+
+
+def ended(work: Callable[[], int]) -> int:
+    """The exit code of some work; what it raises is said in one line on standard error."""
+    try:
+        return work()
     except UserMistake as mistake:
         return complain(mistake, EXIT_MISTAKE)
     except UrialError as failure:

@@ -98,11 +98,8 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
 
 def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
-    from urial.engines.sampling import check_sampling
-    from urial.prompts import check_query
-    from urial.request import Request
+    from urial.request import Request, checked
 
-    check_query(options.query)
     request = Request(
         query=options.query,
         method=chosen_method(options),
@@ -114,9 +111,7 @@ def make_request(options: argparse.Namespace) -> Request:
         max_new_tokens=options.max_new_tokens,
         seed=options.seed,
     )
-    check_sampling(request.sampling("base"))
-    check_sampling(request.sampling("aligned"))
-    return request
+    return checked(request)
 
 
 def chosen_contexts(text: str) -> tuple[ContextName, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from urial.engines.base import Sampling
 from urial.engines.pair import PairEngines
-from urial.prompts import Method, check_query
+from urial.engines.sampling import check_sampling
+from urial.prompts import Method, check_history, check_query
 from urial.records import ContextName, Message, Settings, SideName, SidePenalties
 
 ALL_CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
@@ -55,6 +56,15 @@ class Request:
             max_new_tokens=self.max_new_tokens,
             seed=self.seed,
         )
+
+
+def checked(request: Request) -> Request:
+    """The same request. Raises PromptError or SettingsError for what no model could answer, before any is loaded."""
+    check_query(request.query)
+    check_history(request.history)
+    check_sampling(request.sampling("base"))
+    check_sampling(request.sampling("aligned"))
+    return request
 
 
 class Control:

@@ -6,7 +6,7 @@ looks at the machine, `availability.py` compares a pair with it. Knows nothing a
 
 from urial.pairs.availability import Availability, Precision, availability, choose_precision
 from urial.pairs.machine import Machine
-from urial.pairs.reading import DEFAULT_FILE, PairsFile, load_pairs
+from urial.pairs.reading import PairsFile, default_file, load_pairs
 from urial.pairs.schema import (
     PRECISIONS,
     AdapterSpec,
@@ -20,7 +20,6 @@ from urial.pairs.schema import (
 )
 
 __all__ = [
-    "DEFAULT_FILE",
     "PRECISIONS",
     "AdapterSpec",
     "Availability",
@@ -36,5 +35,6 @@ __all__ = [
     "ServerSpec",
     "availability",
     "choose_precision",
+    "default_file",
     "load_pairs",
 ]

@@ -1,6 +1,7 @@
 """`models.yaml` from the disk to typed pairs. Each thing wrong with it is one PairsError, in one line.
 
-Folders in the file are relative to the file; here they become absolute. Knows nothing about machines.
+Folders in the file are relative to the file, or, where nothing is there, to the folder that holds this package (so
+that a copied models.yaml still finds the embedded adapter); here they become absolute. Knows nothing about machines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from urial.errors import PairsError
 from urial.pairs.messages import explain, key_path, meant
 from urial.pairs.schema import Document, Pair
 
-DEFAULT_FILE = Path(__file__).resolve().parents[2] / "models.yaml"
+NAME = "models.yaml"
+PACKAGE = Path(__file__).resolve().parents[1]
+HOME = PACKAGE.parent  # the project's folder in a checkout, site-packages once installed
 FILE_KEYS = {"folder", "chat_template"}
 
 
@@ -36,11 +39,17 @@ class PairsFile:
 
 
 def load_pairs(path: str | Path | None = None) -> PairsFile:
-    """Read and check the file; None takes the project's own. Raises PairsError."""
-    file = Path(path) if path is not None else DEFAULT_FILE
-    source = str(path) if path is not None else DEFAULT_FILE.name
+    """Read and check the file; None takes `default_file()`. Raises PairsError."""
+    file = Path(path) if path is not None else default_file()
+    source = str(path) if path is not None else file.name
     document = _document(_parse(_read(file, source), source), source)
-    return _checked(document, source, file.absolute().parent)
+    folder = HOME if file.parent == PACKAGE else file.absolute().parent
+    return _checked(document, source, folder)
+
+
+def default_file() -> Path:
+    """models.yaml of the working folder, else of the project's folder, else the one inside the installed package."""
+    return next((file for file in (Path.cwd() / NAME, HOME / NAME) if file.is_file()), PACKAGE / NAME)
 
 
 def _read(file: Path, source: str) -> str:
@@ -134,5 +143,11 @@ def _absolute(part: BaseModel, folder: Path) -> Any:
         if isinstance(value, BaseModel):
             changed[key] = _absolute(value, folder)
         elif key in FILE_KEYS and value is not None:
-            changed[key] = str((folder / Path(value).expanduser()).resolve())
+            changed[key] = str(_found(folder, Path(value).expanduser()))
     return part.model_copy(update=changed)
+
+
+def _found(folder: Path, path: Path) -> Path:
+    """The absolute path; what is not beside the pairs file may lie beside this package."""
+    here, packaged = (folder / path).resolve(), (HOME / path).resolve()
+    return packaged if packaged.exists() and not here.exists() else here

@@ -6,7 +6,7 @@ Lengths are in characters; whether a prompt fits a model is counted in tokens el
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,12 @@ def load_history(path: str | Path) -> list[Message]:
     data = _parse(read_text(path, source, HISTORY_LIMIT), source)
     if not isinstance(data, list):
         raise PromptError(f'{source} holds no JSON list; write [{{"role": "user", "content": "..."}}, ...].')
-    messages = [_message(item, f"{source}: message {number}") for number, item in enumerate(data, start=1)]
+    return to_messages(data, source)
+
+
+def to_messages(items: Iterable[object], source: str = "The history") -> list[Message]:
+    """Earlier turns from plain objects with the keys role and content. Raises PromptError for the first wrong one."""
+    messages = [_message(item, f"{source}: message {number}") for number, item in enumerate(items, start=1)]
     check_history(messages, source)
     return messages
 

@@ -1,0 +1,128 @@
+"""`import urial` as a researcher uses it: quick to import, the record with a view, tables, mistakes in one sentence."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import urial
+from tests import tiny
+from tests.records_builder import build
+from urial import compare as core
+from urial import notebook
+from urial.errors import PromptError, SettingsError
+from urial.events import AlignedToken, Done
+from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
+from urial.records import Comparison
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def pair() -> LoadedPair:
+    return LoadedPair(tiny.pair())
+
+
+def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import time; start = time.perf_counter(); import urial; took = time.perf_counter() - start; import sys; "
+        "print(took < 0.05, [m for m in ('torch', 'gradio', 'transformers', 'numpy', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "True []"
+    assert {"load", "__version__"} <= set(dir(urial))
+    assert urial.load is notebook.load
+
+
+def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> None:
+    found = pair.compare("Hello there", max_new_tokens=6, method="vanilla_icl")
+    plain = core.result(
+        core.compare(pair._engines, notebook.ask("Hello there", max_new_tokens=6, method="vanilla_icl"))
+    )
+    assert isinstance(found, Comparison)
+    assert found.aligned.token_ids == plain.aligned.token_ids
+    assert found.shift == plain.shift
+    assert set(found.shift) == {"zero_shot", "urial"}
+
+
+def test_the_stream_ends_with_the_record_and_can_be_left(pair: LoadedPair) -> None:
+    events = list(pair.stream("Hello", max_new_tokens=4, examples=0))
+    assert isinstance(events[-1], Done)
+    assert sum(isinstance(event, AlignedToken) for event in events) == len(events[-1].comparison.aligned.token_ids)
+    left = pair.stream("Hello", max_new_tokens=200, examples=0)
+    next(left)
+    left.close()
+    assert pair.compare("Hello", max_new_tokens=4, examples=0).shift == events[-1].comparison.shift
+
+
+def test_a_given_answer_is_scored_and_a_table_has_a_row_a_token(pair: LoadedPair) -> None:
+    pandas = pytest.importorskip("pandas")
+    scored = pair.score("2+2?", "Four, of course.", contexts=["zero_shot"], examples=0)
+    table = scored.to_frame()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(scored.shift) == ["zero_shot"] and set(table["context"]) == {"zero_shot"}
+    assert "".join(table["text"]) == scored.aligned.text == "Four, of course."
+    assert list(table["base_rank"]) == [row.base_rank for row in scored.shift["zero_shot"].tokens]
+
+
+def test_several_comparisons_are_a_table(pair: LoadedPair) -> None:
+    pandas = pytest.importorskip("pandas")
+    several = pair.compare_all(["<b>One</b>", "Two"], max_new_tokens=3, examples=0)
+    assert isinstance(several, Comparisons)
+    shown_as = several._repr_html_()
+    assert shown_as.count("<tr>") == 1 + 2 * 2
+    assert "&lt;b&gt;One&lt;/b&gt;" in shown_as and "<b>" not in shown_as
+    table = several.to_frame()
+    assert isinstance(table, pandas.DataFrame) and set(table["question"]) == {0, 1}
+
+
+def test_a_comparison_shows_itself_in_a_frame_without_network() -> None:
+    view = shown(build())._repr_html_()
+    frame = re.fullmatch(
+        r'<iframe sandbox="allow-scripts allow-downloads" srcdoc="([^"]*)" .*></iframe>', view, re.DOTALL
+    )
+    assert frame is not None
+    page = html.unescape(frame[1])
+    assert page == notebook.render.report(build())
+    assert "default-src 'none'" in page
+
+
+def test_what_is_too_large_for_a_notebook_is_a_table_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = build()
+    one = large.shift["urial"]
+    rows = [one.tokens[0].model_copy(update={"position": place}) for place in range(notebook.FRAME_ROWS + 1)]
+    large = large.model_copy(update={"shift": {**large.shift, "urial": one.model_copy(update={"tokens": rows})}})
+    view = shown(large)._repr_html_()
+    assert "iframe" not in view and ".to_html(" in view and "<table>" in view
+
+
+def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
+    kept = shown(build())
+    kept.to_html(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == notebook.render.report(build())
+    assert kept.to_json() == notebook.records.to_json(build())
+    assert isinstance(kept, NotebookComparison)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "named"),
+    [
+        ({"query": " "}, PromptError, "empty"),
+        ({"query": "q", "method": "magic"}, SettingsError, "magic"),
+        ({"query": "q", "temperature": -1}, SettingsError, "temperature"),
+        ({"query": "q", "max_new_tokens": 0}, SettingsError, "max_new_tokens"),
+        ({"query": "q", "contexts": ["urial", "all"]}, SettingsError, "contexts"),
+        ({"query": "q", "contexts": []}, SettingsError, "contexts"),
+        ({"query": "q", "history": [{"role": "user"}]}, PromptError, "content"),
+        ({"query": "q", "history": [{"role": "user", "content": "x"}]}, PromptError, "ends with a user"),
+    ],
+)
+def test_a_mistake_is_one_sentence(options: dict, kind: type[Exception], named: str) -> None:
+    with pytest.raises(kind, match=named) as caught:
+        notebook.ask(**options)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,249 @@
+"""For people who write Python: `import urial; pair = urial.load(); pair.compare("Why do cats purr?")`.
+
+A comparison shows itself in a notebook, coloured, by the stand-alone report in a frame without network. Read
+`records.py` for what a comparison holds and `events.py` for what `stream` gives. Importing this loads no model.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from urial import compare as core
+from urial import records, render
+from urial.errors import SettingsError
+from urial.events import AlignedToken, BaseToken, Event
+from urial.pairs import load_pairs
+from urial.prompts import method as find_method
+from urial.prompts import to_messages
+from urial.records import Comparison, SidePenalties
+from urial.request import Request, checked
+
+if TYPE_CHECKING:
+    import pandas
+
+    from urial.engines.pair import PairEngines
+
+FRAME_BYTES = 1_500_000  # a report above this is not put into a notebook, which keeps each output in its file
+FRAME_ROWS = 5_000  # rows of all contexts together, likewise
+FRAME_HEIGHT = 620  # pixels
+LINE_SECONDS = 0.2  # between two states of the line that is shown while a comparison runs
+KINDS = ("unshifted", "marginal", "shifted")
+
+
+class NotebookComparison(Comparison):
+    """A record that shows itself in Jupyter, VS Code and Colab."""
+
+    def _repr_html_(self) -> str:
+        rows = sum(len(shift.tokens) for shift in self.shift.values())
+        page = render.report(self) if rows <= FRAME_ROWS else ""
+        if not page or len(page.encode()) > FRAME_BYTES:
+            return f"{shares_table([self])}<p>Too large to show here in full: write it to a file with .to_html(…).</p>"
+        return (
+            f'<iframe sandbox="allow-scripts allow-downloads" srcdoc="{html.escape(page)}" title="A comparison, token '
+            f'by token" style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8886;border-radius:8px"></iframe>'
+        )
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the stand-alone report."""
+        Path(path).write_text(render.report(self), encoding="utf-8")
+
+    def to_json(self) -> str:
+        """The record `urial.comparison/1` as JSON text."""
+        return records.to_json(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a context and token, with the record's keys as columns. Needs pandas (the extra `notebook`)."""
+        return frame([{"context": name, **row} for name, row in self._rows()])
+
+    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, shift in self.shift.items():
+            for row in shift.tokens:
+                yield name, row.model_dump(by_alias=True)
+
+
+class Comparisons(list[NotebookComparison]):
+    """Several comparisons; shown as a small table."""
+
+    def _repr_html_(self) -> str:
+        return shares_table(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a question, context and token; `question` counts from 0."""
+        return frame(
+            [
+                {"question": number, "query": each.query, "context": name, **row}
+                for number, each in enumerate(self)
+                for name, row in each._rows()
+            ]
+        )
+
+
+class LoadedPair:
+    """A base model and its aligned sibling in memory. The keyword arguments of all methods are those of `ask`."""
+
+    def __init__(self, engines: PairEngines) -> None:
+        self._engines = engines
+
+    @property
+    def info(self) -> records.PairInfo:
+        """What is loaded: names, revisions, precision, device."""
+        return self._engines.info
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<pair {info.name}: {info.base} and {info.aligned}, {info.dtype} on {info.device}>"
+
+    def compare(self, query: str, **options: Any) -> NotebookComparison:
+        """Both answers and the shift of every token. Raises UserMistake for wrong input, EngineError for a failure."""
+        return shown(core.result(counted(self.stream(query, **options))))
+
+    def compare_all(self, queries: Iterable[str], **options: Any) -> Comparisons:
+        """One comparison after another, with the same settings."""
+        return Comparisons([self.compare(query, **options) for query in queries])
+
+    def stream(self, query: str, **options: Any) -> Iterator[Event]:
+        """The comparison as events, while it is made; closing the iterator stops it."""
+        return core.compare(self._engines, ask(query, **options))
+
+    def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
+        """The shift of a given answer instead of a generated one."""
+        return shown(core.result(counted(core.score(self._engines, ask(query, **options), answer))))
+
+
+def load(
+    name: str | None = None,
+    *,
+    models: str | Path | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> LoadedPair:
+    """Load a pair: by default the embedded one, which needs neither a GPU nor a hub.
+
+    `models` is a pairs file; by default models.yaml of the working folder, else the one that comes with the program.
+    `dtype` is float32, bfloat16, float16, int8 or nf4. Raises PairsError, SettingsError, WeightsMissing, WeightsError,
+    MismatchError; EngineError where a server cannot be reached.
+    """
+    from urial.engines.opening import open_pair
+
+    found = load_pairs(models)
+    with progress_line() as report:
+        return LoadedPair(open_pair(found.get(name or found.default), device=device, dtype=dtype, progress=report))
+
+
+def ask(
+    query: str,
+    *,
+    method: str | None = None,
+    examples: int | None = None,
+    prompt_file: str | None = None,
+    history: Iterable[Mapping[str, str]] = (),
+    contexts: Iterable[str] = ("zero_shot", "urial"),
+    max_new_tokens: int = 256,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    base_penalty: float = 1.1,
+    aligned_penalty: float = 1.0,
+    seed: int = 0,
+) -> Request:
+    """A checked request. Temperature 0 is greedy; `history` holds messages with the keys role and content.
+
+    Raises PromptError or SettingsError with one sentence.
+    """
+    wanted = tuple(contexts)
+    if not wanted or not set(wanted) <= {"zero_shot", "urial"}:
+        raise SettingsError(f"contexts are {wanted!r}; choose one or both of zero_shot and urial.")
+    return checked(
+        Request(
+            query=query,
+            method=find_method(method, examples, prompt_file),
+            history=tuple(to_messages(history)),
+            contexts=tuple(name for name in ("zero_shot", "urial") if name in wanted),
+            temperature=temperature,
+            top_p=top_p,
+            penalties=SidePenalties(base=base_penalty, aligned=aligned_penalty),
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+        )
+    )
+
+
+def shown(comparison: Comparison) -> NotebookComparison:
+    """The same record with a view."""
+    return NotebookComparison.model_construct(**{name: getattr(comparison, name) for name in Comparison.model_fields})
+
+
+def frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    try:
+        import pandas
+    except ImportError as error:
+        raise SettingsError("Tables need pandas; install it, or this program's extra `notebook`.") from error
+    return pandas.DataFrame(rows)
+
+
+def shares_table(comparisons: Iterable[Comparison]) -> str:
+    """A line for each comparison and context: how many tokens are unshifted, marginal, shifted."""
+    lines = [
+        f"<tr><td>{html.escape(each.query[:80])}</td><td>{html.escape(name)}</td><td>{shift.summary.tokens}</td>"
+        + "".join(f"<td>{percent(getattr(shift.summary, kind))}</td>" for kind in KINDS)
+        + "</tr>"
+        for each in comparisons
+        for name, shift in each.shift.items()
+    ]
+    heads = "".join(f"<th>{name}</th>" for name in ("question", "the base sees", "tokens", *KINDS))
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def counted(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events, with a live line that counts tokens of both answers."""
+    tokens, due = {BaseToken: 0, AlignedToken: 0}, 0.0
+    with progress_line() as report:
+        for event in events:
+            if type(event) in tokens:
+                tokens[type(event)] += 1
+                if time.monotonic() >= due:  # a notebook's line is a message to the browser each time
+                    report(f"base {tokens[BaseToken]} tokens, aligned {tokens[AlignedToken]} tokens", None)
+                    due = time.monotonic() + LINE_SECONDS
+            yield event
+
+
+@contextmanager
+def progress_line() -> Iterator[Any]:
+    """A function (what, fraction done or None) that rewrites one line, which is gone at the end.
+
+    In a notebook the line is an output of the cell, at a terminal it is on standard error; elsewhere there is none.
+    """
+    shell = notebook_shell()
+    if shell is None:
+        with tqdm(total=None, bar_format="{desc}", disable=not sys.stderr.isatty(), leave=False) as bar:
+            yield lambda what, fraction: bar.set_description_str(line_of(what, fraction))
+        return
+    handle = shell.display({"text/plain": ""}, raw=True, display_id=True)
+    try:
+        yield lambda what, fraction: handle.update({"text/plain": line_of(what, fraction)}, raw=True)
+    finally:
+        handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+
+def notebook_shell() -> Any:
+    """IPython's display module where a notebook's kernel runs this, else None."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import display, get_ipython
+
+    return display if getattr(get_ipython(), "kernel", None) is not None else None
+
+
+def line_of(what: str, fraction: float | None) -> str:
+    return what if fraction is None else f"{what}: {fraction:.0%}"
