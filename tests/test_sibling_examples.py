@@ -12,6 +12,7 @@ import pytest
 
 from urial.errors import RecordError
 from urial.sibling.behaviour import declines, loops
+from urial.sibling.checked import load_checked
 from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.similarity import jaccard, near_duplicates, nearest, shingles
 from urial.sibling.training import OWN_EXAMPLES
@@ -78,6 +79,14 @@ def test_splits_hold_what_is_hard_in_more_than_its_share(
     assert sum(e.is_look_alike for e in found) == look_alikes
     assert sum(e.turns > 1 for e in found) == turns
     assert {e.topic for e in held_out()} == TOPICS
+
+
+def test_checked_questions_are_apart_and_do_not_answer_themselves() -> None:
+    checked = load_checked(SIBLING / "checked.jsonl")
+    assert len(checked) == 60
+    assert [c.id for c in checked if c.is_right(c.question)] == []
+    asked = [e.query for e in everything()]
+    assert [c.question for c in checked if nearest(c.question, asked, size=3) >= 0.4] == []
 
 
 def test_refusals_decline_and_nothing_else_does() -> None:
