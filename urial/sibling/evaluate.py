@@ -151,10 +151,15 @@ def kept_answers(
     left = [ask for ask in asks if ask.id not in found]
     written = answers(study.engines, left, side, manner, study.at_once, with_shift=with_shift)
     for answer in tqdm(written, total=len(left), desc=f"{side} {name}", disable=not left):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
+        keep(answer, path)
         found[answer.id] = answer
     return found
+
+
+def keep(answer: Answer, path: Path) -> None:
+    """Adds a line to the file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
 
 
 def read_answers(path: Path) -> Iterator[Answer]:
