@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests import records_builder, ui_server
 from tests.ui_server import GRADIO_WARNS
 from urial.records import Comparison, TokenShift
-from urial.ui import api_brief
+from urial.ui import api, api_brief
 
 pytestmark = GRADIO_WARNS
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,7 @@ def test_every_argument_has_a_type_and_every_result_its_keys(client: Client) -> 
         assert schema["required"] == list(record)
         rows = schema["properties"]["shift"]["additionalProperties"]["properties"]["tokens"]["items"]
         assert set(rows["required"]) == set(record["shift"]["zero_shot"]["tokens"][0])
-        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted"]}
+        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted", "unscored"]}
         assert schema["properties"]["aligned"]["properties"]["token_ids"]["items"] == {"type": "integer"}
     assert described(endpoints, "/pairs")["items"]["required"][0] == "name"
     assert described(endpoints, "/brief") == {"type": "string"}
@@ -254,3 +254,15 @@ def test_a_tool_says_a_mistake_in_one_sentence(demo: ui_server.Live) -> None:
     found = call_tool(demo, "brief", query=" ")
     assert found.is_error
     assert "The query is empty; write a question or a task." in found.text and "Traceback" not in found.text
+
+
+def test_the_words_of_each_endpoint_read_as_sentences() -> None:
+    """Gradio joins the lines of "Returns" by commas: no line may end with a sign of its own but the last."""
+    from gradio.utils import get_function_description
+
+    service = ui_server.tiny_service()
+    made = (api.compare_endpoint, api.brief_endpoint, api.score_endpoint)
+    for endpoint in (*(make(service, "tiny") for make in made), api.pairs_endpoint(service)):
+        _, parameters, returns = get_function_description(endpoint)
+        assert returns and re.search(r"[,;:.] *, ", ", ".join(returns)) is None
+        assert all(words for name, words in parameters.items() if name != "request")

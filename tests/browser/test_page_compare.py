@@ -117,7 +117,7 @@ def test_going_on_shows_both_the_turn_before(visit: Visit, demo: ui_server.Live)
     expect(earlier.locator(".uv-facts-line").first).to_contain_text(f"{len(first.base.token_ids)} tokens")
     page.locator("#start-over").click()
     expect(page.locator(".turn")).to_have_count(0)
-    expect(page.locator("#go-on")).to_be_hidden()
+    expect(page.locator("#go-on")).to_be_disabled()
 
 
 def test_the_base_goes_on_from_a_token(visit: Visit) -> None:

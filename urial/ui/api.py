@@ -65,9 +65,12 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             seed: for sampled answers.
 
         Returns:
-            A record urial.comparison/1: both answers, and for each context (zero_shot: the base sees the question only;
-            urial: it sees the whole prompt) one row for every token of the aligned answer with its base_rank, class,
-            probabilities, kl in nats and both top-10 lists. Some 2,000 characters for each token: see /brief for less.
+            A record urial.comparison/1 with both answers
+            and for each context (zero_shot is the question alone and urial the whole prompt)
+            one row for every token of the aligned answer with its base_rank and class
+            probabilities
+            kl in nats and both top-10 lists (a row of class unscored has null for what could not be had)
+            some 2,000 characters for each token: see /brief for less.
         """
         values = {
             "query": query,
@@ -108,8 +111,9 @@ def brief_endpoint(service: Service, default_pair: str) -> Callable[..., str]:
             max_new_tokens: for each side, at most 1024.
 
         Returns:
-            JSON text with both answers (greedy) and, for each context (zero_shot: the base sees the question only;
-            urial: it sees the whole prompt), the shares unshifted, marginal and shifted, and the most shifted tokens.
+            JSON text with both answers (greedy)
+            and for each context (zero_shot is the question alone and urial the whole prompt)
+            the shares unshifted, marginal and shifted, and the most shifted tokens.
         """
         values = {
             "query": query,
@@ -158,8 +162,8 @@ def pairs_endpoint(service: Service) -> Callable[[], list[PairJson]]:
         """List the pairs of models that can be asked for.
 
         Returns:
-            For each pair its name, title, licence, a note, its state (absent, loading, ready or failed) and, where
-            there is more to say of that, a message.
+            For each pair its name, title, licence, a note, its state (absent, loading, ready or failed)
+            and a message where there is more to say of that.
         """
         return [listed(service, name) for name in service.room.pairs]
 

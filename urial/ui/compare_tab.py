@@ -34,11 +34,8 @@ def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, parall
 
 def connect_form(form: Form, buttons: Buttons) -> None:
     """Asking is the script's: it names the run, looks for a kept answer, and only then takes a place in the queue."""
-    for listen in (buttons.compare.click, form.query.submit):
-        listen(None, form.inputs, None, js="(...values) => window.UrialPage.ask(values)", show_progress="hidden")
-    go_on = "(...values) => window.UrialPage.goOn(values)"
-    buttons.go_on.click(None, form.inputs, None, js=go_on, show_progress="hidden")
-    buttons.over.click(None, None, None, js="() => window.UrialPage.startOver()", show_progress="hidden")
+    for listen, act in ((buttons.compare.click, "ask"), (buttons.go_on.click, "goOn"), (form.query.submit, "enter")):
+        listen(None, form.inputs, None, js=f"(...values) => window.UrialPage.{act}(values)", show_progress="hidden")
     watch = "(name) => window.UrialPage.watchPair(name)"
     form.pair.change(None, form.pair, None, js=watch, show_progress="hidden")
 

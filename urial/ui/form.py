@@ -22,10 +22,11 @@ SETTINGS_LINE = "Settings: {}, up to {} tokens"
 GREEDY = "greedy"
 HEATED = "temperature {}"
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
-GO_ON_WORDS = (
-    "“Go on” makes this the next turn: both models are shown the aligned model’s answers as what was said so far. "
-    "“Compare” starts afresh."
-)
+ENTER_WORDS = {  # what Enter does, by the page's state; all lie in one place, so that nothing moves
+    "first": "Both models get your question as it is. Enter asks it; Shift + Enter breaks the line.",
+    "next": "Enter asks afresh. “Go on” makes it the next turn: both are shown the aligned answer as what was said.",
+    "talk": "Enter goes on: both are shown the aligned answers as what was said. “New comparison” puts this away.",
+}
 EXAMPLES = (
     ("Three tips for staying healthy", "Give me three tips for staying healthy."),
     ("Why do cats purr?", "Why do cats purr?"),
@@ -55,11 +56,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Buttons:
-    """Ask both anew, ask both next, forget the conversation."""
+    """Ask both anew, ask both next."""
 
     compare: gr.Button
     go_on: gr.Button
-    over: gr.Button
 
 
 FIELDS = tuple(field.name for field in fields(Form))
@@ -107,11 +107,12 @@ def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair:
         with gr.Row(elem_id="ask-line"):
             query = query_box()
             buttons = ask_buttons()
-        gr.HTML(GO_ON_WORDS, elem_id="go-on-words", elem_classes=["quiet"], apply_default_css=False)
+        with gr.Row(elem_id="hints"):
+            gr.HTML(enter_words(), elem_id="enter-words", elem_classes=["quiet"], apply_default_css=False)
+            gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         with gr.Row(elem_id="choosers"):
             choosers = pair_and_method(pairs, absent, default_pair)
             settings = folded_settings()
-            gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         examples = example_buttons()
     form = Form(query, *choosers, *settings)
     for button, text in examples:
@@ -120,11 +121,15 @@ def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair:
 
 
 def ask_buttons() -> Buttons:
-    """The second and third show once there is an answer to go on from."""
-    compare = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=120)
-    go_on = gr.Button("Go on", elem_id="go-on", scale=0, min_width=90)
-    over = gr.Button("Start over", elem_id="start-over", scale=0, min_width=110)
-    return Buttons(compare, go_on, over)
+    """Both are there from the start and never move; the second waits for an answer to go on from."""
+    compare = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=160)
+    go_on = gr.Button("Go on", elem_id="go-on", scale=0, min_width=100)
+    return Buttons(compare, go_on)
+
+
+def enter_words() -> str:
+    """The words of every state, one over the other; the style sheet shows the one that holds."""
+    return "".join(f'<span class="enter-{state}">{words}</span>' for state, words in ENTER_WORDS.items())
 
 
 def query_box() -> gr.Textbox:

@@ -26,7 +26,7 @@ from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "gallery", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "

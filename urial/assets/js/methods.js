@@ -22,6 +22,7 @@ function createMethods(page, store, parts, status, emit) {
     load: (payload) => (loadPayload(store, payload), branch.close(), finish()),
     reset: (started) => (startLive(store, started), branch.close(), say("Both models are writing.")),
     restart: ({ name }) => (restartSide(store, name), branch.close(), say(`The ${name} answer is written once more.`)),
+    clear: () => (resetStore(store, null), branch.close(), say("")),
     append: (delta) => appendDelta(store, delta),
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
