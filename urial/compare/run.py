@@ -43,6 +43,11 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
     yield from run_sides(engines, request, control or Control(), BOTH, None)
 
 
+def aligned_alone(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
+    """The aligned answer and its shift, as in `compare`; the base's side stays empty."""
+    yield from run_sides(engines, request, control or Control(), ("aligned",), None)
+
+
 def again(
     engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
 ) -> Iterator[Event]:
@@ -129,7 +134,7 @@ def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
 def run_sides(
     engines: PairEngines, request: Request, control: Control, names: Sequence[SideName], earlier: Comparison | None
 ) -> Iterator[Event]:
-    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`."""
+    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`, or empty."""
     prompts = make_prompts(engines, request)
     settings = earlier.settings if earlier else request.settings()
     own = own_settings(request, settings, names)
@@ -141,7 +146,7 @@ def run_sides(
         scored = begin(engines, request, prompts, names, runs, rows)
         yield from noting(problems, write_and_score(engines, request, runs, scored, control))
         shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
-        sides = {name: earlier.side(name) for name in BOTH} if earlier else {}
+        sides = {name: earlier.side(name) for name in BOTH} if earlier else given_sides(prompts, [], "")
         sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
         record = make_record(engines, request, sides, shift)
         yield Done(record.model_copy(update={"settings": settings, "problems": problems}))
