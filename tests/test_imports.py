@@ -16,7 +16,7 @@ LAYERS = [
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},
     {"request", "lists", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
-    {"sibling", "bench", "gallery", "notebook"},
+    {"sibling", "bench", "gallery", "workshop", "notebook"},
     {"commands", "cli", "ui"},
     {"__main__"},
 ]
