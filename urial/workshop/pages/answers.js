@@ -122,7 +122,7 @@ export function tallyTable(tally, paper) {
       "tr",
       {},
       el("th", { scope: "row" }, t(`outcome.${name}`)),
-      el("td", { class: "count" }, String(count)),
+      el("td", {}, String(count)),
       el("td", { class: "share" }, percent(share), bar),
       el("td", {}, interval ? `${percent(interval[0])} – ${percent(interval[1])}` : "–"),
       paper ? el("td", {}, name in paper ? percent(paper[name]) : "–") : null,

@@ -38,6 +38,7 @@ function start() {
   if (code && (host || known.host)) return enter({ code, host: host || known.host, entry: entry || known.entry || "" });
   document.title = t("title.host");
   document.body.classList.remove("running");
+  delete document.body.dataset.phase;
   show(bar, el("strong", {}, t("host.class")), languageSwitch());
   return startForm(root, earlier(), (opened, title) => {
     keep(opened.code, { host: opened.host, entry: opened.entry, title });
@@ -110,6 +111,7 @@ async function act(action, more = {}) {
 
 function draw(view) {
   document.title = view.title || t("title.host");
+  document.body.dataset.phase = view.phase;
   const place = view.item ? t("item.of", { number: view.item.number + 1, of: view.of }) : "";
   const title = el("strong", { dir: "auto" }, view.title || t("host.class"));
   show(bar, title, el("span", { class: "quiet" }, place), el("span", { class: "timer", role: "timer" }), languageSwitch());

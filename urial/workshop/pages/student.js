@@ -53,6 +53,7 @@ function draw(view) {
   document.title = view.title || t("title.student");
   const place = view.item ? t("item.of", { number: view.item.number + 1, of: view.of }) : "";
   show(bar, el("strong", { dir: "auto" }, view.title || t("class")), el("span", { class: "quiet" }, place), el("span", { class: "timer", role: "timer" }), languageSwitch());
+  tell("");
   show(root, ...parts(view));
   if (view.seconds_left !== undefined) countDown(bar.querySelector(".timer"), view.seconds_left, () => following.look());
 }
@@ -84,8 +85,7 @@ function answering(view, kind) {
   };
   const send = () => handIn(view, kind, draft, name);
   const state = isOpen ? null : el("p", { class: "task closed" }, view.mine ? t("closed.handed_in") : t("closed"));
-  if (isOpen) tell(view.mine ? t("saved") : "");
-  else tell("");
+  if (isOpen && view.mine) tell(t("saved"));
   return [state, ...kind.open(view, draft, isOpen, changed, send)];
 }
 
