@@ -20,7 +20,7 @@ import httpx
 
 from tests.workshop import class_server
 
-EVERY = (1.1, 1.4)  # seconds between two looks, as the page has it
+EVERY = (0.9, 1.2)  # seconds between two looks, as the page has it
 WITHIN = 5.0  # seconds after the opening in which all vote
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from urial.errors import WorkshopError
 
@@ -24,8 +26,8 @@ CREATE TABLE rooms (
     locked INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE items (
     room INTEGER NOT NULL REFERENCES rooms(id) ON DELETE CASCADE, number INTEGER NOT NULL, kind TEXT NOT NULL,
-    title TEXT NOT NULL, look_at TEXT NOT NULL, material TEXT NOT NULL, options TEXT NOT NULL, opened REAL, closed REAL,
-    ends REAL, revealed REAL, PRIMARY KEY (room, number)) WITHOUT ROWID;
+    title TEXT NOT NULL, look_at TEXT NOT NULL, options TEXT NOT NULL, opened REAL, closed REAL, ends REAL,
+    revealed REAL, material TEXT NOT NULL, PRIMARY KEY (room, number)) WITHOUT ROWID;
 CREATE TABLE voters (
     id TEXT PRIMARY KEY, room INTEGER NOT NULL REFERENCES rooms(id) ON DELETE CASCADE, token BLOB NOT NULL,
     nickname TEXT NOT NULL, seed INTEGER NOT NULL, joined REAL NOT NULL, dropped INTEGER NOT NULL DEFAULT 0,
@@ -44,6 +46,7 @@ class Database:
     def __init__(self, path: str | Path, vfs: str | None = None) -> None:
         self.path, self._vfs = Path(path), vfs
         self.note = ""
+        self.reveals: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()  # see `views.revealed`
         self._idle: list[sqlite3.Connection] = []
         self._writing = threading.Lock()
         try:

@@ -26,6 +26,8 @@ DAY = 86_400.0  # seconds that a room lives
 ITEMS, VOTERS, ROOMS = 60, 1_000, 2_000  # the most of one room, one room, one file
 GRACE = 2.0  # seconds for an answer that was sent when the timer ended
 
+LIGHT = "room, number, kind, title, look_at, options, opened, closed, ends, revealed"  # what every look needs
+
 Clock = Callable[[], float]
 
 
@@ -114,10 +116,18 @@ def is_over(room: sqlite3.Row, now: float) -> bool:
 
 
 def current(connection: sqlite3.Connection, room: sqlite3.Row) -> sqlite3.Row | None:
-    """The item that the room is at; None in the lobby."""
+    """The item that the room is at, without its material; None in the lobby."""
     return connection.execute(
-        "SELECT * FROM items WHERE room = ? AND number = ?", (room["id"], room["position"])
+        f"SELECT {LIGHT} FROM items WHERE room = ? AND number = ?", (room["id"], room["position"])
     ).fetchone()
+
+
+def material_of(connection: sqlite3.Connection, item: sqlite3.Row) -> Material:
+    """The answers of an item, which are long: most looks do without."""
+    found = connection.execute(
+        "SELECT material FROM items WHERE room = ? AND number = ?", (item["room"], item["number"])
+    ).fetchone()
+    return from_json(found["material"])
 
 
 def phase(room: sqlite3.Row, item: sqlite3.Row | None, now: float) -> str:
@@ -196,7 +206,7 @@ def answer(
         if phase(room, item, now) != "open" and not in_grace(item, now):
             raise Refused("closed")
         value = kind_of(item["kind"]).accept(
-            from_json(item["material"]), json.loads(item["options"]), voter["seed"], item["number"], data
+            material_of(connection, item), json.loads(item["options"]), voter["seed"], item["number"], data
         )
         connection.execute(
             "INSERT INTO answers (room, item, voter, value, at) VALUES (?, ?, ?, ?, ?) "

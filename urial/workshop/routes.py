@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from urial.errors import UrialError
 from urial.workshop import export, names, rooms, stepping, takehome, views
 from urial.workshop.database import Database
+from urial.workshop.door import Door
 from urial.workshop.exchange import COOKIE, LARGE, attached, body, give_cookie, seen, takehome_response
 from urial.workshop.files import asset, language_file, page
 from urial.workshop.guard import Guard
@@ -47,6 +48,10 @@ class Class:
     codes: Guard = field(default_factory=lambda: Guard(CODE_TRIES, 60.0, "tries"))
     opened: Guard = field(default_factory=lambda: Guard(ROOM_TRIES, 3600.0, "many_rooms"))
     threads: anyio.CapacityLimiter | None = None
+    door: Door = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.door = Door(self.database, self.codes, self.clock)
 
     async def do(self, work: Callable[..., Answer], *given: Any) -> Answer:
         """Some work with the database, in a thread."""
@@ -122,27 +127,18 @@ async def texts_file(_: Class, request: Request) -> Response:
 
 
 async def join(found: Class, request: Request) -> Response:
-    data = await body(request)
+    data, token = await body(request), request.cookies.get(COOKIE, "")
     code, entry = names.typed_code(data.get("code")), str(data.get("entry") or "")[:100]
-    token = request.cookies.get(COOKIE, "")
-    address = request.client.host if request.client else ""
-    known = bool(token) and await found.do(rooms.is_member, found.database, code, token)
-    counted = not known and not await found.do(rooms.fits, found.database, code, entry)
-    if counted:
-        found.codes.count(address)
     answered = JSONResponse({"code": code})
     if not token:
         token = names.new_secret()
         give_cookie(answered, request, token)
-    try:
-        await found.do(rooms.join, found.database, code, token, data.get("nickname"), found.clock)
-    except Refused as refused:
-        if counted and refused.status != 404:
-            found.codes.forgive(address)
-        raise
-    if counted:
-        found.codes.forgive(address)
+    await found.do(found.door.admit, address_of(request), code, token, data.get("nickname"), entry)
     return answered
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def state(found: Class, request: Request) -> Response:
@@ -182,7 +178,7 @@ async def shelf(found: Class, request: Request) -> Response:
 
 
 async def open_room(found: Class, request: Request) -> Response:
-    found.opened.count(request.client.host if request.client else "")
+    found.opened.count(address_of(request))
     data = await body(request, LARGE)
     asked = data.get("items") if isinstance(data.get("items"), list) else []
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from urial.workshop.database import Database
 from urial.workshop.kinds import Data, kind_of
-from urial.workshop.material import Material, from_json
-from urial.workshop.rooms import Clock, current, is_over, member, phase, room_of_host
+from urial.workshop.rooms import LIGHT, Clock, current, is_over, material_of, member, phase, room_of_host
+
+REVEALS = 64  # the most that are kept worked out
 
 
 def student(database: Database, code: str, token: str, seen: str, clock: Clock = time.time) -> Data | None:
@@ -29,12 +30,12 @@ def student(database: Database, code: str, token: str, seen: str, clock: Clock =
         if item is not None:
             view["mine"] = own_answer(connection, room, voter, item)
         if item is not None and at in ("open", "closed"):
-            material, options = from_json(item["material"]), json.loads(item["options"])
+            material, options = material_of(connection, item), json.loads(item["options"])
             view["question"] = kind_of(item["kind"]).question(material, options, voter["seed"], item["number"])
         if item is not None and item["revealed"] is not None:
-            view["reveal"] = revealed(connection, item)
+            view["reveal"] = revealed(database, connection, room, item)
             if view["mine"] is not None:
-                view["own"] = kind_of(item["kind"]).own(from_json(item["material"]), view["mine"])
+                view["own"] = kind_of(item["kind"]).own(material_of(connection, item), view["mine"])
         return view
 
 
@@ -61,9 +62,9 @@ def host(database: Database, code: str, secret: str, seen: str, clock: Clock = t
             "items": outline(connection, room),
         }
         if item is not None:
-            view["projected"] = kind_of(item["kind"]).projected(from_json(item["material"]))
+            view["projected"] = kind_of(item["kind"]).projected(material_of(connection, item))
         if item is not None and item["revealed"] is not None:
-            view["reveal"] = revealed(connection, item)
+            view["reveal"] = revealed(database, connection, room, item)
         return view
 
 
@@ -74,7 +75,7 @@ def common(
     count = connection.execute("SELECT count(*) FROM items WHERE room = ?", (room["id"],)).fetchone()[0]
     view: dict[str, Any] = {"code": room["code"], "title": room["title"], "phase": at, "of": count, "item": None}
     if item is not None:
-        material = from_json(item["material"])
+        material = material_of(connection, item)
         view["item"] = {
             "number": item["number"],
             "kind": item["kind"],
@@ -110,19 +111,26 @@ def answers(connection: sqlite3.Connection, item: sqlite3.Row) -> list[Data]:
     return [json.loads(row["value"]) for row in found]
 
 
-def revealed(connection: sqlite3.Connection, item: sqlite3.Row) -> Data:
-    material: Material = from_json(item["material"])
-    shown = kind_of(item["kind"]).reveal(material, answers(connection, item))
-    return {**shown, "title": item["title"], "look_at": item["look_at"]}
+def revealed(database: Database, connection: sqlite3.Connection, room: sqlite3.Row, item: sqlite3.Row) -> Data:
+    """What all see of a revealed item, worked out once for each version of the room: three hundred ask at once."""
+    key = (room["id"], item["number"], room["version"])
+    found = database.reveals.get(key)
+    if found is None:
+        shown = kind_of(item["kind"]).reveal(material_of(connection, item), answers(connection, item))
+        found = {**shown, "title": item["title"], "look_at": item["look_at"]}
+        database.reveals[key] = found
+        while len(database.reveals) > REVEALS:
+            database.reveals.popitem(last=False)
+    return found
 
 
 def outline(connection: sqlite3.Connection, room: sqlite3.Row) -> list[Data]:
     """The room's items for the host's list."""
-    found = connection.execute("SELECT * FROM items WHERE room = ? ORDER BY number", (room["id"],))
+    found = connection.execute(f"SELECT {LIGHT} FROM items WHERE room = ? ORDER BY number", (room["id"],))
     return [
         {
             "kind": item["kind"],
-            "query": from_json(item["material"]).query,
+            "query": material_of(connection, item).query,
             "answered": count_answers(connection, item),
             "revealed": item["revealed"] is not None,
         }
@@ -137,22 +145,24 @@ def taken_home(
     with database.read() as connection:
         room, voter = member(connection, code, token)
         items = connection.execute(
-            "SELECT * FROM items WHERE room = ? AND revealed IS NOT NULL ORDER BY number", (room["id"],)
+            f"SELECT {LIGHT} FROM items WHERE room = ? AND revealed IS NOT NULL ORDER BY number", (room["id"],)
         ).fetchall()
         facts = {"title": room["title"], "code": code, "you": voter["nickname"], "over": is_over(room, clock())}
-        return facts, [(told(connection, item), own_answer(connection, room, voter, item)) for item in items]
+        reveals = [told(database, connection, room, item) for item in items]
+        own = [own_answer(connection, room, voter, item) for item in items]
+        return facts, list(zip(reveals, own, strict=True))
 
 
-def told(connection: sqlite3.Connection, item: sqlite3.Row) -> Data:
+def told(database: Database, connection: sqlite3.Connection, room: sqlite3.Row, item: sqlite3.Row) -> Data:
     """A revealed item in full."""
-    material = from_json(item["material"])
+    material = material_of(connection, item)
     return {
         "kind": item["kind"],
         "number": item["number"],
         "query": material.query,
         "history": material.history,
         "material": material,
-        "reveal": revealed(connection, item),
+        "reveal": revealed(database, connection, room, item),
     }
 
 
@@ -161,7 +171,7 @@ def whole_class(database: Database, code: str, secret: str, clock: Clock = time.
     with database.read() as connection:
         room = room_of_host(connection, code, secret)
         items = connection.execute(
-            "SELECT * FROM items WHERE room = ? AND revealed IS NOT NULL ORDER BY number", (room["id"],)
+            f"SELECT {LIGHT} FROM items WHERE room = ? AND revealed IS NOT NULL ORDER BY number", (room["id"],)
         ).fetchall()
         facts = {"title": room["title"], "code": code, "you": "", "over": is_over(room, clock())}
-        return facts, [told(connection, item) for item in items]
+        return facts, [told(database, connection, room, item) for item in items]

@@ -118,7 +118,7 @@ export async function postUntilHeard(path, data, waiting) {
 
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-const EVERY = 1100; // milliseconds between two looks, and up to 300 more so that a class does not come in step
+const EVERY = 900; // milliseconds between two looks, and up to 300 more so that a class does not come in step
 
 /* Look at a view until it is refused. `changed(view)` gets each new one, `gone(data)` the refusal. */
 export function follow(address, host, changed, gone) {
