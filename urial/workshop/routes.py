@@ -18,7 +18,7 @@ import anyio
 import segno
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from urial.errors import UrialError
 from urial.workshop import export, names, rooms, stepping, takehome, views
@@ -73,7 +73,7 @@ def class_routes(found: Class) -> list[BaseRoute]:
             except UrialError as error:
                 return JSONResponse({"error": str(error)}, 400)
 
-        return Route(path, endpoint, methods=[method])
+        return Route(f"/class{path}", endpoint, methods=[method])
 
     inner = [
         at("/", student_page),
@@ -92,7 +92,7 @@ def class_routes(found: Class) -> list[BaseRoute]:
         at("/api/host/qr", qr_code, "POST"),
         at("/api/host/export", exports),
     ]
-    return [Route("/class", to_class), Mount("/class", routes=inner)]
+    return [Route("/class", to_class), *inner]  # no Mount: under a proxy's path, its inner routes would not match
 
 
 def to_class(request: Request) -> Response:
