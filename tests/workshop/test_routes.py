@@ -299,6 +299,13 @@ def test_the_ready_sets_are_of_recordings_that_are_there() -> None:
             shelf.item(item, aspects=True)
 
 
+def test_no_address_fills_the_file_with_rooms(school: School) -> None:
+    for _ in range(40):
+        opened(school)
+    refused = school.browser().post("/api/rooms", {"items": ITEMS})
+    assert refused.status_code == 429 and key_of(refused) == "refused.many_rooms"
+
+
 def test_the_qr_code_holds_the_address(school: School) -> None:
     room = opened(school)
     address = f"http://school/class/?code={room['code']}&entry={room['entry']}"
@@ -416,6 +423,8 @@ def test_the_command_gives_everything_without_names(taught: tuple[School, dict[s
     assert {each["winner"] for each in voted["votes"]} == {"base", "aligned"}
     for each in voted["votes"]:
         assert each["winner"] == each["a"] and each["aspects"] == {"safety": "tie"}
+    seen = school.browser().get(f"/api/host?code={room['code']}&seen=", headers=bearer(room["host"])).json()
+    assert voters.isdisjoint(each["id"] for each in seen["students"])  # a nickname cannot be looked up there
     mine = school.browser().get(f"/api/host/export?form=json&code={room['code']}", headers=bearer(room["host"]))
     assert mine.json() == document
     with_names = [name for name in HOSTILE if name.isascii() and len(name) > 12 and name in json.dumps(found["items"])]

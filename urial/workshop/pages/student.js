@@ -8,6 +8,7 @@ const root = document.getElementById("root");
 const bar = document.getElementById("bar");
 const linked = new URLSearchParams(window.location.search);
 let following = null;
+let wasIn = false;
 
 // Joining
 
@@ -32,21 +33,26 @@ function joinForm(code, message = "") {
     joined.disabled = false;
     if (!found.ok) return tell(refusal(found.data), true);
     tell("");
-    return enter(found.data.code);
+    return enter(found.data.code, true);
   });
   show(bar, el("strong", {}, t("class")), languageSwitch());
   show(root, el("h1", {}, t("join.title")), form);
   tell(message, Boolean(message));
 }
 
-function enter(code) {
+function enter(code, hasJoined = false) {
   if (following) following.stop();
-  following = follow(`api/state?code=${encodeURIComponent(code)}`, "", draw, (data) => joinForm(code, data.key === "refused.dropped" ? refusal(data) : ""));
+  following = follow(`api/state?code=${encodeURIComponent(code)}`, "", draw, (data) => {
+    const isStranger = data.key === "refused.member";
+    const noCookie = hasJoined && !wasIn ? t("cookies") : "";
+    joinForm(code, isStranger ? noCookie : refusal(data));
+  });
 }
 
 // What is shown
 
 function draw(view) {
+  wasIn = true;
   const address = new URL(window.location.href);
   address.search = `?code=${encodeURIComponent(view.code)}`; // the QR code's key is not needed any more
   window.history.replaceState(null, "", address);
