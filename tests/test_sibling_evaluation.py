@@ -13,12 +13,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tests import tiny
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.request import Request
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, RecordError, SettingsError
 from urial.prompts import method
 from urial.records import Message, SidePenalties
-from urial.request import Request
 from urial.sibling import evaluate
 from urial.sibling.answering import Answer, Ask, Manner, Shares, answers
 from urial.sibling.checked import Checked, load_checked

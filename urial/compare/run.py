@@ -141,7 +141,7 @@ def run_sides(
         scored = begin(engines, request, prompts, names, runs, rows)
         yield from noting(problems, write_and_score(engines, request, runs, scored, control))
         shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
-        sides = {name: earlier.side(name) for name in BOTH} if earlier else {}
+        sides = {name: earlier.side(name) for name in BOTH} if earlier else given_sides(prompts, [], "")
         sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
         record = make_record(engines, request, sides, shift)
         yield Done(record.model_copy(update={"settings": settings, "problems": problems}))
