@@ -68,7 +68,7 @@ def from_text(text: str, source: str) -> Line:
         raise RecordError(f'{source}: key "corpus.{".".join(map(str, first["loc"]))}": {first["msg"]}.') from error
     if "error" in data:
         return Line(origin=origin, query=str(data.get("query", "")), error=str(data["error"]))
-    record = records.from_json(json.dumps(data), source)
+    record = records.from_data(data, source)
     return Line(origin=origin, query=record.query, record=record)
 
 
