@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_METHODS = "urial"
 PARALLEL = 4
+RECORDED_TOP = 5  # entries of each list in a recording: half its size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
     add("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
     add("--seed", metavar="S", type=int, default=0)
+    add("--record", metavar="FILE", type=Path, help="also write all that a page shows into one small file")
     add("--json", action="store_true", help="print the summary as JSON and nothing else")
 
 
@@ -148,12 +150,17 @@ def aggregate(options: argparse.Namespace) -> dict[str, Any]:
     from urial.corpus.exports import write_exports
     from urial.corpus.figures import summarize
     from urial.corpus.folder import SUMMARY, write_json
+    from urial.corpus.report import write_report
+    from urial.corpus.sources import record
 
     corpus = read(options.out)
     check_not_empty(corpus, options.out)
     summary = summarize(corpus, papers())
     write_json(options.out / SUMMARY, summary)
+    write_report(options.out, summary)
     write_exports(options.out, options.export, summary)
+    if options.record:
+        record(options.out, options.record, RECORDED_TOP)
     return summary
 
 
