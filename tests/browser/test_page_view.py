@@ -85,7 +85,7 @@ def test_contexts_colours_and_cards_ask_the_server_nothing(visit: Visit, demo: u
     live.get_by_label("only shifted").check()
     live.get_by_label("only shifted").uncheck()
     tokens_of(page).nth(4).click()
-    expect(page.get_by_role("region", name="Token card")).to_contain_text("position 4")
+    expect(page.get_by_role("region", name="Token card")).to_contain_text("token 5:")
     live.get_by_text("Every token as a table").click()
     expect(live.locator(".uv-token-table tbody tr")).to_have_count(tokens_of(page).count())
     assert asked == [] and len(demo.service.runs) == runs
@@ -113,11 +113,11 @@ def test_a_token_opens_by_pointing_touch_and_keys(visit: Visit) -> None:
     tokens.nth(2).hover()
     expect(page.locator(".live .uv-tip")).to_be_visible()
     tokens.nth(5).tap()
-    expect(card).to_contain_text("position 5")
+    expect(card).to_contain_text("token 6:")
     tokens.nth(5).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(card).to_contain_text("position 6")
+    expect(card).to_contain_text("token 7:")
     for title in ("The base would have said", "The aligned model’s own list"):
         entries = card.locator(".uv-list", has_text=title).locator(".uv-entry:not(.uv-rest)")
         assert entries.count() in (10, 11)

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, ready
 from tests.records_builder import PLAIN, build, long_answer
+from urial import records
 
 pytestmark = pytest.mark.browser
 
@@ -57,14 +58,53 @@ def test_legend_counts_what_the_record_counts(show: Open) -> None:
 def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None:
     comparison = build(long_answer(83))
     page = ready(show(comparison), 84)
-    for block, name in zip(page.locator(".uv-meter-block").all(), ("zero_shot", "urial"), strict=True):
+    page.get_by_text("Figures: intervals").click()
+    for i, (block, name) in enumerate(zip(page.locator(".uv-meter-block").all(), ("zero_shot", "urial"), strict=True)):
         summary = comparison.shift[name].summary
         wanted = [f"{100 * share:.1f}\u00a0%" for share in (summary.unshifted, summary.marginal, summary.shifted)]
         assert block.locator(".uv-numbers b").all_text_contents() == wanted
         low, high = wilson(round(summary.shifted * summary.tokens), summary.tokens)
-        assert f"{100 * low:.1f} to {100 * high:.1f}" in block.locator("small").last.text_content()
+        figures = page.locator(".uv-figures-table tbody tr")
+        assert f"({100 * low:.1f} to {100 * high:.1f})" in figures.nth(2).locator("td").nth(i).text_content()
+        assert figures.nth(3).locator("td").nth(i).text_content() == f"{summary.mean_kl:.2f}"
     assert page.get_by_text("One answer is one sample").count() == 1
     assert page.get_by_text("77.7").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("bare", "prompted", "says"),
+    [
+        ((60, 25, 15), (62, 24, 14), " it is about the same: 14 came from tuning."),
+        ((40, 20, 40), (90, 8, 2), ", fewer came from tuning: 2."),
+        ((90, 8, 2), (40, 20, 40), ", more came from tuning: 40."),
+    ],
+)
+def test_words_come_before_numbers(show: Open, bare: Counts, prompted: Counts, says: str) -> None:
+    """The counts as a sentence; the prompt's effect only where the two intervals do not overlap."""
+    comparison = with_counts(zero_shot=bare, urial=prompted)
+    page = ready(show(comparison), 101)
+    spans = [wilson(counts[2], sum(counts)) for counts in (bare, prompted)]
+    overlap = spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]
+    assert ("about the same" in says) == overlap
+    first = f"Seeing only the question, the base would have written {bare[0]} of the answer’s 100\u00a0pieces itself; "
+    then = f"{bare[1]} were its second or third choice; {bare[2]} came from tuning. Seeing the URIAL prompt{says}"
+    expect(page.locator(".uv-finding")).to_have_text(first + then)
+    for word in ("nats", "KL", "JS", "95"):
+        assert word not in page.locator(".uv-what").inner_text().split("Figures")[0]
+
+
+Counts = tuple[int, int, int]
+
+
+def with_counts(**counts: Counts) -> records.Comparison:
+    """A hundred tokens and an end token with so many unshifted, marginal and shifted ones in each context."""
+    comparison = build(long_answer(100))
+    for name, (u, m, _) in counts.items():
+        rows = comparison.shift[name].tokens
+        for row in rows[:100]:
+            rank = 1 if row.position < u else 2 if row.position < u + m else 9
+            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": records.classify(rank)})
+    return comparison
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:

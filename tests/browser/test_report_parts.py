@@ -43,6 +43,7 @@ def percent(p: float) -> str:
 
 def test_strip_and_tokens_are_linked_both_ways(show: Open) -> None:
     page = ready(show(build(long_answer(40), with_end=False)), 40)
+    page.get_by_text("Figures: intervals").click()
     drawing = page.locator(".uv-chart svg").first
     drawing.scroll_into_view_if_needed()
     box = drawing.bounding_box()
@@ -62,7 +63,7 @@ def test_table_holds_every_token(show: Open) -> None:
     rows = page.locator(".uv-token-table tbody tr")
     expect(rows).to_have_count(201)
     cells = rows.nth(0).locator("td").all_text_contents()
-    assert cells[0] == "0"
+    assert cells[0] == "1"
     assert "62" in cells
     assert cells[2] == "shifted"
 

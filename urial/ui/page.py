@@ -27,7 +27,7 @@ from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "welcome", "page")
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
@@ -48,7 +48,7 @@ class AppState:
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair)
+    build_compare(blocks, state.service, state.default_pair, state.gallery)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (

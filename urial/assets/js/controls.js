@@ -19,13 +19,13 @@ function createControls(store, term, host) {
   ];
   const bounds = createThresholds(store, set("thresholds"));
   const boxes = { onlyShifted: 0, spaces: 1, words: 2, countEnd: 3 };
-  const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control" }, mode.el));
+  const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control uv-colour" }, mode.el));
   const quiet = h("div", { class: "uv-quiet" }, checks.map((check) => check.el), bounds.el);
   let offered = null;
   let sees = null;
 
   function update() {
-    const held = heldContexts(store);
+    const held = offeredContexts(store);
     const names = contextNames(store.meta && store.meta.settings);
     const key = held.map((name) => names[name]).join("|");
     if (key !== offered) {

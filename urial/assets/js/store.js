@@ -11,6 +11,7 @@ const FIRST_UI = {
   spaces: false,
   words: false,
   countEnd: false,
+  side: "aligned", // the answer that is shown where there is room for one
 };
 
 function createStore() {
@@ -101,6 +102,14 @@ function heldContexts(store) {
   const held = CONTEXTS.filter((name) => store.contexts[name] && store.contexts[name].rows.length);
   const same = held.length === 2 && store.contexts.zero_shot.context !== null;
   return same && store.contexts.zero_shot.context === store.contexts.urial.context ? ["zero_shot"] : held;
+}
+
+/* What can be chosen: before the first row of a running comparison, what it is going to score. */
+function offeredContexts(store) {
+  const held = heldContexts(store);
+  const { settings } = store.meta || {};
+  if (!store.running || held.length || !settings) return held;
+  return settings.method === "zero_shot" ? ["zero_shot"] : CONTEXTS;
 }
 
 function shownContexts(store) {

@@ -72,7 +72,7 @@ function createConversation(place, askServer, trigger, tell) {
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
-    turn.el.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    turn.el.scrollIntoView({ block: isNarrow() ? "start" : "nearest", behavior: calm() ? "auto" : "smooth" });
     return turn;
   }
 

@@ -41,15 +41,19 @@ function attachCompare(place, trigger, server) {
   conversation = createConversation(turns, askServer, trigger, tell);
   const over = button("Start over", startOver, { id: "start-over" });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
-  place.append(opener, conversation.away, notice, turns);
+  const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
+  place.append(opener, conversation.away, notice, turns, welcome);
+  createWelcome(welcome, askServer);
 }
 
 function opened(found) {
-  tell(found.error || "");
+  tell(found.error || "", Boolean(found.error));
   if (found.record) conversation.open(found, "Opened from a file; nothing was computed.");
 }
 
-function tell(words) {
+/* A sentence above the turns; `isWrong` for one that says what did not work. */
+function tell(words, isWrong) {
+  notice.classList.toggle("wrong", Boolean(isWrong));
   setText(notice, plainText(words));
   notice.hidden = !words;
 }
@@ -129,6 +133,18 @@ function showRoom(state, message, fraction) {
 function clearToasts() {
   document.querySelectorAll(".toast-close").forEach((close) => close.click());
 }
+
+/* Tab leaves a chooser and closes its list. Gradio's list is a scroll box, which Chromium counts as a stop on the way. */
+document.addEventListener(
+  "keydown",
+  (event) => {
+    const box = event.key === "Tab" && event.target.closest("#pair, #method");
+    if (!box) return;
+    document.querySelectorAll("ul.options").forEach((list) => (list.tabIndex = -1));
+    event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", code: "Escape", bubbles: true }));
+  },
+  true,
+);
 
 /* A question that has been asked is replaced by typing, as in a search box. */
 document.addEventListener("focusin", (event) => {
