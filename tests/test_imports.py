@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "records", "events", "compiled"},
+    {"errors", "records", "events", "repeats", "compiled"},
     {"distributions"},
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},

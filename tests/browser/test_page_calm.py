@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -70,7 +72,8 @@ def test_the_chosen_tab_is_seen_in_forced_colours(visit: Visit) -> None:
 
 def test_headings_go_down_one_step_at_a_time(visit: Visit) -> None:
     page = answered(short(visit), "headings")
-    levels = page.locator("h1, h2, h3, h4, h5, h6").locator("visible=true").evaluate_all("all => all.map((e) => +e.tagName[1])")
+    headings = page.locator("h1, h2, h3, h4, h5, h6").locator("visible=true")
+    levels = headings.evaluate_all("all => all.map((e) => +e.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels

@@ -20,6 +20,7 @@ from tests.browser.demo_page import (
     tokens_of,
     wait_for,
 )
+from tests.browser.report_page import open_more
 from tests.ui_server import GRADIO_WARNS
 from urial.reproduce import command
 from urial.ui.form import EXAMPLES
@@ -80,6 +81,7 @@ def test_contexts_colours_and_cards_ask_the_server_nothing(visit: Visit, demo: u
     expect(page.locator("#room-line")).to_have_text("models ready")  # the last that the page asks by itself
     asked, runs = requests_of(page), len(demo.service.runs)
     live = page.locator(".live")
+    open_more(page)
     for label in ("rank", "KL", "gap", "class"):
         live.get_by_label(label, exact=True).check()
     live.get_by_label("only shifted").check()
@@ -97,6 +99,7 @@ def test_what_the_base_sees_is_switched_without_running_anything(visit: Visit, d
     expect(page.locator("#room-line")).to_have_text("models ready")
     asked, live = requests_of(page), page.locator(".live")
     record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
+    open_more(page)
     for label, name in (("the URIAL prompt", "urial"), ("only the question", "zero_shot")):
         live.get_by_label(label, exact=True).check()
         row = record.shift[name].tokens[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.report_page import Open, choose, ready
+from tests.browser.report_page import Open, choose, open_more, ready
 from tests.records_builder import PLAIN, build
 
 pytestmark = pytest.mark.browser
@@ -55,6 +55,7 @@ def test_a_copied_answer_is_the_answer(show: Open, texts: list[str], with_end: b
     comparison = build(texts, with_end=with_end)
     page = ready(show(comparison), len(texts) + with_end)
     assert copied(page, ".uv-tokens") == "".join(texts)
+    open_more(page)
     page.get_by_label("spaces and line breaks").check()
     choose(page, "rank")
     assert copied(page, ".uv-tokens") == "".join(texts)

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.report_page import ANSWER, TOKENS, Open, ready
+from tests.browser.report_page import ANSWER, TOKENS, Open, open_more, ready
 from tests.records_builder import PLAIN, build, long_answer
 from urial.records import Message
 
@@ -150,6 +150,7 @@ def test_picture_is_a_png_with_the_classes_colours(show: Open) -> None:
     assert found["type"] == "image/png"
     assert found["width"] == 2200
     assert "248,199,176" in found["seen"]  # the shifted background
+    open_more(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as picture").click()
     assert download.value.suggested_filename == "urial.png"

@@ -230,6 +230,7 @@ def test_choices_are_told_and_can_be_set(host: Page) -> None:
     expect(host.locator(ANSWER)).to_have_count(2)
     expect(host.get_by_label("both", exact=True)).to_be_checked()
     expect(host.get_by_label("KL", exact=True)).to_be_checked()
+    open_more(host)
     host.get_by_label("whole words").check()
     told = heard(host, "choose")[-1]
     assert (told["sees"], told["mode"], told["words"]) == ("both", "kl", True)

@@ -44,8 +44,8 @@ function setSide(store, name, side) {
   store.sides[name] = { ...store.sides[name], ...side };
 }
 
-function metaOf({ query, history, pair, settings, note, command }) {
-  return { query, history, pair, settings, note, command };
+function metaOf({ query, history, pair, settings, note, command, repeats }) {
+  return { query, history, pair, settings, note, command, repeats: repeats || [] };
 }
 
 function loadPayload(store, payload) {

@@ -76,15 +76,23 @@ function showClass(tallied, cls, bar, cell) {
 
 /* The answer in words, before any figure; then what the prompt changes, whichever way it comes out. */
 function findingText(store, held, names) {
-  const tallies = held.map((name) => tally(store, store.contexts[name]));
+  const tallies = held.map((name) => tally(store, store.contexts[name], freshRows(store, store.contexts[name])));
   if (!held.length || !tallies[0].n) return "";
-  const first = tallyText(tallies[0], `Seeing ${names[held[0]]}, the base`);
+  const first = repeatText(countedRows(store, store.contexts[held[0]]).length, tallies[0].n) + tallyText(tallies[0], `Seeing ${names[held[0]]}, the base`);
   return held.length === 2 && tallies[1].n ? `${first} ${changeText(tallies[0], tallies[1], names.urial)}` : first;
+}
+
+/* A loop is easy to guess for any model: what repeats says nothing about tuning. */
+function repeatText(all, fresh) {
+  const again = all - fresh;
+  if (!again) return "";
+  const circles = 3 * again > all ? "The answer runs in circles: " : "";
+  return `${circles}${whole(again)} of its ${plural(all, "piece")} ${again === 1 ? "repeats" : "repeat"} earlier ones word for word and ${again === 1 ? "is" : "are"} left out of this sentence. `;
 }
 
 function tallyText({ n, u, m, s }, who) {
   const were = m === 1 ? "1 was its second or third choice" : `${whole(m)} were its second or third choice`;
-  return `${who} would have written ${whole(u)} of the answer’s ${plural(n, "piece")} itself; ${were}; ${whole(s)} came from tuning.`;
+  return `${who} would have written ${whole(u)} of ${plural(n, "piece")} itself; ${were}; ${whole(s)} came from tuning.`;
 }
 
 /* "About the same" where the intervals of the two shares overlap: one answer then cannot tell them apart. */

@@ -142,9 +142,14 @@ function unscoredText(store, context) {
   return `${plural(rows.length, "token")} ${rows.length === 1 ? "is" : "are"} not scored and in no share or mean: ${reasons}.`;
 }
 
+/* Of the rows that count, those that repeat nothing (spans of positions, from render.payload). */
+function freshRows(store, context) {
+  const { repeats } = store.meta || { repeats: [] };
+  return countedRows(store, context).filter(({ position }) => !repeats.some(([start, end]) => position >= start && position < end));
+}
+
 /* {n, u, m, s, meanKl, openKl, laterKl}: counts of classes and means of KL, over the rows that count. */
-function tally(store, context) {
-  const rows = countedRows(store, context);
+function tally(store, context, rows = countedRows(store, context)) {
   const count = { n: rows.length, u: 0, m: 0, s: 0 };
   rows.forEach((row) => (count[row.cls] += 1));
   const mean = (list) => (list.length ? list.reduce((sum, row) => sum + row.kl, 0) / list.length : null);
