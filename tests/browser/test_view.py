@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import PATIENCE
+from tests.browser.report_page import open_more
 from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial import render
 from urial.records import Comparison

@@ -27,7 +27,19 @@ from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "welcome", "page")
+SCRIPTS = (
+    "elements",
+    "feed",
+    "turn",
+    "steps",
+    "share",
+    "away",
+    "conversation",
+    "address",
+    "gallery",
+    "welcome",
+    "page",
+)
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (

@@ -121,6 +121,7 @@ function createConversation(place, askServer, trigger, tell) {
     setState(turn, "done");
     say(turn, "");
     if (turn === newest()) tell("");
+    keepHere(id, turn.ask.query);
     if (!isComplete(turn, record)) fetchWhole(turn, id);
   }
 

@@ -42,13 +42,14 @@ function attachCompare(place, trigger, server) {
   const over = button("Start over", startOver, { id: "start-over" });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
   const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
-  place.append(opener, conversation.away, notice, turns, welcome);
+  const kept = createKept(askServer, (found) => opened(found, "Kept from an earlier visit; nothing was computed."));
+  place.append(opener, conversation.away, kept, notice, turns, welcome);
   createWelcome(welcome, askServer);
 }
 
-function opened(found) {
+function opened(found, words = "Opened from a file; nothing was computed.") {
   tell(found.error || "", Boolean(found.error));
-  if (found.record) conversation.open(found, "Opened from a file; nothing was computed.");
+  if (found.record) conversation.open(found, words);
 }
 
 /* A sentence above the turns; `isWrong` for one that says what did not work. */
@@ -102,6 +103,7 @@ function startOver() {
 /* Once the form is there: a link's question is asked by a click, not by opening the page. */
 function arrived(list, words) {
   conversation.showFollow();
+  openAddressedTab();
   watchPair(valuesOf(list).pair);
   const hasQuery = new URLSearchParams(window.location.search).has("query");
   if (hasQuery || words) tell(words || "This link brings a question with its settings. Press Compare to run it.");
