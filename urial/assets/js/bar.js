@@ -29,7 +29,8 @@ function createBar(store, term, host) {
 }
 
 function showLegend(store, box) {
-  const context = primaryContext(store) || { rows: [] };
+  if (!store.running && !heldContexts(store).length) return replace(box);
+  const context = primaryContext(store) || { rows: [] }; // zeros from the start: what comes then moves nothing
   const counts = [0, 0, 0, 0, 0];
   const rows = countedRows(store, context);
   rows.forEach((row) => (counts[paint(row, store.ui).level] += 1));

@@ -36,7 +36,7 @@ function createControls(store, term, host) {
       replace(seesBox, held.length ? sees.el : []);
     }
     const shown = shownContexts(store);
-    sees.show(shown.length === 2 ? SEES_BOTH : shown[0]);
+    sees.show(shown.length === 2 ? SEES_BOTH : shown[0] || store.ui.sees);
     mode.show(store.ui.mode);
     for (const [name, i] of Object.entries(boxes)) checks[i].input.checked = store.ui[name];
     bounds.el.hidden = store.ui.mode !== "rank";

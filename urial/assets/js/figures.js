@@ -10,12 +10,13 @@ function createFigures(store, term, strips) {
 
   function update(topics) {
     if (!el.open) return;
+    strips.update(topics);
+    if ([...topics].every((topic) => POINTER_TOPICS.has(topic))) return;
     const held = heldContexts(store);
     const names = contextNames(store.meta && store.meta.settings);
     const columns = held.map((name) => figuresOf(store, store.contexts[name]));
     replace(head, h("td"), held.map((name) => h("th", { scope: "col" }, `the base sees ${names[name]}`)));
     replace(body, titles.map((title, i) => h("tr", null, h("th", { scope: "row" }, title), columns.map((column) => h("td", null, column[i])))));
-    strips.update(topics);
   }
   el.addEventListener("toggle", () => update(new Set(["data", "ui", "meta"])));
   return { el, update, pointed: true };

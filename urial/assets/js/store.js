@@ -104,11 +104,12 @@ function heldContexts(store) {
   return same && store.contexts.zero_shot.context === store.contexts.urial.context ? ["zero_shot"] : held;
 }
 
-/* What can be chosen: before the first row of a running comparison, what it is going to score. */
+/* What can be chosen: until the end of a comparison what it is going to score, so that no choice comes or goes. */
 function offeredContexts(store) {
   const held = heldContexts(store);
   const { settings } = store.meta || {};
-  if (!store.running || held.length || !settings) return held;
+  const areKnown = Object.values(store.contexts).some(({ context }) => context !== null);
+  if (!store.running || areKnown || !settings) return held;
   return settings.method === "zero_shot" ? ["zero_shot"] : CONTEXTS;
 }
 

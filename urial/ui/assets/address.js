@@ -25,6 +25,11 @@ function openAddressedTab() {
   if (found) found.click();
 }
 
+/* While a question waits: what was recorded can be looked into, and the question keeps its place. */
+function openGallery() {
+  document.querySelector("#tab-gallery-button").click();
+}
+
 document.addEventListener("click", (event) => {
   const tab = event.target.closest('#tabs [role="tab"]');
   const name = tab && TAB_NAMES.find((each) => tab.id === `tab-${each}-button`);

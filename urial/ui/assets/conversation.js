@@ -60,6 +60,7 @@ function createConversation(place, askServer, trigger, tell) {
     }
     if (!found.hit) return stream(turn, id, "run", { ask: asked });
     turn.isWhole = true;
+    keepHere(id, asked.query);
     return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
   }
 

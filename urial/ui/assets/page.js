@@ -136,14 +136,15 @@ function clearToasts() {
   document.querySelectorAll(".toast-close").forEach((close) => close.click());
 }
 
-/* Tab leaves a chooser and closes its list. Gradio's list is a scroll box, which Chromium counts as a stop on the way. */
+/* Tab leaves a chooser, and its list closes as the focus goes. Gradio would open the list for Tab as for any key, and the
+   list is a scroll box, which Chromium counts as a stop on the way. */
 document.addEventListener(
   "keydown",
   (event) => {
-    const box = event.key === "Tab" && event.target.closest("#pair, #method");
-    if (!box) return;
-    document.querySelectorAll("ul.options").forEach((list) => (list.tabIndex = -1));
-    event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", code: "Escape", bubbles: true }));
+    const chooser = event.key === "Tab" && event.target.closest("#pair, #method");
+    if (!chooser) return;
+    event.stopPropagation();
+    chooser.querySelectorAll(".option-list").forEach((list) => (list.tabIndex = -1));
   },
   true,
 );
