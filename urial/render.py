@@ -70,6 +70,7 @@ SCRIPTS = (
     "table",
     "run",
     "help",
+    "pens",
     "picture",
     "methods",
     "main",

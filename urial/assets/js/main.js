@@ -53,7 +53,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
   };
   const panel = h("section", { class: "uv-panel uv-what" });
   panel.append(h("h3", { class: "uv-title" }, "What tuning changed"), parts.score.el, parts.figures.el);
-  if (settings.picture) bar.quiet.append(pictureButton(store, page));
+  if (settings.picture) bar.quiet.append(pictureButtons(store, page));
   const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
   const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);
   page.append(parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, parts.table.el, parts.run.el, parts.words.el);

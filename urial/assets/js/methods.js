@@ -35,6 +35,7 @@ function createMethods(page, store, parts, status, emit) {
     branchAppend: branch.append,
     branchDone: branch.done,
     toPNG: () => drawPicture(store, page),
+    toSVG: () => drawSvg(store, page),
     visitTally: () => (parts.visit ? parts.visit.tally() : []),
     destroy: () => page.remove(),
   };

@@ -11,6 +11,7 @@ const FIRST_UI = {
   spaces: false,
   words: false,
   countEnd: false,
+  alone: false, // a picture of the aligned answer only
   side: "aligned", // the answer that is shown where there is room for one
 };
 

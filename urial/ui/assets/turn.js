@@ -34,7 +34,7 @@ function fillKeep(turn, acts) {
 }
 
 function mountView(root, acts, turnOf) {
-  return window.UrialView.mount(root, { theme: "host", actions: ["stop", "again"], continuation: true, visit: true })
+  return window.UrialView.mount(root, { theme: "host", actions: ["stop", "again"], continuation: true, visit: true, picture: true })
     .on("stop", ({ side }) => acts.stop(turnOf(), side))
     .on("again", ({ side }) => acts.again(turnOf(), side))
     .on("continue-from", (place) => acts.branch(turnOf(), place))
