@@ -106,6 +106,7 @@ def make_parser() -> OneLineParser:
     from urial import commands
     from urial.bench import cli as bench
     from urial.gallery import cli as gallery
+    from urial.judge import cli as judge
     from urial.sibling import cli as sibling
     from urial.ui import serve
 
@@ -118,6 +119,7 @@ def make_parser() -> OneLineParser:
         ("compare", "two answers and the shift of every token", add_compare, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
+        ("judge", "scores of both answers of a corpus by a judge", judge.add_arguments, judge.run),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 NOT_APPLICABLE = {"na", "n/a", "n.a.", "n.a", "not applicable", "not available", "none", "null", "-", "–", "—"}
-LONGEST = 50_000  # characters of a reply that are read; a verdict has a few hundred
+LONGEST = 20_000  # characters at the end of a reply that are read; a verdict has a few hundred to a few thousand
 LONGEST_QUOTE = 80
 
 
