@@ -232,11 +232,12 @@ def contrast(one: Colour, other: Colour) -> float:
 
 
 TEXT_PAIRS = [
-    *((f"{name}-ink", name) for name in ("m", "s", "l1", "l2", "l3", "l4", "n1")),
+    *((f"{name}-ink", name) for name in ("m", "s", "n", "l1", "l2", "l3", "l4", "n1")),
     *((ink, paper) for ink in ("ink", "soft") for paper in ("card", "page", "accent-soft")),
     ("problem", "card"),
 ]
-SIGN_PAIRS = [(name, "card") for name in ("m-line", "s-line", "n1-line", "accent", "base-bar", "aligned-bar", "edge")]
+SIGNS = ("m-line", "s-line", "n-line", "n1-line", "accent", "base-bar", "aligned-bar", "edge")
+SIGN_PAIRS = [(name, "card") for name in SIGNS]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -66,7 +66,7 @@ def test_every_argument_has_a_type_and_every_result_its_keys(client: Client) -> 
         assert schema["required"] == list(record)
         rows = schema["properties"]["shift"]["additionalProperties"]["properties"]["tokens"]["items"]
         assert set(rows["required"]) == set(record["shift"]["zero_shot"]["tokens"][0])
-        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted"]}
+        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted", "unscored"]}
         assert schema["properties"]["aligned"]["properties"]["token_ids"]["items"] == {"type": "integer"}
     assert described(endpoints, "/pairs")["items"]["required"][0] == "name"
     assert described(endpoints, "/brief") == {"type": "string"}

@@ -126,4 +126,5 @@ def pair_of(base: LocalEngine, aligned: LocalEngine) -> PairEngines:
         device="cpu",
         revisions={"base": None, "aligned": None},
     )
-    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=base.vocabulary_size)
+    vocabulary = min(base.vocabulary_size, aligned.vocabulary_size)
+    return PairEngines(info=info, base=base, aligned=aligned, vocabulary=vocabulary)

@@ -131,7 +131,10 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
     found = load_pairs(options.models)
     pair = found.get(options.pair or found.default)
     with Bar(is_shown=shows_progress(options), unit="%", total=100) as bar:
-        return open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
+        engines = open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
+    if engines.same:
+        print(engines.same, file=sys.stderr)
+    return engines
 
 
 def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str) -> int:
@@ -169,15 +172,17 @@ def as_text(comparison: Comparison) -> str:
     lines = [f"BASE ({comparison.pair.base}, {comparison.settings.method})", comparison.base.text.strip(), ""]
     lines += [f"ALIGNED ({comparison.pair.aligned})", comparison.aligned.text.strip(), ""]
     titles = {"zero_shot": "base sees only the query", "urial": "base sees the method's prompt"}
-    lines += [f"{titles[name]:30} {in_words(found.summary)}" for name, found in comparison.shift.items()]
+    lines += [f"{titles[name]:30} {in_words(found)}" for name, found in comparison.shift.items()]
     return "\n".join(lines)
 
 
-def in_words(summary: records.Summary) -> str:
+def in_words(shift: records.ContextShift) -> str:
+    summary, left_out = shift.summary, records.unscored_sentence(shift.tokens)
     if not summary.tokens:
-        return "no tokens"
+        return left_out or "no tokens"
     parts = [f"{100 * getattr(summary, name):.1f} % {name}" for name in ("unshifted", "marginal", "shifted")]
-    return f"{', '.join(parts)} (n = {summary.tokens}, mean KL {summary.mean_kl:.3f} nats)"
+    counted = f"{', '.join(parts)} (n = {summary.tokens}, mean KL {summary.mean_kl:.3f} nats)"
+    return f"{counted}. {left_out}" if left_out else counted
 
 
 def shows_progress(options: argparse.Namespace) -> bool:

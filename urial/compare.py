@@ -13,8 +13,9 @@ from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
-from urial.errors import EngineError, PromptError, SettingsError, UrialError
+from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.prompts import check_unicode
 from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
@@ -22,6 +23,10 @@ from urial.scoring import Scoring
 from urial.sides import OpenText, Prepared, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
+NO_IDS = (
+    "No shift can be shown: the server of the aligned model told no token ids while it wrote; vLLM does, started as "
+    "docs/serving.md says."
+)
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
 MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
 
@@ -48,6 +53,7 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     """The shift of a given answer instead of a generated one; the base's side stays empty."""
     if engines.no_given_rows_reason:
         raise SettingsError(engines.no_given_rows_reason)
+    check_unicode(answer, "The answer to score")
     prompts = make_prompts(engines, request)
     ids = engines.aligned.encode_answer(answer)
     if not ids:
@@ -72,6 +78,7 @@ def continue_base(
 
     The side's prompt holds what the base was given, the beginning included; its text is only what the base added.
     """
+    check_known(engines, answer_ids)
     prompts = make_prompts(engines, request)
     beginning = "".join(engines.aligned.answer_pieces(answer_ids))
     ids = [*prompts.base_ids, *answer_ids]
@@ -86,6 +93,17 @@ def continue_base(
         run.end("cancelled")
         engines.base.forget(ids)
         forget(engines, prompts)
+
+
+def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
+    """Raise MismatchError for a beginning that the base cannot read."""
+    foreign = [token_id for token_id in ids if token_id >= engines.vocabulary]
+    if foreign:
+        text = engines.aligned.token_text(foreign[0])
+        raise MismatchError(
+            f"The base does not know {text!r} (token {foreign[0]}), so it cannot write on behind it; choose a position "
+            "before it."
+        )
 
 
 def run_sides(
@@ -108,7 +126,7 @@ def run_sides(
         scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, request.max_new_tokens) if rows else None
         yield from advance_all(runs, scored, control)
         if rows and runs["aligned"].has_nameless:
-            yield Failed(None, SHIFT_ENDS)
+            yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
         sides = {**kept, **{name: run.side() for name, run in runs.items()}}
         yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
     finally:

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from urial import shift
-from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, TopRows
+from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
 from urial.engines.head import together
 from urial.engines.pair import PairEngines
-from urial.errors import MismatchError
+from urial.engines.told import ToldRows
+from urial.foreign import SomeRows, with_foreign_columns, with_foreign_rows
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
 from urial.shift import ShiftStatistics
 
 ALIGNED = "aligned"
+NO_ROWS = ToldRows([])
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
@@ -55,11 +57,11 @@ class Scoring:
     def ask(self, ids: Sequence[int], texts: Sequence[str], own: LogitRows | TopRows | None) -> Asked:
         """Begin on the next answer tokens, `texts` aligned to `ids`; `own`: the aligned model's rows if it told them.
 
-        Servers get all requests at once; a local model does its part when the rows are read. Raises MismatchError for
-        a token that only one model has.
+        Servers get all requests at once; a local model does its part when the rows are read. What the base's
+        vocabulary does not hold, the base is not given.
         """
-        self._check_shared(ids)
-        bases = {name: session.extend(ids) for name, session in self._bases.items()}
+        known = [token_id for token_id in ids if token_id < self._engines.vocabulary]
+        bases = {name: session.extend(known) if known else NO_ROWS for name, session in self._bases.items()}
         aligned = own or self._aligned_session().extend(ids)
         start = len(self._asked)
         self._asked += ids
@@ -76,14 +78,6 @@ class Scoring:
             context = [*self._aligned_ids, *self._asked]
             self._aligned = self._engines.aligned.open_score(context, self._room - len(self._asked))
         return self._aligned
-
-    def _check_shared(self, ids: Sequence[int]) -> None:
-        alone = [token_id for token_id in ids if token_id >= self._engines.vocabulary]
-        if alone:
-            raise MismatchError(
-                f"The aligned model wrote token {alone[0]}, which the base does not have, so it has no base rank; "
-                "choose siblings with the same vocabulary."
-            )
 
 
 class Asked:
@@ -104,6 +98,7 @@ class Asked:
         self._start = start
         self._ids = ids
         self._texts = texts
+        self._known = [i for i, token_id in enumerate(ids) if token_id < engines.vocabulary]
 
     def is_ready(self) -> bool:
         """Whether `rows` needs no waiting for a server."""
@@ -123,18 +118,50 @@ class Asked:
         }
 
     def _exact(self) -> dict[ContextName, ShiftStatistics]:
-        sources = together({ALIGNED: self._aligned, **self._bases})
+        if len(self._known) == len(self._ids):
+            return self._compared(self._aligned, self._ids)
+        known = [self._ids[i] for i in self._known]
+        found = self._compared(SomeRows(self._aligned, self._known), known) if known else {}
+        foreign = self._foreign()
+        return {
+            name: with_foreign_columns(found.get(name, ShiftStatistics()), self._known, foreign, TOP)
+            for name in self._bases
+        }
+
+    def _compared(self, aligned: LogitRows, ids: Sequence[int]) -> dict[ContextName, ShiftStatistics]:
+        sources = together({ALIGNED: aligned, **self._bases})
         aligned = sources.pop(ALIGNED)
-        job = partial(shift.statistics, aligned, sources, self._ids, vocabulary=self._engines.vocabulary, top=TOP)
+        job = partial(shift.statistics, aligned, sources, ids, vocabulary=self._engines.vocabulary, top=TOP)
         return self._engines.team(job)
 
+    def _foreign(self) -> dict[int, ToldRow]:
+        """What the aligned model, over its own vocabulary, told of the tokens that the base does not know."""
+        indices = [i for i in range(len(self._ids)) if i not in set(self._known)]
+        engine, ids = self._engines.aligned, [self._ids[i] for i in indices]
+        rows = SomeRows(self._aligned, indices)
+        job = partial(rows_told, engine, rows, ids, engine.vocabulary_size)
+        return dict(zip(indices, self._engines.team(job), strict=True)) if ids else {}
+
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
-        ids, vocabulary = self._ids, self._engines.vocabulary
-        aligned = rows_told(self._engines.aligned, self._aligned, ids, vocabulary)
-        return {
-            name: bounded_statistics(aligned, rows_told(self._engines.base, rows, ids, vocabulary), ids, TOP)
-            for name, rows in self._bases.items()
-        }
+        aligned, count = self._aligned_told(), len(self._ids)
+        known, vocabulary = [self._ids[i] for i in self._known], self._engines.vocabulary
+        found = {}
+        for name, rows in self._bases.items():
+            told = rows_told(self._engines.base, rows, known, vocabulary) if known else []
+            base = with_foreign_rows(told, self._known, count)
+            found[name] = bounded_statistics(aligned, base, self._ids, TOP)
+        return found
+
+    def _aligned_told(self) -> list[ToldRow]:
+        """The aligned model's rows of all positions."""
+        engine, ids = self._engines.aligned, self._ids
+        if not engine.capabilities.has_logits or len(self._known) == len(ids):
+            return rows_told(engine, self._aligned, ids, self._engines.vocabulary)
+        told = self._foreign()
+        if known := [ids[i] for i in self._known]:
+            rows = rows_told(engine, SomeRows(self._aligned, self._known), known, self._engines.vocabulary)
+            told |= dict(zip(self._known, rows, strict=True))
+        return [told[i] for i in range(len(ids))]
 
 
 def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, token_id: int, text: str) -> TokenShift:
@@ -154,6 +181,7 @@ def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, 
         base_top=named(engine, found.base_top[index]),
         aligned_top=named(engine, found.aligned_top[index]),
         uncovered=found.uncovered[index] if isinstance(found, BoundedStatistics) else None,
+        reason=found.unscored.get(index),
     )
 
 

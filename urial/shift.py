@@ -1,7 +1,8 @@
 """How far one model's distribution lies from another's, token by token: from streams of logits.
 
-Knows torch and how rows are compared; no model, no tokenizer, no record. Whoever hands over logits has already applied
-what the model does to its head (Gemma 2's soft cap, Granite's scaling, ...); here they are taken as they are.
+Knows torch and how rows are compared, and the record's reasons for a row without numbers; no model, no tokenizer.
+Whoever hands over logits has already applied what the model does to its head (Gemma 2's soft cap, Granite's scaling,
+...); here they are taken as they are.
 
 Shapes: T answer positions, c rows of a chunk, r rows of a block, V entries of the common vocabulary, K of a top
 list. Ranks are 1-based, KL and JS are in nats, probabilities are true ones (over all V entries).
@@ -20,11 +21,17 @@ import torch
 
 from urial.distributions.base import Arithmetic, Difference, ModelRows
 from urial.distributions.choice import arithmetic_for
+from urial.errors import EngineError
+from urial.records import UnscoredReason
 
 CHUNK_BYTES = 128 * 2**20  # for the chunks of all sources together
 BLOCK_ENTRIES = 2**19
 NOT_NUMBERS = "gave logits that are NaN, infinite or all masked"
 RULED_OUT = "rules out a token that the aligned model holds possible: KL is infinite"
+
+
+class BrokenLogits(EngineError, ValueError):
+    """A model gave something that is no distribution; `str(error)` says which, and at which position."""
 
 
 class LogitSource(Protocol):
@@ -39,16 +46,36 @@ class LogitSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShiftStatistics:
-    """One context, T positions. Top lists: K (id, probability), most probable first, equals by lower id."""
+    """One context, T positions. Top lists: K (id, probability), most probable first, equals by lower id.
 
-    base_rank: list[int] = field(default_factory=list)
-    aligned_rank: list[int] = field(default_factory=list)
-    base_probability: list[float] = field(default_factory=list)
-    aligned_probability: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    js: list[float] = field(default_factory=list)
+    A position in `unscored` (0-based here, with the reason as in the record) holds None in every column of the base.
+    """
+
+    base_rank: list[int | None] = field(default_factory=list)
+    aligned_rank: list[int | None] = field(default_factory=list)
+    base_probability: list[float | None] = field(default_factory=list)
+    aligned_probability: list[float | None] = field(default_factory=list)
+    kl: list[float | None] = field(default_factory=list)
+    js: list[float | None] = field(default_factory=list)
     base_top: list[list[tuple[int, float]]] = field(default_factory=list)
     aligned_top: list[list[tuple[int, float]]] = field(default_factory=list)
+    unscored: dict[int, UnscoredReason] = field(default_factory=dict)
+
+    def leave_out(
+        self,
+        reason: UnscoredReason,
+        aligned_rank: int | None = None,
+        aligned_probability: float | None = None,
+        aligned_top: Sequence[tuple[int, float]] = (),
+    ) -> None:
+        """One position more, which is not scored; what the aligned model told of it stays where it is sound."""
+        self.unscored[len(self.base_rank)] = reason
+        for column in (self.base_rank, self.base_probability, self.kl, self.js):
+            column.append(None)
+        self.aligned_rank.append(aligned_rank)
+        self.aligned_probability.append(aligned_probability)
+        self.base_top.append([])
+        self.aligned_top.append(list(aligned_top))
 
 
 @torch.inference_mode()
@@ -69,9 +96,9 @@ def statistics(
     KL = KL(P_aligned || P_base); JS = half KL(P_aligned || M) + half KL(P_base || M), M the mean of both, at
     most ln 2. `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB; `arithmetic`: None
     takes what suits the device.
-    Raises ValueError, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
-    the base rules out a token that the aligned model allows (KL is infinite); also where lengths, ids or widths
-    do not fit together.
+    Raises BrokenLogits, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
+    the base rules out a token that the aligned model allows (KL is infinite); ValueError where lengths, ids or
+    widths do not fit together.
     """
     names = ["the aligned model", *(f"the base in context {name!r}" for name in bases)]
     sources = dict(zip(names, [aligned, *bases.values()], strict=True))
@@ -114,9 +141,9 @@ def _compare_chunk(
 
 
 def _refuse(bad: Sequence[bool], first: int, source: str, what: str) -> None:
-    """Raise ValueError for the first of r rows from position `first` on that is marked."""
+    """Raise BrokenLogits for the first of r rows from position `first` on that is marked."""
     if any(bad):
-        raise ValueError(f"position {first + bad.index(True)}: {source} {what}.")
+        raise BrokenLogits(f"position {first + bad.index(True)}: {source} {what}.")
 
 
 def _check(sources: Mapping[str, LogitSource], answer_ids: Sequence[int], vocabulary: int, top: int) -> None:

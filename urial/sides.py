@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from urial.engines.base import UNKNOWN_ID, LogitRows, Piece, TopRow, TopRows
+from urial.engines.base import UNKNOWN_ID, LogitRows, Piece, ToldRow, TopRows
 from urial.engines.told import GivenRows, ToldRows
 from urial.records import Side, StopReason
 
@@ -71,7 +71,7 @@ class SideRun:
         self.has_nameless = False  # whether a part of the text came without token ids
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
-        self._rows: list[TopRow | None] = []
+        self._rows: list[ToldRow | None] = []
         self._logits: torch.Tensor | None = None  # of the newest token alone: for all, they would fill the memory
         self.stop_reason: StopReason | None = None
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from urial.records import Message
+from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
@@ -54,7 +54,7 @@ class Piece:
     id: int
     text: str
     is_end: bool
-    row: TopRow | None = None  # where the model `tells_own`
+    row: ToldRow | None = None  # where the model `tells_own`
     logits: torch.Tensor | None = None  # [1, V], where `open_score` would give the same to the last bit
 
 
@@ -80,6 +80,16 @@ class TopRow:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NoRow:
+    """A position of which a model told nothing that can be used, and why: it will not be scored."""
+
+    reason: UnscoredReason
+
+
+ToldRow = TopRow | NoRow
+
+
 class TopRows(Protocol):
     """Rows for n answer positions that may still be on their way."""
 
@@ -89,7 +99,7 @@ class TopRows(Protocol):
         """Whether `rows` returns at once."""
         ...
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         """All n; waits for them. Raises EngineError where they cannot be had."""
         ...
 
@@ -119,7 +129,7 @@ class Engine(Protocol):
     no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a plain prompt, beginning token included where the model has one."""
+        """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""
         ...
 
     def encode_answer(self, text: str) -> list[int]:
@@ -127,11 +137,14 @@ class Engine(Protocol):
         ...
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The model's own chat template with an open assistant turn. Raises MismatchError where it has none."""
+        """The model's own chat template with an open assistant turn.
+
+        Raises MismatchError where it has none, PromptError where it does not take these turns.
+        """
         ...
 
     def encode_chat(self, rendered: str) -> list[int]:
-        """Token ids of a rendered chat; nothing is added twice."""
+        """Token ids of what `render_chat` gave; nothing is added twice, and marks that were typed are no marks."""
         ...
 
     def answer_pieces(self, ids: Sequence[int]) -> list[str]:

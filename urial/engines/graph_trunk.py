@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from urial.engines.backbone import backbone_of
 from urial.engines.capture import Capture, Step
 from urial.engines.norms import put_fused_norms
 from urial.engines.slots import KEPT_BYTES, SLOTS_ATTENTION, Slot, Slots, SlotsCache
@@ -70,7 +71,7 @@ class GraphTrunk:
     @cached_property
     def _layers(self) -> nn.Module:
         """Made for the first step: some hosts get their GPU later than the model."""
-        return slots_tree(self._model, self._adapted).base_model
+        return backbone_of(slots_tree(self._model, self._adapted))
 
     @torch.inference_mode()
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> Slot:

@@ -1,11 +1,13 @@
 """From hidden states to logits, a few rows at a time, so that [T, V] never exists at once.
 
-Applies what a family does after its head (Gemma's softcap, Cohere's and Granite's scale).
-Knows nothing about caches, sampling or statistics.
+Applies what a family does after its head (Gemma's softcap, Cohere's and Granite's scale), and is compared with the
+family's own forward before it is first used: where they differ, that forward takes its place. Knows nothing about
+caches, sampling or statistics.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -13,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from urial.engines.base import LogitRows
+from urial.engines.family_head import FamilyHead, are_close, some_states
 from urial.engines.weight_first import layer_first
 
 Postprocess = Callable[[torch.Tensor], torch.Tensor]
@@ -35,17 +38,39 @@ class Head:
     """The output layer of one model: hidden states [n, D] to float32 logits [n, V]."""
 
     def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
         self._layer = layer_first(model.get_output_embeddings())
         self._postprocess = family_postprocess(model)
         # A plain layer in half precision on a GPU multiplies with a float32 result: no ties from rounding.
         self._plain = type(self._layer) is nn.Linear and self._layer.bias is None
+        self._family: FamilyHead | None = None
+        self._choice = threading.Lock()
+        self._is_chosen = False  # at the first use, as a GPU may be there only then
 
     @property
     def weight(self) -> torch.Tensor:
         return self._layer.weight
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the output layer and `family_postprocess`, as in the family's own forward."""
+        with self._choice:
+            if not self._is_chosen:
+                self._family = self._needed()
+                self._is_chosen = True
+        return self._family is None
+
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         hidden = hidden.to(self._layer.weight.device)  # a model over several GPUs may end elsewhere
+        return self._own(hidden) if self.is_plain else self._family(hidden)
+
+    @torch.inference_mode()
+    def _needed(self) -> FamilyHead | None:
+        """The family's own way, where it comes to other logits than this one."""
+        family, states = FamilyHead(self._model), some_states(self._model, self._layer)
+        return None if are_close(self._own(states), family(states), states.dtype) else family
+
+    def _own(self, hidden: torch.Tensor) -> torch.Tensor:
         return self._postprocess(self._multiply(hidden))
 
     def _multiply(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -12,24 +12,30 @@ from functools import partial
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from urial.engines.backbone import backbone_of, read_on
 from urial.engines.base import Capabilities, Piece, Sampling, ScoreSession
 from urial.engines.cache import Reading, ReadingStore
+from urial.engines.chat_tokenizer import ChatTokenizer
 from urial.engines.head import Head, HiddenRows
+from urial.engines.limits import context_length_of
+from urial.engines.output import Logits
 from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
 from urial.engines.sessions import ChunkSession, StepSession
 from urial.engines.stepper import LoneSteps, Stepper, Steps
 from urial.engines.team import team_for
-from urial.engines.text import TextStream, TokenNames, pieces_of
+from urial.engines.text import TextStream
+from urial.engines.trial import check_family, not_finite
+from urial.engines.trunks import suits_loops
 from urial.engines.weight_first import weight_first
-from urial.errors import MismatchError, SettingsError
-from urial.records import Message, SideName
+from urial.errors import SettingsError
+from urial.records import SideName
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 KEPT_READINGS = 6  # constant prefixes of the methods in use, and the prompts of the running comparison
 
 
-class LocalEngine:
+class LocalEngine(ChatTokenizer):
     """One model in this process. One step at a time runs on it, so several requests advance in turn."""
 
     no_rows_reason = ""
@@ -45,61 +51,26 @@ class LocalEngine:
         side: SideName,
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights share `stepper`."""
-        self.name = name
+        config = model.config.get_text_config()
+        super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self._model = weight_first(model.eval())
-        self._layers = self._model.base_model
-        self._tokenizer = tokenizer
+        self._layers = backbone_of(self._model)
         self._head = Head(self._model)
-        self._ends = ends
-        self._names = TokenNames(tokenizer)
-        self._special = frozenset(tokenizer.all_special_ids) | self._ends
         self._store = ReadingStore(KEPT_READINGS)
         self._reading = threading.Lock()  # thirty at once with the same prompt: one reads, the others find it read
         self._stepper = stepper
+        self._is_checked = False
+        self._is_by_row: bool | None = None  # found out at the first answer
         self._team = team_for(model.device.type)
         self._is_adapted = side == "aligned"
-        config = model.config.get_text_config()
-        self.context_length = int(config.max_position_embeddings)
+        self.context_length = context_length_of(config)
         self.vocabulary_size = int(config.vocab_size)
 
     @property
     def preparing(self) -> str:
         """What a first answer still waits for; empty where it waits for nothing."""
         return "" if self._stepper.is_prepared else PREPARING
-
-    # Text and ids
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-    def encode_answer(self, text: str) -> list[int]:
-        """Token ids of a given answer: nothing is added at its beginning."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        if not self._tokenizer.chat_template:
-            raise MismatchError(
-                f"The aligned model {self.name} has no chat template; put a chat_template.jinja beside its tokenizer."
-            )
-        turns = [message.model_dump() for message in messages]
-        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-    def encode_chat(self, rendered: str) -> list[int]:
-        return self._tokenizer.encode(rendered, add_special_tokens=False)
-
-    def token_text(self, token_id: int) -> str:
-        return self._names[token_id]
-
-    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        return pieces_of(self._tokenizer, ids)
-
-    def is_special(self, token_id: int) -> bool:
-        return token_id in self._special
-
-    def vocabulary(self) -> dict[str, int]:
-        """Token strings and their ids, to compare two siblings."""
-        return self._tokenizer.get_vocab()
 
     # Running
 
@@ -116,7 +87,18 @@ class LocalEngine:
         with self._reading:
             return self._read(tuple(ids))
 
+    def check(self) -> None:
+        """Run the model for a moment, once. Raises WeightsError where it cannot be run, or not right.
+
+        The families that have loops are held against transformers by tests; a start need not wait for them.
+        """
+        if not (self._is_checked or suits_loops(self._model)):
+            with self._stepper.turn:
+                self._team(lambda: check_family(self._model, self._head, self.name))
+            self._is_checked = True
+
     def _read(self, ids: tuple[int, ...]) -> Reading:
+        self.check()
         start = self._store.longest_start(ids)
         if start is not None and len(start.ids) == len(ids):
             return start
@@ -153,7 +135,7 @@ class LocalEngine:
     def _pieces(self, sampler: Sampler, steps: Steps, logits: torch.Tensor, limit: int) -> Iterator[Piece]:
         text = TextStream(self._tokenizer)
         for count in range(1, limit + 1):
-            token_id = self._team(partial(sampler.choose, logits))
+            token_id = self._team(partial(self._choose, sampler, logits))
             told = logits if steps.keeps_rows_apart else None
             is_end = token_id in self._ends
             piece = "" if is_end else text.feed(token_id)
@@ -164,12 +146,29 @@ class LocalEngine:
             yield Piece(token_id, piece, is_end, logits=told)
             logits = steps.logits()
 
+    def _choose(self, sampler: Sampler, logits: Logits) -> int:
+        """The next token. Raises WeightsError where the logits [1, V] are no numbers."""
+        if not sampler.is_greedy and logits.isnan().any():
+            raise not_finite(self.name)
+        token_id = sampler.choose(logits)
+        if isinstance(logits, torch.Tensor) and not logits[0, token_id].isfinite():  # NaN and inf are the greatest
+            raise not_finite(self.name)
+        return token_id
+
     def _open_steps(self, reading: Reading, room: int, *, is_greedy: bool) -> Steps:
-        if not can_decode_by_row(self._model, reading.cache):
+        if not self._steps_by_row(reading.cache):
             return LoneSteps(self._model, reading.fork(), self._stepper.turn)
         return self._stepper.open(
             reading.cache, len(reading.ids), room, is_adapted=self._is_adapted, is_greedy=is_greedy
         )
+
+    def _steps_by_row(self, cache: DynamicCache) -> bool:
+        if not can_decode_by_row(self._model, cache):
+            return False
+        with self._reading:
+            if self._is_by_row is None:
+                self._is_by_row = self._stepper.steps_as(self._layers, is_adapted=self._is_adapted)
+        return self._is_by_row
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:
         """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows.
@@ -177,7 +176,7 @@ class LocalEngine:
         Where company changes no row, the scored answer steps along with those that are written.
         """
         reading = self.read(context_ids)
-        if not (self._stepper.keeps_rows_apart and can_decode_by_row(self._model, reading.cache)):
+        if not (self._stepper.keeps_rows_apart and self._steps_by_row(reading.cache)):
             return ChunkSession(self, reading)
         first = self._stepper.logits_of(reading.last_hidden)
         return StepSession(first, self._open_steps(reading, room, is_greedy=False))
@@ -192,7 +191,7 @@ class LocalEngine:
     def _run_layers(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
         """As a `PromptReader`; these layers are those of this side already."""
         tokens = torch.tensor([list(ids)], device=self._model.device)
-        return self._layers(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
+        return read_on(self._layers, tokens, cache)[0]
 
     def rows(self, hidden: torch.Tensor) -> HiddenRows:
         """Logits of hidden states [n, D], made when asked for."""

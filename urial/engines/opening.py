@@ -50,7 +50,8 @@ def open_pair(
     if not is_served:
         begin(lambda: prepare_loops(pair, precision, device))
     loading = Loading(precision, device, progress or silent)
-    base, aligned = open_sides(pair, loading)
+    sides = open_sides(pair, loading)
+    base, aligned = sides.base, sides.aligned
     check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
     return PairEngines(
         info=PairInfo(
@@ -65,7 +66,8 @@ def open_pair(
         base=base.engine,
         aligned=aligned.engine,
         vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
-        note=pair.note,
+        note=" ".join(filter(None, (pair.note, sides.same))),
+        same=sides.same,
     )
 
 
@@ -95,15 +97,37 @@ class Loading:
         }
 
 
-def open_sides(pair: Pair, loading: Loading) -> tuple[Opened, Opened]:
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Both sides; `same` says why they are one model, in a sentence for people, and is empty where they are two."""
+
+    base: Opened
+    aligned: Opened
+    same: str = ""
+
+
+def open_sides(pair: Pair, loading: Loading) -> Sides:
     """Both engines; weights that both sides name are loaded once, and then both sides step together."""
     turn = threading.Lock()
     if pair.base.server is not None or pair.aligned.server is not None:
-        return open_side(pair.base, loading, turn, "base"), open_side(pair.aligned, loading, turn, "aligned")
+        sides = (open_side(pair.base, loading, turn, "base"), open_side(pair.aligned, loading, turn, "aligned"))
+        return Sides(*sides, same=same_server(pair))
     loaded = load_pair_models(pair.base, pair.aligned, **loading.options())
     stepper = Stepper(loaded.aligned.model, turn)
     base_stepper = stepper if loaded.shares_weights else Stepper(loaded.base.model, turn)
-    return make_local(loaded.base, base_stepper, "base"), make_local(loaded.aligned, stepper, "aligned")
+    sides = make_local(loaded.base, base_stepper, "base"), make_local(loaded.aligned, stepper, "aligned")
+    return Sides(*sides, same=loaded.same)
+
+
+def same_server(pair: Pair) -> str:
+    """Why both sides are one served model; empty where they are two."""
+    base, aligned = pair.base.server, pair.aligned.server
+    if base is None or aligned is None or (base.base_url, base.model) != (aligned.base_url, aligned.model):
+        return ""
+    return (
+        f"Base and aligned model are the same (both sides are {base.model} of one server): whatever shift there is "
+        "comes from the prompts alone."
+    )
 
 
 def open_side(spec: ModelSpec, loading: Loading, turn: threading.Lock, side: SideName) -> Opened:
@@ -118,6 +142,8 @@ def open_side(spec: ModelSpec, loading: Loading, turn: threading.Lock, side: Sid
 def make_local(loaded: LoadedModel, stepper: Stepper, side: SideName) -> Opened:
     name, ends = loaded.description, loaded.end_ids
     engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, stepper=stepper, side=side)
+    if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
+        engine.check()
     return Opened(engine, name, loaded.revision)
 
 

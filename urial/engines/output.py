@@ -34,7 +34,7 @@ class Output:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._head = Head(model)
-        self._quick = quick_of(model.get_output_embeddings(), family_postprocess(model))
+        self._quick = quick_of(model.get_output_embeddings(), family_postprocess(model), self._head)
 
     @property
     def device(self) -> torch.device:
@@ -60,9 +60,16 @@ class Output:
         return (quick or self._head)(hidden).split(1)
 
 
-def quick_of(layer: nn.Module, after: Postprocess) -> Future[PackedHead | Screen | None]:
-    """What helps a large layer on a processor, made beside whatever comes next; None for others."""
-    return begin(lambda: packed_of(layer, after) or screen_of(layer, after)) if suits(layer) else done(None)
+def quick_of(layer: nn.Module, after: Postprocess, head: Head | None = None) -> Future[PackedHead | Screen | None]:
+    """What helps a large layer on a processor, made beside whatever comes next; None for others.
+
+    Given the `head`, also None where a family's own forward does more than the layer and `after`.
+    """
+
+    def find() -> PackedHead | Screen | None:
+        return (packed_of(layer, after) or screen_of(layer, after)) if head is None or head.is_plain else None
+
+    return begin(find) if suits(layer) else done(None)
 
 
 def suits(layer: nn.Module) -> bool:

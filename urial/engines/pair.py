@@ -22,6 +22,7 @@ class PairEngines:
     aligned: Engine
     vocabulary: int
     note: str = ""
+    same: str = ""  # why both are one model, in a sentence that is a part of the note; empty where they are two
 
     def side(self, name: SideName) -> Engine:
         return self.base if name == "base" else self.aligned

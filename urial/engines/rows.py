@@ -94,5 +94,10 @@ def can_decode_by_row(model: nn.Module, cache: DynamicCache) -> bool:
     """Whether plain attention over a row's own keys is all that this family does: no softcap, no linear attention."""
     config = model.config.get_text_config()
     softcapped = getattr(config, "attn_logit_softcapping", None) is not None
-    plain = all(type(layer).__name__ in ("DynamicLayer", DynamicSlidingWindowLayer.__name__) for layer in cache.layers)
+    plain = all(is_plain_layer(layer) for layer in cache.layers)
     return bool(getattr(model, "_supports_sdpa", False)) and not softcapped and plain
+
+
+def is_plain_layer(layer: object) -> bool:
+    """Whether a layer's cache is keys and values alone, of all positions or of a window."""
+    return type(layer).__name__ in ("DynamicLayer", DynamicSlidingWindowLayer.__name__)

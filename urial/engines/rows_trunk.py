@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from urial.engines.backbone import backbone_of
 from urial.engines.rows import ROWS_ATTENTION, Row, RowsCache
 from urial.engines.trunk import fit
 from urial.engines.weight_first import put_weights_first
@@ -60,7 +61,7 @@ class RowsTrunk:
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""
         self._adapted = AdaptedRows()
-        self._layers = rows_tree(model, self._adapted).base_model
+        self._layers = backbone_of(rows_tree(model, self._adapted))
         self._device = model.device
 
     def open(self, prompt: DynamicCache, length: int, room: int, *, is_adapted: bool) -> Row:

@@ -41,7 +41,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, prompt_ids: Sequence[int], device: torch.device) -> None:
         check_sampling(sampling)
-        self._greedy = sampling.is_greedy
+        self.is_greedy = sampling.is_greedy
         self._seen = torch.tensor([list(prompt_ids)], device=device)  # [1, T]
         self._generator = torch.Generator(device).manual_seed(sampling.seed)
         self._processors = self._make_processors(sampling)
@@ -82,7 +82,7 @@ class Sampler:
         return self._processors(seen, logits.exact(ids)[None])[0]
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
-        if self._greedy:
+        if self.is_greedy:
             return first_greatest(scores)
         return torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator)
 

@@ -13,10 +13,12 @@ from typing import Protocol
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from urial.engines.backbone import backbone_of, read_on
 from urial.engines.head import Head
 from urial.engines.line import Line, Seat
 from urial.engines.output import Logits, Output
 from urial.engines.team import team_for
+from urial.engines.trial import moves_as
 from urial.engines.trunk import PromptReader, Trunk
 from urial.engines.trunks import trunk_for
 
@@ -65,6 +67,14 @@ class Stepper:
     def reader(self) -> PromptReader | None:
         """What reads prompts in place of transformers' layers. Waits like `open`; to be used in turn."""
         return self._trunk.reader
+
+    def steps_as(self, layers: PreTrainedModel, *, is_adapted: bool) -> bool:
+        """Whether a step comes to what these layers come to; to be asked once for a family that may not fit."""
+        trunk = self._trunk
+        if trunk.reader is not None:
+            return True  # made for its family alone
+        with self.turn:
+            return self._team(lambda: moves_as(trunk, layers, is_adapted=is_adapted))
 
     def logits_of(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [1, V] of a prompt's last hidden state [1, D]."""
@@ -137,6 +147,7 @@ class LoneSteps:
 
     def __init__(self, model: PreTrainedModel, cache: DynamicCache, turn: threading.Lock) -> None:
         self._model = model
+        self._layers = backbone_of(model)
         self._head = Head(model)
         self._cache = cache
         self._turn = turn
@@ -153,8 +164,7 @@ class LoneSteps:
     @torch.inference_mode()
     def _step(self) -> torch.Tensor:
         tokens = torch.tensor([[self._token]], device=self._model.device)
-        output = self._model.base_model(input_ids=tokens, past_key_values=self._cache, use_cache=True)
-        return self._head(output.last_hidden_state[:, 0])
+        return self._head(read_on(self._layers, tokens, self._cache)[:, 0])
 
     def close(self) -> None:
         """Nothing to give back: the cache goes with this object."""

@@ -7,34 +7,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerBase
 
 INCOMPLETE = "\ufffd"
 
 
 class TextStream:
-    """Pieces that joined give the decoded answer, also where one character spans several tokens."""
+    """Pieces that joined give the decoded answer, also where one character spans several tokens.
+
+    A token's text depends on the tokens before it (a space, a character begun), so it is read behind those of the last
+    piece. Bytes that make no character stay visible as replacement characters.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer.backend_tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._before: list[int] = []  # the tokens of the last piece
         self._pending: list[int] = []
 
     def feed(self, token_id: int) -> str:
         """The text that this token completes; empty while a character is incomplete."""
         self._pending.append(token_id)
-        piece = self._stream.step(self._tokenizer, token_id)
-        if piece is None:
+        piece = self._text()
+        if not piece or piece.endswith(INCOMPLETE):
             return ""
-        self._pending.clear()
+        self._before, self._pending = self._pending, []
         return piece
 
     def finish(self) -> str:
         """What an answer cut in the middle of a character still holds, as replacement characters."""
-        rest = self._tokenizer.decode(self._pending, skip_special_tokens=True) if self._pending else ""
-        self._pending.clear()
+        rest = self._text() if self._pending else ""
+        self._pending = []
         return rest
+
+    def _text(self) -> str:
+        """The pending tokens' text."""
+        before, both = self._decode(self._before), self._decode([*self._before, *self._pending])
+        # A run of bytes is decoded as a whole: a broken one takes those of the last piece along, which are told.
+        return both[len(before) :] if both.startswith(before) else self._decode(self._pending)
+
+    def _decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True) if ids else ""
 
 
 def pieces_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
@@ -47,7 +59,10 @@ def pieces_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[st
 
 
 class TokenNames:
-    """The text of single tokens, as a list of alternatives shows them: leading space kept, bytes as <0xE2>."""
+    """The text of single tokens, as a list of alternatives shows them: leading space kept, bytes as <0xE2>.
+
+    Heads are padded beyond their tokenizers: an id of theirs that no token has says so.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -65,5 +80,5 @@ class TokenNames:
         joined = self._tokenizer.decode([self._anchor, token_id], clean_up_tokenization_spaces=False)
         text = joined[len(self._anchor_text) :]
         if not text or INCOMPLETE in text or not joined.startswith(self._anchor_text):
-            return str(self._tokenizer.convert_ids_to_tokens(token_id) or "")
+            return str(self._tokenizer.convert_ids_to_tokens(token_id) or f"<unnamed id {token_id}>")
         return text

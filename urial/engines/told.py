@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from urial.engines.base import TopRow
+from urial.engines.base import ToldRow
 
 
 class GivenRows:
@@ -30,7 +30,7 @@ class GivenRows:
 class ToldRows:
     """Rows that a server told with its own answer."""
 
-    def __init__(self, rows: list[TopRow]) -> None:
+    def __init__(self, rows: list[ToldRow]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -39,5 +39,5 @@ class ToldRows:
     def is_ready(self) -> bool:
         return True
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         return self._rows

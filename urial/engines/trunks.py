@@ -40,7 +40,8 @@ def suits_graphs(model: PreTrainedModel) -> bool:
     on_one = len(devices) == 1 and next(iter(devices)).type in GRAPH_DEVICES
     is_plain = getattr(model, "hf_quantizer", None) is None
     is_hooked = any(hasattr(module, "_hf_hook") for module in model.modules())  # accelerate moves tensors there
-    return on_one and is_plain and not is_hooked and bool(getattr(model, "_can_compile_fullgraph", False))
+    is_quiet = getattr(model, "_can_compile_fullgraph", False) and getattr(model, "_supports_attention_backend", False)
+    return on_one and is_plain and not is_hooked and bool(is_quiet)
 
 
 def suits_loops(model: PreTrainedModel) -> bool:

@@ -64,8 +64,10 @@ def layer_first(layer: nn.Module) -> nn.Module:
 
 
 def put_weights_first(tree: nn.Module) -> None:
-    """Replace the linear layers that suit, in place."""
+    """Replace the linear layers that suit, in place; those that peft has wrapped stay, as it asks for their class."""
     for parent in list(tree.modules()):
+        if type(parent).__module__.startswith("peft."):
+            continue
         for name, child in list(parent.named_children()):
             if suits(child):
                 setattr(parent, name, layer_first(child))

@@ -67,7 +67,8 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
         Returns:
             A record urial.comparison/1: both answers, and for each context (zero_shot: the base sees the question only;
             urial: it sees the whole prompt) one row for every token of the aligned answer with its base_rank, class,
-            probabilities, kl in nats and both top-10 lists. Some 2,000 characters for each token: see /brief for less.
+            probabilities, kl in nats and both top-10 lists; a row of class unscored has null for what could not be had.
+            Some 2,000 characters for each token: see /brief for less.
         """
         values = {
             "query": query,

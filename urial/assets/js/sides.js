@@ -109,5 +109,7 @@ function showLegend(store, box) {
   const items = legend(store.ui).map(({ style, label, hint }, level) =>
     h("li", { title: hint }, h("span", { class: `uv-key ${style}`, "aria-hidden": "true" }), h("b", null, whole(counts[level])), ` ${label}`),
   );
-  return replace(box, items);
+  const left = unscoredRows(store, context).length;
+  const mark = h("li", { title: "in no share and no mean" }, h("span", { class: "uv-key uv-c-n", "aria-hidden": "true" }), h("b", null, whole(left)), " not scored");
+  return replace(box, items, left ? mark : []);
 }

@@ -17,7 +17,7 @@ from urial.engines.server.background import background
 from urial.engines.server.client import ServerClient
 from urial.engines.server.gate import Ticket
 from urial.engines.server.pieces import PieceReader
-from urial.engines.server.wire import Malformed, first_choice
+from urial.engines.server.wire import first_choice
 from urial.errors import EngineError, UrialError
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Answer(Iterator[Piece]):
         try:
             await self._read()
             end = None
-        except Malformed as error:
+        except failures.Malformed as error:
             end = failures.missing(self._client.address, str(error))
         except UrialError as error:
             end = error
@@ -72,13 +72,19 @@ class Answer(Iterator[Piece]):
             log.exception("reading an answer failed")
             raise
         finally:
+            for piece in self._reader.held():
+                self._arrived.put(piece)
             self._arrived.put(end)
 
     async def _read(self) -> None:
+        """Raises EngineError where the reply ends and the answer does not."""
         async with aclosing(self._client.stream(self._body, self._ticket)) as events:
             async for event in events:
                 choice = first_choice(event)
                 for piece in self._reader.pieces(choice) if choice is not None else ():
                     self._arrived.put(piece)
+                if self._reader.trouble is not None:
+                    raise failures.gave_up(self._client.address, *self._reader.trouble)
                 if self._reader.has_ended:
                     return
+        raise failures.unfinished(self._client.address)
