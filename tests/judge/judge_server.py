@@ -90,9 +90,13 @@ class Cut:
 
 @dataclass
 class JudgeServer:
-    """`rule` answers where no behaviour is left; `bodies` are all calls in order, `answered` those that got a reply."""
+    """`rule` answers where no behaviour is left; `bodies` are all calls in order, `answered` those that got a reply.
+
+    `raw` answers in place of `rule` where it is given: a whole reply to a whole body.
+    """
 
     rule: Rule = lambda seen: verdict(seen, by_mark)
+    raw: Callable[[dict[str, Any]], Text] | None = None
     behaviours: list[Any] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -136,6 +140,8 @@ class JudgeServer:
         time.sleep(self.seconds)
         if callable(found):
             found = found(body)
+        if found is None and self.raw:
+            found = self.raw(body)
         if isinstance(found, Hang):
             self._end.wait(20)
             handler.close_connection = True

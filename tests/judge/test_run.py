@@ -18,11 +18,13 @@ import pytest
 from tests.judge.judge_server import Cut, Hang, JudgeServer, Seen, Status, Text, by_mark, save_corpus, verdict
 from urial.cli import main
 from urial.engines.server.address import Address
+from urial.errors import RecordError
 from urial.judge import summary
 from urial.judge.budget import Budget
 from urial.judge.client import ChatClient, Waits, retry_after
 from urial.judge.run import Outcome, plan, run
 from urial.judge.store import JUDGEMENTS, REPLIES, Store, judgements
+from urial.judge.votes import read as read_votes
 from urial.pairs import ServerSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -412,12 +414,36 @@ def test_a_torn_line_is_asked_for_again_and_nothing_else(tmp_path: Path) -> None
     assert group(tmp_path)["questions"] == 4
 
 
-def test_votes_and_agreement(tmp_path: Path) -> None:
+def exported(**changes: Any) -> dict[str, Any]:
+    """A workshop's export with three votes on question 0 and one on question 3."""
+
+    def item(number: int, winners: list[str]) -> dict[str, Any]:
+        base, aligned = BETTER[number]
+        votes = [{"voter": f"v{i}", "choice": "a", "winner": winner} for i, winner in enumerate(winners)]
+        material = {"base": base, "aligned": f"{aligned}\n"}
+        return {"kind": "vote", "query": f"Question number {number}?", "material": material, "votes": votes}
+
+    items = [item(0, ["aligned", "aligned", "bad"]), item(3, ["aligned"])]
+    items.append({"kind": "predict", "query": "x", "material": {"base": "", "aligned": ""}, "predictions": [1]})
+    return {"schema": "urial.workshop/1", "rooms": [{"code": "ABC234", "items": items}], **changes}
+
+
+def test_votes_and_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_corpus(tmp_path, BETTER)
     with JudgeServer() as server:
         judge(tmp_path, server)
-    votes = {"Question number 0?": ["aligned", "aligned"], "Question number 3?": ["aligned"], "Another?": ["base"]}
-    (found,) = summary(tmp_path, votes)["groups"]
-    assert found["agreement"]["n"] == 3 and found["agreement"]["questions"] == 2
-    assert found["agreement"]["percent"] == pytest.approx(2 / 3)
+    path = tmp_path / "votes.json"
+    path.write_text(json.dumps(exported()), encoding="utf-8")
+    assert main(["judge", str(tmp_path), "--votes", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["groups"][0]["agreement"]
+    assert found["questions"] == 2 and found["n"] == 4 and found["percent"] == 0.5
+    assert found["percent_without_ties"] == pytest.approx(2 / 3) and -1 <= found["kappa"] <= 1
     assert summary(tmp_path)["groups"][0]["agreement"] is None
+
+
+@pytest.mark.parametrize("changes", [{"schema": "x"}, {"rooms": 1}, {"rooms": [{"items": [{"query": "q"}]}]}])
+def test_a_wrong_export_is_one_sentence(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "votes.json"
+    path.write_text(json.dumps(exported(**changes)), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"votes\.json"):
+        read_votes(path)

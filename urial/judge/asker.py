@@ -9,12 +9,17 @@ import asyncio
 from typing import Any
 
 from urial.judge.budget import Budget
-from urial.judge.client import ChatClient, Reply
+from urial.judge.client import ChatClient, Reply, schema_wish
 from urial.judge.prompts import Call, about_tokens, ask_again, messages_of, new_mark
 from urial.judge.replies import Unparsed
 from urial.judge.store import Store, key_of
 
 ROLE_TOKENS = 16  # what a chat template adds to each message, generously
+
+
+def call_key(client: ChatClient, call: Call, attempt: int = 0) -> str:
+    """What decides a reply: judge, rubric version, words, material; not the random mark."""
+    return key_of(client.address.url, client.model, call.identity, call.task, call.closing, call.parts, attempt)
 
 
 class Asker:
@@ -28,15 +33,9 @@ class Asker:
         self._places = asyncio.Semaphore(at_once)
         self._running: dict[str, asyncio.Lock] = {}
 
-    def key(self, call: Call, attempt: int = 0) -> str:
-        """What decides a reply: judge, rubric version, words, material; not the random mark."""
-        judge = (self._client.address.url, self._client.model)
-        words = (call.task, call.closing)
-        return key_of(*judge, call.identity, words, call.parts, attempt)
-
     async def __call__(self, call: Call) -> dict[str, Any] | None:
         """Raises EngineError where the server gives no reply, SettingsError where it never will, CeilingReached."""
-        async with self._running.setdefault(self.key(call), asyncio.Lock()):
+        async with self._running.setdefault(call_key(self._client, call), asyncio.Lock()):
             first = await self._reply(call, 0, None)
             try:
                 return call.shape.read(first["reply"])
@@ -49,7 +48,7 @@ class Asker:
 
     async def _reply(self, call: Call, attempt: int, before: tuple[dict[str, Any], str] | None) -> dict[str, Any]:
         """The stored line of a reply, paid now or earlier."""
-        key = self.key(call, attempt)
+        key = call_key(self._client, call, attempt)
         if key in self._store.replies:
             return self._store.replies[key]
         mark = before[0]["mark"] if before else new_mark(text for _, text in call.parts)
@@ -67,7 +66,7 @@ class Asker:
         async with self._places:
             await self._budget.reserve(most)
             try:
-                reply = await self._client.chat(messages, call.shape.schema)
+                reply = await self._client.chat(messages, schema_wish(call.shape.schema))
             except BaseException:
                 await self._budget.release(most)
                 raise

@@ -10,16 +10,20 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from urial.errors import EngineError, RecordError, UserMistake
+from urial.errors import EngineError, PairsError, RecordError, UserMistake
 
 if TYPE_CHECKING:
     from urial.judge.client import ChatClient
     from urial.judge.run import Outcome
+    from urial.judge.store import Store
+    from urial.judge.votes import Votes
 
 RUBRICS = ("six-aspects", "pairwise", "skills")
 KEY_VARIABLE = "URIAL_JUDGE_KEY"
@@ -39,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-tokens-in-all", metavar="N", type=int, default=CEILING, help=f"the ceiling that stops ({CEILING:,})"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent and to whom, and end")
+    parser.add_argument("--guard", action="store_true", help="label prompts and answers by the guard of models.yaml")
+    parser.add_argument("--models", metavar="FILE", help="the pairs file with the guard (default: models.yaml)")
     parser.add_argument("--votes", metavar="FILE", type=Path, help="people's votes, as `workshop export` gives them")
     parser.add_argument("--aggregate", metavar="FILE", type=Path, help="re-aggregate a file of just-eval's outputs")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
@@ -53,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
     for name in ("limit", "max_tokens", "max_tokens_in_all"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UserMistake(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more.")
-    if options.judge is None and options.model is None:
-        return show(options)  # judged already: only the figures
-    if options.judge is None or options.model is None:
+    if (options.judge is None) != (options.model is None):
         raise UserMistake("judge needs both --judge BASE_URL and --model NAME.")
+    if options.guard:
+        asyncio.run(label(options))
+    if options.judge is None:
+        return show(options)  # judged already, or only labelled
     outcome = asyncio.run(judge(options))
     if outcome is not None:
         tell(outcome)
@@ -76,18 +84,50 @@ def aggregate(options: argparse.Namespace) -> int:
     return 0
 
 
-async def judge(options: argparse.Namespace) -> Outcome | None:
-    """One run; None for a dry one."""
+@contextmanager
+def open_store(folder: Path) -> Iterator[Store]:
+    """Raises RecordError where the folder is no corpus, UserMistake where another judge writes there."""
     from urial.corpus.lines import FILE
-    from urial.judge import export
-    from urial.judge.asker import Asker
-    from urial.judge.budget import Budget
-    from urial.judge.run import AT_ONCE, plan, run
     from urial.judge.store import Store
 
-    if not (options.folder / FILE).is_file():
-        raise RecordError(f"{options.folder} holds no {FILE}; name a folder that `urial corpus` has written.")
-    with Store(options.folder) as store:
+    if not (folder / FILE).is_file():
+        raise RecordError(f"{folder} holds no {FILE}; name a folder that `urial corpus` has written.")
+    with Store(folder) as store:
+        yield store
+
+
+async def label(options: argparse.Namespace) -> None:
+    """Safety labels by the guard of the pairs file. Raises PairsError where it has none."""
+    from urial.engines.server.address import Address
+    from urial.judge import guard
+    from urial.judge.client import ChatClient
+    from urial.judge.questions import read_questions
+    from urial.pairs import load_pairs
+
+    found = load_pairs(options.models)
+    if found.guard is None:
+        raise PairsError(f"{found.source} has no guard; add one (its first lines say how), or leave --guard out.")
+    server = found.guard.server
+    with open_store(options.folder) as store:
+        async with ChatClient(Address(server), server.model, max_tokens=guard.REPLY_TOKENS) as client:
+            questions = read_questions(options.folder)[: options.limit]
+            new = [q for q in questions if guard.label_key(client, found.guard.template, q) not in store.labelled]
+            print(
+                f"{len(new)} questions with both answers go to the guard at {client.host}, model {server.model}: "
+                f"{3 * len(new):,} calls.",
+                file=sys.stderr,
+            )
+            if not options.dry_run:
+                await guard.run(new, client, found.guard.template, store)
+
+
+async def judge(options: argparse.Namespace) -> Outcome | None:
+    """One run; None for a dry one."""
+    from urial.judge import export
+    from urial.judge.budget import Budget
+    from urial.judge.run import plan, run
+
+    with open_store(options.folder) as store:
         async with open_client(options) as client:
             found = plan(options.folder, client, options.rubric, store, options.limit)
             print(found.sentence(client.model, options.max_tokens_in_all), file=sys.stderr)
@@ -101,8 +141,7 @@ async def judge(options: argparse.Namespace) -> Outcome | None:
             about = "about " if budget.is_estimated else ""
             print(f"{budget.calls:,} calls, {about}{budget.tokens:,} tokens.", file=sys.stderr)
             if options.rubric == "six-aspects":
-                keys = Asker(client, store, budget, AT_ONCE).key
-                export.write(options.folder, found.everything, store.replies, keys, client.model)
+                export.write(options.folder, found.everything, store.replies, client)
             return outcome
 
 
@@ -142,10 +181,22 @@ def show(options: argparse.Namespace) -> int:
     from urial.judge.summary import summary
 
     found = summary(options.folder, read_votes(options.votes))
-    if not found["groups"]:
+    if not found["groups"] and not found["safety"]:
         raise UserMistake(f"Nothing in {options.folder} is judged yet; name a judge with --judge and --model.")
-    print(json.dumps(found, ensure_ascii=False) if options.json else "\n\n".join(map(as_text, found["groups"])))
+    print(json.dumps(found, ensure_ascii=False) if options.json else "\n\n".join(texts_of(found)))
     return 0
+
+
+def texts_of(found: dict[str, Any]) -> list[str]:
+    return [*map(as_text, found["groups"]), *map(labels_as_text, found["safety"])]
+
+
+def labels_as_text(group: dict[str, Any]) -> str:
+    """One guard's labels for a reader at a terminal."""
+    lines = [f"labels by {group['guard']['model']} at {group['guard']['host']}, base by {group['method']}"]
+    for name in ("prompt", "base", "aligned"):
+        lines.append(f"{name:8} " + ", ".join(f"{count} {label}" for label, count in group[name].items()))
+    return "\n".join(lines)
 
 
 def as_text(group: dict[str, Any]) -> str:
@@ -173,8 +224,8 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def read_votes(path: Path | None) -> dict[str, list[str]] | None:
-    """People's winners by query from an exported workshop. Raises UserMistake."""
+def read_votes(path: Path | None) -> Votes | None:
+    """People's winners from an exported workshop. Raises RecordError."""
     if path is None:
         return None
     from urial.judge.votes import read

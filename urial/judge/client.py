@@ -1,6 +1,7 @@
-"""One judge at one address: a chat call with a schema, and what to do when the server is slow, full or broken.
+"""One model at one address: a chat call, and what to do when the server is slow, full or broken.
 
-A server that refuses the schema (400 or 422) is asked in plain text from then on. 429 waits as long as the server
+A server that refuses what it is asked beyond the plain call (400 or 422), such as a schema, gets the plain call from
+then on. 429 waits as long as the server
 says; failures that may pass are tried again, a reply that does not come is given up in time. Knows HTTP; nothing about
 what a reply means.
 """
@@ -13,6 +14,7 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic_core import from_json
@@ -68,9 +70,14 @@ class ChatClient:
     ) -> None:
         self.address, self.model, self.max_tokens = address, model, max_tokens
         self._waits = waits or Waits()
-        self._takes_schema = True
+        self._takes_wishes = True
         timeout = httpx.Timeout(None, connect=self._waits.connect)
         self._http = httpx.AsyncClient(headers=address.headers(), timeout=timeout, transport=transport)
+
+    @property
+    def host(self) -> str:
+        """Where texts go."""
+        return urlsplit(self.address.url).netloc
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -78,32 +85,30 @@ class ChatClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def chat(self, messages: list[dict[str, str]], schema: dict[str, Any] | None = None, **more: Any) -> Reply:
-        """The reply to some messages, greedy. Raises EngineError (give up this one) or SettingsError (stop)."""
+    async def chat(self, messages: list[dict[str, str]], wishes: dict[str, Any] | None = None) -> Reply:
+        """The reply to some messages, greedy. Raises EngineError (give up this one) or SettingsError (stop).
+
+        wishes: keys of the request that not every server knows; where it refuses them they are left out.
+        """
         pause = self._waits.first_pause
         for left in range(self._waits.tries - 1, -1, -1):
             try:
-                return await self._try(messages, schema, more)
+                return await self._try(messages, wishes or {})
             except Transient as failure:
-                if not left:
-                    raise failure.final from None
                 wanted = pause * random.uniform(0.5, 1.5) if failure.pause is None else failure.pause
-                if wanted > self._waits.longest_pause:
+                if not left or wanted > self._waits.longest_pause:
                     raise failure.final from None
                 await asyncio.sleep(wanted)
                 pause *= 2
         raise AssertionError("the last try returns or raises")
 
-    async def _try(self, messages: list[dict[str, str]], schema: dict[str, Any] | None, more: dict[str, Any]) -> Reply:
-        with_schema = schema is not None and self._takes_schema
-        body = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens, **more}
-        if with_schema:
-            form = {"name": "verdict", "schema": schema, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        reply = await self._sent(body)
-        if reply.status_code in REFUSED_FORM and with_schema:
-            self._takes_schema = False
-            return await self._try(messages, schema, more)
+    async def _try(self, messages: list[dict[str, str]], wishes: dict[str, Any]) -> Reply:
+        body = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens}
+        given = wishes if self._takes_wishes else {}
+        reply = await self._sent({**body, **given})
+        if given and reply.status_code in REFUSED_FORM:
+            self._takes_wishes = False
+            return await self._try(messages, wishes)
         self._check(reply)
         return self._read(reply.content)
 
@@ -181,6 +186,12 @@ class ChatClient:
             is_cut=choice.get("finish_reason") == "length",
             logprobs=told if isinstance(told, list) else None,
         )
+
+
+def schema_wish(schema: dict[str, Any]) -> dict[str, Any]:
+    """Asks for JSON of this schema."""
+    form = {"name": "verdict", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def _plain_headers(reply: httpx.Response) -> dict[str, str]:

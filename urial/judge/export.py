@@ -13,33 +13,34 @@ from typing import Any
 
 from urial.errors import Failure
 from urial.judge import rubrics
+from urial.judge.asker import call_key
+from urial.judge.client import ChatClient
 from urial.judge.just_eval import item_of
 from urial.judge.prompts import Call, messages_of
 from urial.judge.questions import SIDES, Question
+from urial.judge.run import judgement_key
 from urial.judge.store import judgements
 from urial.records import SideName
 
 FOLDER = "just_eval"
+NO_REPLY = {"mark": "", "reply": ""}  # its file was deleted
 
 
 def write(
-    folder: Path, questions: list[Question], replies: dict[str, dict[str, Any]], key: Any, model: str
+    folder: Path, questions: list[Question], replies: dict[str, dict[str, Any]], client: ChatClient
 ) -> list[Path]:
-    """Write the six-aspects scores of one judge; returns the files. `key`: a call and an attempt to a reply's key."""
-    lines = {
-        line["record"]: line
-        for line in judgements(folder)
-        if line["judge"]["model"] == model and line["rubric"] == rubrics.identity_of("six-aspects")
-    }
+    """Write the six-aspects scores of one judge; returns the files."""
+    model = client.model
+    lines = {line["key"]: line for line in judgements(folder)}
     files: dict[str, list[Any]] = defaultdict(list)
     for number, question in enumerate(questions):
-        line = lines.get(question.record)
+        line = lines.get(judgement_key(client, "six-aspects", question))
         if line is None or line["status"] == "failed":
             continue
         mode = "score_safety" if question.is_harmful else "score_multi"
         for side in SIDES:
             call = rubrics.score_call(question, side)
-            reply = replies.get(key(call, 1)) or replies.get(key(call, 0)) or {"mark": "", "reply": ""}
+            reply = replies.get(call_key(client, call, 1)) or replies.get(call_key(client, call)) or NO_REPLY
             name = f"{question.method}.{side}.{mode}.{model}"
             files[name].append(_item(number, question, side, mode, model, call, reply, line["sides"][side]))
     return [_save(folder / FOLDER / f"{file_name(name)}.json", items) for name, items in files.items()]

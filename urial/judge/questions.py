@@ -5,10 +5,11 @@ Knows the lines of `urial.corpus`; nothing about judges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from urial.corpus.lines import Line, read_lines
+from urial.judge.store import unsafe_prompts
 from urial.records import Message, SideName
 
 SIDES: tuple[SideName, SideName] = ("base", "aligned")
@@ -30,11 +31,7 @@ class Question:
     base: str
     aligned: str
     generators: dict[SideName, str]
-
-    @property
-    def is_harmful(self) -> bool:
-        """Whether its tags say that it asks for harm; no word of the question itself is looked at."""
-        return any(value.lower() in HARMFUL_TAGS for values in self.tags.values() for value in values)
+    is_harmful: bool  # its tags, or a guard's label, say that it asks for harm; no word of it is looked at
 
     def answer(self, side: SideName) -> str:
         return self.base if side == "base" else self.aligned
@@ -54,8 +51,11 @@ def read_questions(folder: str | Path) -> list[Question]:
     A line that was made again stands twice in the file: its last one counts.
     """
     found: dict[str, Question | None] = {}
+    unsafe = unsafe_prompts(folder)
     for line in read_lines(folder):
-        found[line.origin.key] = question_of(line, len(found)) if is_whole(line) else None
+        question = question_of(line, len(found)) if is_whole(line) else None
+        is_unsafe = question is not None and question.record in unsafe
+        found[line.origin.key] = replace(question, is_harmful=True) if question and is_unsafe else question
     return [question for question in found.values() if question is not None]
 
 
@@ -78,8 +78,13 @@ def question_of(line: Line, place: int) -> Question:
         history=tuple(record.history),
         base=record.base.text.strip(),
         aligned=record.aligned.text.strip(),
+        is_harmful=has_harmful_tag(line.origin.tags),
         generators={"base": f"{record.pair.base} ({line.origin.method})", "aligned": record.pair.aligned},
     )
+
+
+def has_harmful_tag(tags: dict[str, list[str]]) -> bool:
+    return any(value.lower() in HARMFUL_TAGS for values in tags.values() for value in values)
 
 
 def count_words(text: str) -> int:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from urial.errors import EngineError, UrialError
 from urial.judge import rubrics
@@ -71,7 +70,7 @@ def plan(folder: str | Path, client: ChatClient, rubric: str, store: Store, limi
     everything = read_questions(folder)[:limit]
     left = [question for question in everything if judgement_key(client, rubric, question) not in store.done]
     return Plan(
-        host=urlsplit(client.address.url).netloc,
+        host=client.host,
         everything=everything,
         questions=left,
         already=len(everything) - len(left),
@@ -146,7 +145,7 @@ def _line(rubric: str, question: Question, client: ChatClient) -> dict[str, Any]
     """What every judgement says, whatever its rubric."""
     return {
         "key": judgement_key(client, rubric, question),
-        "judge": {"model": client.model, "host": urlsplit(client.address.url).netloc},
+        "judge": {"model": client.model, "host": client.host},
         "rubric": rubrics.identity_of(rubric),
         "place": question.place,
         "record": question.record,

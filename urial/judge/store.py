@@ -1,4 +1,4 @@
-"""A judge's two files in a corpus's folder: every paid reply, and every judgement, a line each.
+"""A judge's files in a corpus's folder: every paid reply, every judgement, every safety label, a line each.
 
 `judge_replies.jsonl` gets a line as soon as a reply is there, before anything is made of it, so that nothing that was
 paid is asked for again; `judgements.jsonl` (`urial.judgement/1`) has a line a question and rubric, and the last line
@@ -20,7 +20,9 @@ from urial.corpus.lines import cut_torn_end
 from urial.errors import Failure, RecordError, UserMistake
 
 SCHEMA = "urial.judgement/1"
-JUDGEMENTS, REPLIES, LOCK = "judgements.jsonl", "judge_replies.jsonl", "judgements.lock"
+SAFETY_SCHEMA = "urial.safety/1"
+JUDGEMENTS, REPLIES, LABELS = "judgements.jsonl", "judge_replies.jsonl", "safety_labels.jsonl"
+LOCK = "judgements.lock"
 
 
 def key_of(*parts: Any) -> str:
@@ -54,13 +56,13 @@ class Lines:
 
 
 class Store:
-    """Both files, open for one judge at a time. Raises UserMistake where another one writes there."""
+    """All files, open for one judge at a time. Raises UserMistake where another one writes there."""
 
     def __init__(self, folder: Path) -> None:
         self._lock = FileLock(folder / LOCK)
         try:
             self._lock.acquire(timeout=0)
-            self._replies_file, self._judgements_file = Lines(folder / REPLIES), Lines(folder / JUDGEMENTS)
+            self._files = {name: Lines(folder / name) for name in (REPLIES, JUDGEMENTS, LABELS)}
         except Timeout:
             raise UserMistake(f"Another judge is writing into {folder}; wait for its end or stop it.") from None
         except OSError as error:
@@ -68,32 +70,50 @@ class Store:
             raise UserMistake(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
         self.replies = {line["key"]: line for line in read_objects(folder / REPLIES)}
         self.done = {line["key"] for line in judgements(folder) if line["status"] != "failed"}
+        self.labelled = {line["key"] for line in labels(folder)}
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._replies_file.close()
-        self._judgements_file.close()
+        for file in self._files.values():
+            file.close()
         self._lock.release()
 
     def keep_reply(self, line: dict[str, Any]) -> None:
-        self._replies_file.add(line)
+        self._files[REPLIES].add(line)
         self.replies[line["key"]] = line
 
     def keep_judgement(self, line: dict[str, Any]) -> None:
-        self._judgements_file.add({"schema": SCHEMA, **line})
+        self._files[JUDGEMENTS].add({"schema": SCHEMA, **line})
         if line["status"] != "failed":
             self.done.add(line["key"])
+
+    def keep_label(self, line: dict[str, Any]) -> None:
+        self._files[LABELS].add({"schema": SAFETY_SCHEMA, **line})
+        self.labelled.add(line["key"])
 
 
 def judgements(folder: str | Path) -> list[dict[str, Any]]:
     """All judgements of a folder, one a key, in the order of their keys' first lines. Raises RecordError."""
-    path = Path(folder) / JUDGEMENTS
+    return _by_key(Path(folder) / JUDGEMENTS, SCHEMA)
+
+
+def labels(folder: str | Path) -> list[dict[str, Any]]:
+    """All safety labels of a folder, one a key. Raises RecordError."""
+    return _by_key(Path(folder) / LABELS, SAFETY_SCHEMA)
+
+
+def unsafe_prompts(folder: str | Path) -> set[str]:
+    """The records whose prompt a guard called unsafe."""
+    return {line["record"] for line in labels(folder) if (line["prompt"] or {}).get("label") == "unsafe"}
+
+
+def _by_key(path: Path, schema: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for line in read_objects(path):
-        if line.get("schema") != SCHEMA:
-            raise RecordError(f'{path}: key "schema" is {line.get("schema")!r}; it must be "{SCHEMA}".')
+        if line.get("schema") != schema:
+            raise RecordError(f'{path}: key "schema" is {line.get("schema")!r}; it must be "{schema}".')
         found[line["key"]] = line
     return list(found.values())
 

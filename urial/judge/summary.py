@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from urial.judge.agreement import cohen_kappa, krippendorff_alpha, percent
 from urial.judge.figures import NAMES, figures, winner
-from urial.judge.store import judgements
+from urial.judge.labels import counts
+from urial.judge.store import judgements, labels
+from urial.judge.votes import Votes
 
 SCHEMA = "urial.judged/1"
-Votes = Mapping[str, Sequence[str]]  # by query: "base", "tie" or "aligned" of each person
 
 
 def summary(folder: str | Path, votes: Votes | None = None) -> dict[str, Any]:
     """All judgements of a corpus's folder; `{"schema": ..., "groups": []}` where nothing was judged yet.
 
-    votes: people's choices by query, where there are any. Each of `groups` is one judge, rubric and method:
+    votes: people's winners by (query, base answer, aligned answer), as `votes.read` gives them. Each of `groups` is
+    one judge, rubric and method:
 
         {"judge": {"model", "host"}, "rubric": "six-aspects/1", "method": "urial",
          "questions": n, "unparsed": n, "failed": n, "warnings": [sentences],
@@ -37,12 +39,24 @@ def summary(folder: str | Path, votes: Votes | None = None) -> dict[str, Any]:
                     "verdicts": {"base": {"clarity": {"reason", "score"}}, "aligned": {same}},
                     or "orders": [{"first": "base", "verdicts": {"clarity": {"reason", "better"}}}, ...]}]}
 
-    Reads `judgements.jsonl` alone, which holds the answers too. Raises RecordError where a line of it is broken.
+    `safety` holds a guard's labels, by guard and method, empty without one:
+
+        {"guard": {"model", "host", "template"}, "method", "questions": n,
+         "prompt": {"safe", "controversial", "unsafe", "unread", "refusals"}, "base": {same}, "aligned": {same},
+         "items": [{"record", "id", "query",
+                    "prompt": {"label", "codes": [{"code", "name"}], "refusal", "probability"} or None, ...}]}
+
+    Reads `judgements.jsonl` and `safety_labels.jsonl` alone; the first holds the answers too. Raises RecordError where
+    a line is broken.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for line in judgements(folder):
         groups[(line["judge"]["model"], line["judge"]["host"], line["rubric"], line["method"])].append(line)
-    return {"schema": SCHEMA, "groups": [_group(lines, votes or {}) for lines in groups.values()]}
+    return {
+        "schema": SCHEMA,
+        "groups": [_group(lines, votes or {}) for lines in groups.values()],
+        "safety": counts(sorted(labels(folder), key=lambda line: line["place"])),
+    }
 
 
 def _group(lines: list[dict[str, Any]], votes: Votes) -> dict[str, Any]:
@@ -81,7 +95,7 @@ def _item(line: dict[str, Any]) -> dict[str, Any]:
 
 def agreement(lines: Sequence[dict[str, Any]], votes: Votes) -> dict[str, Any] | None:
     """The judge's winners against people's: percent and kappa with each single vote, alpha with all raters at once."""
-    judged = [(name, list(votes[line["query"]])) for line in lines if (name := winner(line)) and line["query"] in votes]
+    judged = [(name, given) for line in lines if (name := winner(line)) and (given := votes.get(_answers(line)))]
     pairs = [(name, vote) for name, given in judged for vote in given]
     if not pairs:
         return None
@@ -95,3 +109,7 @@ def agreement(lines: Sequence[dict[str, Any]], votes: Votes) -> dict[str, Any] |
         "kappa": cohen_kappa(ours, theirs, NAMES),
         "alpha": krippendorff_alpha([[name, *given] for name, given in judged], NAMES),
     }
+
+
+def _answers(line: dict[str, Any]) -> tuple[str, str, str]:
+    return line["query"], line["answers"]["base"], line["answers"]["aligned"]
