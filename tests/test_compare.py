@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from tests import tiny
 from urial import records
 from urial.compare import again, compare, continue_base, result, score
 from urial.engines import sessions
-from urial.engines.base import Piece
+from urial.engines.base import Piece, Sampling
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
@@ -236,3 +237,77 @@ def test_siblings_must_agree_on_their_ids(aligned: dict[str, int], fits: bool) -
         return
     with pytest.raises(MismatchError, match="same tokenizer"):
         check_same_tokens({"a": 0, "b": 1}, aligned, "p")
+
+
+# Settings belong to a side
+
+
+def test_another_draw_is_recorded_as_that_sides_own() -> None:
+    engines, asked = tiny.pair(), request()
+    first = result(compare(engines, asked))
+    events = list(again(engines, request(temperature=0.7, seed=1), "base", first))
+    second = events[-1].comparison
+    assert events[0].own == {"base": second.base.settings}
+    assert second.settings == first.settings and second.settings.temperature == 0
+    assert (second.settings_of("base").temperature, second.settings_of("base").seed) == (0.7, 1)
+    assert second.aligned == first.aligned and second.settings_of("aligned") == first.settings.of("aligned")
+    assert records.from_json(records.to_json(second)) == second
+    third = result(again(engines, request(temperature=0.7, seed=4), "aligned", second))
+    assert third.base == second.base, "the draw before it keeps its settings"
+    assert third.settings_of("aligned").seed == 4 and third.settings == first.settings
+
+
+def test_a_side_that_runs_again_as_it_was_has_no_settings_of_its_own() -> None:
+    engines, asked = tiny.pair(), request(temperature=1.0, seed=3)
+    first = result(compare(engines, asked))
+    assert "settings" not in json.loads(records.to_json(first))["base"]
+    drawn = result(again(engines, request(temperature=1.0, seed=4), "base", first))
+    assert drawn.base.settings is not None
+    back = result(again(engines, asked, "base", drawn))
+    assert back.base.settings is None and back.base.token_ids == first.base.token_ids
+
+
+def test_sides_can_be_asked_for_with_settings_of_their_own() -> None:
+    engines = tiny.pair()
+    own = Sampling(temperature=0.9, top_p=0.8, repetition_penalty=1.0, max_new_tokens=7, seed=5)
+    found = result(compare(engines, request(own={"aligned": own})))
+    assert len(found.aligned.token_ids) == 7 and len(found.base.token_ids) == 40
+    alone = request(temperature=0.9, top_p=0.8, max_new_tokens=7, seed=5)
+    assert found.aligned.token_ids == result(compare(engines, alone)).aligned.token_ids
+    assert found.base.settings is None and found.settings_of("aligned").top_p == 0.8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"query": "another?"},
+        {"method": method("zero_shot")},
+        {"method": method("urial", 1)},
+        {"history": (Message(role="user", content="a"), Message(role="assistant", content="b"))},
+    ],
+)
+def test_answers_of_two_questions_are_never_joined(changes: dict) -> None:
+    engines = tiny.pair()
+    first = result(compare(engines, request()))
+    with pytest.raises(SettingsError, match="another question"):
+        next(again(engines, request(**changes), "base", first))
+
+
+def test_answers_of_two_machines_are_never_joined() -> None:
+    engines = tiny.pair()
+    first = result(compare(engines, request()))
+    elsewhere = first.model_copy(update={"pair": first.pair.model_copy(update={"device": "cuda", "dtype": "bfloat16"})})
+    with pytest.raises(SettingsError, match="another machine"):
+        next(again(engines, request(), "base", elsewhere))
+
+
+def test_the_record_says_what_failed_and_forgets_it_with_a_new_draw() -> None:
+    engines = tiny.pair()
+    wide = PairEngines(engines.info, engines.base, engines.aligned, vocabulary=10_000)  # more than their heads give
+    first = result(compare(wide, request()))
+    (problem,) = first.problems
+    assert problem.name is None and "ValueError" in problem.message
+    assert records.from_json(records.to_json(first)) == first
+    assert result(again(wide, request(seed=1), "base", first)).problems == [problem]
+    assert result(again(engines, request(seed=1), "aligned", first)).problems == []
+    assert "problems" not in json.loads(records.to_json(result(compare(engines, request()))))

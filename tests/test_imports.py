@@ -15,7 +15,7 @@ LAYERS = [
     {"distributions"},
     {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
     {"weights", "engines"},
-    {"request", "lists", "foreign", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
+    {"request", "folding", "lists", "foreign", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
     {"sibling", "bench", "gallery", "notebook"},
     {"commands", "cli", "ui"},
     {"__main__"},

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,9 +15,10 @@ from tqdm import tqdm
 from urial import records
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed
-from urial.records import Comparison, ContextName, Message, SidePenalties
+from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
+    from urial.engines.base import Sampling
     from urial.engines.pair import PairEngines
     from urial.prompts import Method
     from urial.request import Request
@@ -100,7 +102,7 @@ def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
     from urial.request import Request, checked
 
-    request = Request(
+    shared = Request(
         query=options.query,
         method=chosen_method(options),
         history=history(options),
@@ -111,7 +113,13 @@ def make_request(options: argparse.Namespace) -> Request:
         max_new_tokens=options.max_new_tokens,
         seed=options.seed,
     )
-    return checked(request)
+    return checked(replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)}))
+
+
+def own_sampling(options: argparse.Namespace, shared: Request, side: SideName) -> Sampling:
+    """What is asked of one side: its own flags, else those of both."""
+    own = {name: getattr(options, f"{side}_{name}", None) for name in SideSettings.model_fields}
+    return replace(shared.sampling(side), **{name: value for name, value in own.items() if value is not None})
 
 
 def chosen_contexts(text: str) -> tuple[ContextName, ...]:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.pair import PairEngines
+from urial.engines.stopping import Stopped, stops_when
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.prompts import check_unicode
-from urial.records import Comparison, ContextName, ContextShift, Side, SideName, summarize
+from urial.records import Comparison, Problem, SideName
 from urial.request import Control, Prompts, Request, forget, make_prompts
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.scoring import Scoring
@@ -36,17 +40,31 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
 
     Closing the iterator stops both sides and frees their memory.
     """
-    yield from run_sides(engines, request, control or Control(), BOTH, {}, {})
+    yield from run_sides(engines, request, control or Control(), BOTH, None)
 
 
 def again(
     engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
 ) -> Iterator[Event]:
-    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`."""
-    other: SideName = "aligned" if side == "base" else "base"
-    kept_shift = earlier.shift if side == "base" else {}
-    kept = {other: getattr(earlier, other)}
-    yield from run_sides(engines, request, control or Control(), (side,), kept, kept_shift)
+    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`.
+
+    `request` says how that side is decoded now. Raises SettingsError where it asks something else, or other models,
+    than `earlier` did: the record would join answers that do not belong together.
+    """
+    check_same_question(engines, request, earlier)
+    yield from run_sides(engines, request, control or Control(), (side,), earlier)
+
+
+def check_same_question(engines: PairEngines, request: Request, earlier: Comparison) -> None:
+    """Raise SettingsError where what ran in `earlier` is not what runs now."""
+    asked, method = (request.query, list(request.history)), (request.method.name, request.method.examples)
+    if asked != (earlier.query, earlier.history) or method != (earlier.settings.method, earlier.settings.examples):
+        raise SettingsError("The earlier comparison was of another question or method; press Compare to ask this one.")
+    if engines.info != earlier.pair:
+        raise SettingsError(
+            "The other answer of this comparison was written by other models or on another machine; "
+            "press Compare to have both written here."
+        )
 
 
 def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
@@ -107,41 +125,60 @@ def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
 
 
 def run_sides(
-    engines: PairEngines,
-    request: Request,
-    control: Control,
-    names: Sequence[SideName],
-    kept: Mapping[SideName, Side],
-    kept_shift: Mapping[ContextName, ContextShift],
+    engines: PairEngines, request: Request, control: Control, names: Sequence[SideName], earlier: Comparison | None
 ) -> Iterator[Event]:
-    """Run the named sides; what is kept goes into the record as it is."""
+    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`."""
     prompts = make_prompts(engines, request)
-    yield started(engines, request, prompts)
+    settings = earlier.settings if earlier else request.settings()
+    own = own_settings(request, settings, names)
+    yield replace(started(engines, request, prompts), settings=settings, own=own)
     runs = {name: open_run(name, engines, request, prompts) for name in names}
-    contexts = request.contexts if "aligned" in runs else ()
-    rows: Growing = {} if engines.no_rows_reason else {name: [] for name in contexts}
+    rows: Growing = {} if engines.no_rows_reason or "aligned" not in runs else {name: [] for name in request.contexts}
+    problems = kept_problems(earlier, names)
     try:
-        if contexts and engines.no_rows_reason:
-            yield Failed(None, engines.no_rows_reason)
-        scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, request.max_new_tokens) if rows else None
-        yield from advance_all(runs, scored, control)
-        if rows and runs["aligned"].has_nameless:
-            yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
-        sides = {**kept, **{name: run.side() for name, run in runs.items()}}
-        yield Done(make_record(engines, request, sides, {**kept_shift, **make_shift(engines, prompts, rows)}))
+        yield from noting(problems, write_and_score(engines, request, prompts, runs, rows, control))
+        shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
+        sides = {name: earlier.side(name) for name in BOTH} if earlier else {}
+        sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
+        record = make_record(engines, request, sides, shift)
+        yield Done(record.model_copy(update={"settings": settings, "problems": problems}))
     finally:
         for run in runs.values():
             run.end("cancelled")
         forget(engines, prompts)
 
 
+def write_and_score(
+    engines: PairEngines,
+    request: Request,
+    prompts: Prompts,
+    runs: Mapping[SideName, SideRun],
+    rows: Growing,
+    control: Control,
+) -> Iterator[Event]:
+    """The answers, and where `rows` has contexts the rows of the aligned one."""
+    if "aligned" in runs and request.contexts and engines.no_rows_reason:
+        yield Failed(None, engines.no_rows_reason)
+    room, is_stopped = request.sampling("aligned").max_new_tokens, partial(control.is_stopped, "aligned")
+    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room, is_stopped) if rows else None
+    yield from advance_all(runs, scored, control)
+    if rows and runs["aligned"].has_nameless:
+        yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
+
+
 def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:
-    return Started(
-        pair=engines.info,
-        settings=request.settings(),
-        prompts={name: prompts.text(name) for name in BOTH},
-        prompt_tokens={name: len(prompts.ids(name)) for name in BOTH},
-    )
+    """Both sides and the shift are still empty."""
+    shift = {} if engines.no_rows_reason else make_shift(engines, prompts, {name: [] for name in request.contexts})
+    record = make_record(engines, request, given_sides(prompts, [], ""), shift)
+    return Started(engines.info, request.settings(), prompts.texts(), prompts.counts(), record=record)
+
+
+def noting(problems: list[Problem], events: Iterable[Event]) -> Iterator[Event]:
+    """The events; what failed is noted for the record."""
+    for event in events:
+        if isinstance(event, Failed):
+            problems.append(Problem(name=event.name, message=event.message))
+        yield event
 
 
 def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
@@ -196,7 +233,7 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
     if not run.is_running or not (run.is_ready or control.is_stopped(name)):
         return
     try:
-        token = cancel(run) if control.is_stopped(name) else run.step()
+        token = cancel(run) if control.is_stopped(name) else step(name, run, control)
     except (UrialError, RuntimeError, MemoryError) as error:
         log_failure(f"the {name} side", error)
         run.end("error")
@@ -206,6 +243,15 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
         yield (BaseToken if name == "base" else AlignedToken)(*token)
     if not run.is_running:
         yield SideDone(name, run.side())
+
+
+def step(name: SideName, run: SideRun, control: Control) -> tuple[int, str] | None:
+    """One token; a first one waits for a prompt to be read, and a long one can be stopped in the middle."""
+    try:
+        with stops_when(partial(control.is_stopped, name)):
+            return run.step()
+    except Stopped:
+        return cancel(run)
 
 
 def cancel(run: SideRun) -> tuple[int, str] | None:
@@ -223,45 +269,6 @@ def score_given(
         for start in range(0, len(ids), size):
             chunk = slice(start, start + size)
             yield from emit(rows, scoring.ask(ids[chunk], texts[chunk], None).rows())
-
-
-def make_shift(engines: PairEngines, prompts: Prompts, rows: Growing) -> dict[ContextName, ContextShift]:
-    return {
-        name: ContextShift(
-            context=prompts.contexts[name],
-            context_ids=prompts.context_ids[name],
-            exact=engines.is_exact,
-            summary=summarize(found),
-            tokens=found,
-        )
-        for name, found in rows.items()
-    }
-
-
-def make_record(
-    engines: PairEngines,
-    request: Request,
-    sides: Mapping[SideName, Side],
-    shift: dict[ContextName, ContextShift],
-) -> Comparison:
-    return Comparison(
-        query=request.query,
-        history=list(request.history),
-        pair=engines.info,
-        settings=request.settings(),
-        base=sides["base"],
-        aligned=sides["aligned"],
-        shift=shift,
-    )
-
-
-def given_sides(prompts: Prompts, ids: list[int], text: str) -> dict[SideName, Side]:
-    """The sides of a scored answer: nothing was generated, so there are no times."""
-    timeless = {"stop_reason": "stop", "seconds": 0.0, "first_token_seconds": None, "tokens_per_second": None}
-    return {
-        "base": Side(prompt=prompts.base, prompt_ids=prompts.base_ids, text="", token_ids=[], **timeless),
-        "aligned": Side(prompt=prompts.aligned, prompt_ids=prompts.aligned_ids, text=text, token_ids=ids, **timeless),
-    }
 
 
 def result(events: Iterator[Event]) -> Comparison:

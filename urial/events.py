@@ -6,19 +6,25 @@ last Done. Failed takes the place of what it could not deliver. Knows nothing ab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from urial.records import Comparison, ContextName, PairInfo, Settings, Side, SideName, TokenShift
+from urial.records import Comparison, ContextName, PairInfo, Settings, Side, SideName, SideSettings, TokenShift
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Both prompts are made; nothing has been generated yet."""
+    """Both prompts are made; nothing has been generated yet.
+
+    `own`: of sides that are not decoded as `settings` say. `record`: the record as it stands, nothing in it yet.
+    """
 
     pair: PairInfo
     settings: Settings
     prompts: dict[SideName, str]
     prompt_tokens: dict[SideName, int]
+    own: Mapping[SideName, SideSettings] = field(default_factory=dict)
+    record: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ Knows methods and engines through their interfaces; runs nothing. Read `compare.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from urial.engines.base import Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import check_sampling
 from urial.prompts import Method, check_history, check_query
-from urial.records import ContextName, Message, Settings, SideName, SidePenalties
+from urial.records import ContextName, Message, Settings, SideName, SidePenalties, SideSettings
 
 ALL_CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
 
@@ -25,7 +25,7 @@ def paper_penalties() -> SidePenalties:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A query with its earlier turns, the base's method, and how to decode."""
+    """A query with its earlier turns, the base's method, and how to decode; `own` goes before the rest for a side."""
 
     query: str
     method: Method
@@ -36,15 +36,21 @@ class Request:
     penalties: SidePenalties = field(default_factory=paper_penalties)
     max_new_tokens: int = 256
     seed: int = 0
+    own: Mapping[SideName, Sampling] = field(default_factory=dict)
 
     def sampling(self, side: SideName) -> Sampling:
-        return Sampling(
+        shared = Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
             repetition_penalty=self.penalties.base if side == "base" else self.penalties.aligned,
             max_new_tokens=self.max_new_tokens,
             seed=self.seed,
         )
+        return self.own.get(side, shared)
+
+    def decoding(self, side: SideName) -> SideSettings:
+        """How that side is decoded, for the record."""
+        return SideSettings(**asdict(self.sampling(side)))
 
     def settings(self) -> Settings:
         return Settings(
@@ -99,8 +105,12 @@ class Prompts:
     def ids(self, side: SideName) -> list[int]:
         return self.base_ids if side == "base" else self.aligned_ids
 
-    def text(self, side: SideName) -> str:
-        return self.base if side == "base" else self.aligned
+    def texts(self) -> dict[SideName, str]:
+        return {"base": self.base, "aligned": self.aligned}
+
+    def counts(self) -> dict[SideName, int]:
+        """Tokens of each side's prompt."""
+        return {"base": len(self.base_ids), "aligned": len(self.aligned_ids)}
 
 
 def make_prompts(engines: PairEngines, request: Request) -> Prompts:
@@ -120,7 +130,7 @@ def make_prompts(engines: PairEngines, request: Request) -> Prompts:
         context_ids={name: engines.base.encode(text) for name, text in contexts.items()},
     )
     for side in ("base", "aligned"):
-        engines.side(side).check_length(len(prompts.ids(side)), request.max_new_tokens)
+        engines.side(side).check_length(len(prompts.ids(side)), request.sampling(side).max_new_tokens)
     return prompts
 
 

@@ -6,9 +6,10 @@ Knows one side's tokens and the scoring; nothing about how tokens are made.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from urial.engines.pair import PairEngines
+from urial.engines.stopping import Stopped, after, stops_when
 from urial.errors import UrialError
 from urial.events import Event, Failed, ShiftRows
 from urial.records import ContextName, TokenShift
@@ -18,19 +19,31 @@ from urial.sides import SideRun
 
 Growing = dict[ContextName, list[TokenShift]]  # the rows so far
 
+GRACE_SECONDS = 1.0  # after a stop, for contexts still to be read: short ones still give what is there its rows
+STOPPED = "It was stopped before the base had read the question, so no shift was measured."
+
 log = logging.getLogger(__name__)
 
 
 class ScoredAnswer:
     """Follows the aligned side and scores what is new: a chunk at a time, and the rest at its end."""
 
-    def __init__(self, engines: PairEngines, prompts: Prompts, run: SideRun, rows: Growing, room: int) -> None:
+    def __init__(
+        self,
+        engines: PairEngines,
+        prompts: Prompts,
+        run: SideRun,
+        rows: Growing,
+        room: int,
+        is_stopped: Callable[[], bool],
+    ) -> None:
         """`rows` grow; `room` is the most tokens that the answer may have."""
         self._engines = engines
         self._prompts = prompts
         self._run = run
         self._rows = rows
         self._room = room
+        self._is_stopped = is_stopped
         self._scoring: Scoring | None = None
         self._asked: Asked | None = None
         self._done = 0
@@ -51,6 +64,9 @@ class ScoredAnswer:
             if self._asked is not None and self._asked.is_ready():
                 asked, self._asked = self._asked, None
                 yield from emit(self._rows, asked.rows())
+        except Stopped:
+            self._failed = True
+            yield Failed(None, STOPPED)
         except (UrialError, RuntimeError, ValueError, MemoryError) as error:
             log_failure("the shift", error)
             self._failed = True
@@ -63,7 +79,8 @@ class ScoredAnswer:
 
     def _ask_if_due(self) -> None:
         if self._scoring is None:
-            self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids, self._room)
+            with stops_when(after(self._is_stopped, GRACE_SECONDS)):
+                self._scoring = Scoring(self._engines, self._prompts.aligned_ids, self._prompts.context_ids, self._room)
         run, new = self._run, slice(self._done, len(self._run.token_ids))
         if run.is_running and new.stop - new.start < self._scoring.next_chunk:
             return

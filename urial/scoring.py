@@ -40,7 +40,7 @@ class Scoring:
         self._aligned_ids = aligned_ids
         self._room = room
         self._aligned: ScoreSession | None = None  # an answer that is told by its writer needs none
-        self._bases = {name: engines.base.open_score(ids, room) for name, ids in contexts.items()}
+        self._bases = open_all(engines.base, contexts, room)
         self._asked: list[int] = []
 
     @property
@@ -78,6 +78,21 @@ class Scoring:
             context = [*self._aligned_ids, *self._asked]
             self._aligned = self._engines.aligned.open_score(context, self._room - len(self._asked))
         return self._aligned
+
+
+def open_all(
+    engine: Engine, contexts: Mapping[ContextName, Sequence[int]], room: int
+) -> dict[ContextName, ScoreSession]:
+    """A session for each context, or none at all where one of them fails or is stopped."""
+    opened: dict[ContextName, ScoreSession] = {}
+    try:
+        for name, ids in contexts.items():
+            opened[name] = engine.open_score(ids, room)
+    except BaseException:
+        for session in opened.values():
+            session.close()
+        raise
+    return opened
 
 
 class Asked:

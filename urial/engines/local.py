@@ -23,6 +23,7 @@ from urial.engines.rows import can_decode_by_row
 from urial.engines.sampling import Sampler, check_sampling
 from urial.engines.sessions import ChunkSession, StepSession
 from urial.engines.stepper import LoneSteps, Stepper, Steps
+from urial.engines.stopping import Check, Looking, current, go_on, holding
 from urial.engines.team import team_for
 from urial.engines.text import TextStream
 from urial.engines.trial import check_family, not_finite
@@ -83,8 +84,11 @@ class LocalEngine(ChatTokenizer):
             )
 
     def read(self, ids: Sequence[int]) -> Reading:
-        """Read `ids` and keep the reading; what is already read, by whomever, is not read again."""
-        with self._reading:
+        """Read `ids` and keep the reading; what is already read, by whomever, is not read again.
+
+        Raises Stopped, and keeps nothing, where the caller's work is stopped (`stopping.py`).
+        """
+        with holding(self._reading):
             return self._read(tuple(ids))
 
     def check(self) -> None:
@@ -184,14 +188,18 @@ class LocalEngine(ChatTokenizer):
     def forward(self, ids: Sequence[int], cache: DynamicCache) -> torch.Tensor:
         """Hidden states [len(ids), D]; the cache grows."""
         reader = self._stepper.reader or self._run_layers
-        with self._stepper.turn:
-            return self._team(lambda: reader(ids, cache, is_adapted=self._is_adapted))
+        check = current()  # the work may be done in another thread
+        with holding(self._stepper.turn):
+            return self._team(lambda: reader(ids, cache, is_adapted=self._is_adapted, check=check))
 
     @torch.inference_mode()
-    def _run_layers(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
+    def _run_layers(
+        self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool, check: Check = go_on
+    ) -> torch.Tensor:
         """As a `PromptReader`; these layers are those of this side already."""
         tokens = torch.tensor([list(ids)], device=self._model.device)
-        return read_on(self._layers, tokens, cache)[0]
+        with Looking(check):
+            return read_on(self._layers, tokens, cache)[0]
 
     def rows(self, hidden: torch.Tensor) -> HiddenRows:
         """Logits of hidden states [n, D], made when asked for."""

@@ -17,6 +17,7 @@ from urial.engines.backbone import backbone_of, read_on
 from urial.engines.head import Head
 from urial.engines.line import Line, Seat
 from urial.engines.output import Logits, Output
+from urial.engines.stopping import result_of
 from urial.engines.team import team_for
 from urial.engines.trial import moves_as
 from urial.engines.trunk import PromptReader, Trunk
@@ -51,7 +52,7 @@ class Stepper:
     @property
     def _trunk(self) -> Trunk:
         """Waits where a first start still compiles: an answer must not depend on how far that is."""
-        return self._trunk_made.result()
+        return result_of(self._trunk_made)
 
     @property
     def is_prepared(self) -> bool:

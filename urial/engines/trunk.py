@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from urial.engines.stopping import Check, go_on
 from urial.weights.adapters import LowRankLinear
 
 
@@ -28,8 +29,10 @@ P = TypeVar("P", bound=Place)
 class PromptReader(Protocol):
     """Reads the next tokens of one text all at once."""
 
-    def __call__(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
-        """Hidden states [len(ids), D]; the cache grows."""
+    def __call__(
+        self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool, check: Check = go_on
+    ) -> torch.Tensor:
+        """Hidden states [len(ids), D]; the cache grows. Calls `check` now and then, which may raise Stopped."""
 
 
 class Trunk(Protocol[P]):

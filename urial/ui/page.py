@@ -17,6 +17,7 @@ import gradio as gr
 
 from urial import render
 from urial.gallery import FOLDER
+from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
 from urial.ui.compare_tab import build_compare
 from urial.ui.form import FIELDS
@@ -26,7 +27,8 @@ from urial.ui.serving import Service
 from urial.ui.theme import theme
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "gallery", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
+SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
@@ -46,7 +48,7 @@ class AppState:
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair, state.parallel)
+    build_compare(blocks, state.service, state.default_pair)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
@@ -58,15 +60,16 @@ TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
 
 def build(state: AppState) -> gr.Blocks:
     """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
+    state.service.admission = Admission(state.parallel, state.queue_size)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             for title, name, make in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     make(blocks, state)
-        add_endpoints(state.service, state.default_pair, state.parallel)
+        add_endpoints(state.service, state.default_pair)
         blocks.unload(leaver(state.service))
-    blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
+    blocks.queue(max_size=state.queue_size + SPARE, default_concurrency_limit=8)
     return blocks
 
 
@@ -79,9 +82,13 @@ def leaver(service: Service) -> Callable[[gr.Request], None]:
     return leave
 
 
-def launch_arguments() -> dict[str, Any]:
-    """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off."""
+def launch_arguments(visitors: int = 66) -> dict[str, Any]:
+    """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off.
+
+    `visitors` that run or wait keep a thread each.
+    """
     return {
+        "max_threads": visitors + SPARE,
         "head": f"<style>{style()}</style><script>{script()}</script>",  # as it is: `css` would lose @container rules
         "theme": theme(),
         "footer_links": ["api"],

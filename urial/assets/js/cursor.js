@@ -75,13 +75,13 @@ function showTip(store, tip, pane, unit) {
   return tip.show(unit.mark, ...lines);
 }
 
-/* Bring the token above the sheet and the card into sight, moving the page as little as possible. */
+/* Bring the token above the sheet and the card into sight, moving the page as little as possible. A sheet that the
+   top of the view still holds down comes up to its place at the window's edge as the page moves. */
 function reveal(pane, position, card) {
   const unit = pane.unitAt(position);
   if (!unit) return;
   const box = unit.mark.getBoundingClientRect();
-  const sheet = card.getBoundingClientRect();
-  const limit = Math.min(window.innerHeight, sheet.top) - 12;
+  const limit = window.innerHeight - (parseFloat(getComputedStyle(card).bottom) || 0) - card.offsetHeight - 12;
   const by = box.bottom > limit ? box.bottom - limit : box.top < 12 ? box.top - 12 : 0;
   if (by) window.scrollBy({ top: by, behavior: calmMotion() ? "auto" : "smooth" });
 }

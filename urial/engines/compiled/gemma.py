@@ -22,6 +22,7 @@ from urial.engines.cache import grow
 from urial.engines.compiled import attention, kernels
 from urial.engines.compiled.blocks import is_packed, pack
 from urial.engines.compiled.kernels import Floats, Matrix
+from urial.engines.stopping import Check, go_on
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
@@ -114,11 +115,14 @@ class GemmaTrunk:
         return torch.from_numpy(hidden)
 
     @torch.inference_mode()
-    def reader(self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool) -> torch.Tensor:
+    def reader(
+        self, ids: Sequence[int], cache: DynamicCache, *, is_adapted: bool, check: Check = go_on
+    ) -> torch.Tensor:
         """See `PromptReader`: each token is a row, so its states are those of a step, to the last bit."""
         place = self.open(cache, cache.get_seq_length(), len(ids), is_adapted=is_adapted)
         found = []
         for first in range(0, len(ids), READ_AT_ONCE):
+            check()
             part = ids[first : first + READ_AT_ONCE]
             found.append(self._moved([place] * len(part), range(first, first + len(part)), part))
         for layer, arrays in zip(cache.layers, place.layers, strict=True):
