@@ -97,6 +97,17 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
 
 
+def add_compare_alone(parser: argparse.ArgumentParser) -> None:
+    """What `compare` takes and `score`, which writes no answer, does not."""
+    add_compare(parser)
+    parser.add_argument(
+        "--aligned-method",
+        choices=("chat", "s2a"),
+        default="chat",
+        help="s2a: the aligned model first rewrites the query without opinion and distraction (System 2 Attention)",
+    )
+
+
 def add_score(parser: argparse.ArgumentParser) -> None:
     add_compare(parser)
     parser.add_argument("--answer-file", metavar="F", required=True, help="the answer to score, as UTF-8 text")
@@ -122,7 +133,7 @@ def make_parser() -> OneLineParser:
     table: list[tuple[str, str, Callable, Command]] = [
         ("pairs", "list the pairs and whether each can run here", add_pairs, commands.pairs),
         ("prompt", "print the exact text that the base is given", add_prompt, commands.prompt),
-        ("compare", "two answers and the shift of every token", add_compare, commands.compare),
+        ("compare", "two answers and the shift of every token", add_compare_alone, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("judge", "scores of both answers of a corpus by a judge", judge.add_arguments, judge.run),

@@ -22,6 +22,7 @@ from urial.folding import given_sides, kept_problems, make_record, make_shift, o
 from urial.prompts import check_unicode
 from urial.records import Comparison, Problem, SideName
 from urial.request import Control, Prompts, Request, forget, make_prompts
+from urial.rewriting import rewrite
 from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.scoring import Scoring
 from urial.sides import OpenText, Prepared, SideRun
@@ -40,7 +41,10 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
 
     Closing the iterator stops both sides and frees their memory.
     """
-    yield from run_sides(engines, request, control or Control(), BOTH, None)
+    control = control or Control()
+    if request.aligned_method == "s2a" and request.rewrite is None:
+        request = replace(request, rewrite=rewrite(engines, request, control))
+    yield from run_sides(engines, request, control, BOTH, None)
 
 
 def again(
@@ -52,6 +56,7 @@ def again(
     than `earlier` did: the record would join answers that do not belong together.
     """
     check_same_question(engines, request, earlier)
+    request = replace(request, rewrite=earlier.rewrite)
     yield from run_sides(engines, request, control or Control(), (side,), earlier)
 
 

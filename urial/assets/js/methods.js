@@ -44,8 +44,8 @@ function setSide(store, name, side) {
   store.sides[name] = { ...store.sides[name], ...side };
 }
 
-function metaOf({ query, history, pair, settings, note, command }) {
-  return { query, history, pair, settings, note, command };
+function metaOf({ query, history, pair, settings, note, command, rewrite }) {
+  return { query, history, pair, settings, note, command, rewrite };
 }
 
 function loadPayload(store, payload) {
