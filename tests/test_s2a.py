@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from tests import tiny
 from urial import prompts, records, render, reproduce
 from urial.cli import make_parser
-from urial.compare import again, compare, result
+from urial.compare.request import Control, Request
+from urial.compare.run import again, compare, result
 from urial.engines.base import Piece, Sampling
 from urial.engines.pair import PairEngines
 from urial.prompts import method, s2a
 from urial.records import Comparison, Message
-from urial.request import Control, Request
 
 QUERY = "I think it is 5. What is 2 plus 2?"
 GOOD = "Context: Two is added to two.\nQuestion: What is 2 plus 2?"
@@ -51,20 +52,35 @@ def test_both_calls_hold_the_texts_and_nothing_else_of_a_template() -> None:
     assert s2a.answer_request("", "Why?").startswith("Why?\n\n")
 
 
-def writing(engines: PairEngines, text: str) -> list[list[int]]:
-    """The aligned model writes `text` at its first call, and as it likes then; returns the prompts that it got."""
-    real, seen = engines.aligned.generate, []
+class Written(list):
+    """Pieces that are all there."""
 
-    def generate(ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
-        seen.append(list(ids))
-        if len(seen) > 1:
-            return real(ids, sampling)
+    position = 0
+
+    def __next__(self) -> Piece:
+        return self.pop(0)
+
+    def is_ready(self) -> bool:
+        return True
+
+    def listen(self, listener: threading.Event) -> None:
+        pass
+
+    def close(self) -> None:
+        self.clear()
+
+
+def writing(engines: PairEngines, text: str) -> None:
+    """The aligned model writes `text` at its first call, and as it likes then."""
+    real = engines.aligned.generate
+
+    def generate(ids: Sequence[int], sampling: Sampling) -> Any:
+        engines.aligned.generate = real
         words = engines.aligned.encode_answer(text)
         texts = engines.aligned.answer_pieces(words)
-        return iter([*(Piece(i, text, False) for i, text in zip(words, texts, strict=True)), Piece(1, "", True)])
+        return Written([*(Piece(i, t, False) for i, t in zip(words, texts, strict=True)), Piece(1, "", True)])
 
     engines.aligned.generate = generate
-    return seen
 
 
 def request(**changes: Any) -> Request:
@@ -72,17 +88,16 @@ def request(**changes: Any) -> Request:
     return Request(**{**asked, **changes})
 
 
-def run(text: str) -> tuple[Comparison, list[str]]:
+def run(text: str, **changes: Any) -> Comparison:
     engines = tiny.pair()
-    seen = writing(engines, text)
-    found = result(compare(engines, request()))
-    return found, ["".join(engines.aligned.answer_pieces(ids)) for ids in seen]
+    writing(engines, text)
+    return result(compare(engines, request(**changes)))
 
 
 def test_the_rewrite_is_asked_and_both_calls_are_in_the_record() -> None:
-    found, seen = run(GOOD)
-    assert len(seen) == 2 and QUERY in seen[0] and "I think it is 5" not in seen[1] and "What is 2 plus 2?" in seen[1]
+    found = run(GOOD)
     rewrite = found.rewrite
+    assert "I think it is 5" not in found.aligned.prompt and "What is 2 plus 2?" in found.aligned.prompt
     assert rewrite.question == "What is 2 plus 2?" and rewrite.fallback == "" and rewrite.asked in found.aligned.prompt
     assert QUERY in rewrite.call.prompt and rewrite.call.text == GOOD and rewrite.call.prompt_ids
     assert QUERY in found.base.prompt and found.query == QUERY  # the base is asked what was asked
@@ -91,8 +106,8 @@ def test_the_rewrite_is_asked_and_both_calls_are_in_the_record() -> None:
 
 
 def test_a_rewrite_that_cannot_be_read_falls_back_and_says_so() -> None:
-    found, seen = run("I would say 4.")
-    assert QUERY in seen[1] and found.rewrite.asked == QUERY and found.rewrite.question is None
+    found = run("I would say 4.")
+    assert QUERY in found.aligned.prompt and found.rewrite.asked == QUERY and found.rewrite.question is None
     assert "no question in it" in found.rewrite.fallback
     assert "as it stands" in render.payload(found)["rewrite"]["fallback"]
 
@@ -122,7 +137,7 @@ def test_without_it_nothing_changes_and_again_keeps_it() -> None:
 
 
 def test_it_is_shown_and_can_be_run_again() -> None:
-    found, _ = run(GOOD)
+    found = run(GOOD)
     shown = render.payload(found)["rewrite"]
     assert shown["prompt"] == found.rewrite.call.prompt and shown["text"] == GOOD and shown["fallback"] == ""
     assert "--aligned-method s2a" in reproduce.command(found) and "Two is added" in render.report(found)
@@ -131,12 +146,10 @@ def test_it_is_shown_and_can_be_run_again() -> None:
 
 
 def test_history_stays_as_it_was_written() -> None:
-    engines = tiny.pair()
-    seen = writing(engines, GOOD)
     history = (Message(role="user", content="first"), Message(role="assistant", content="then"))
-    result(compare(engines, request(history=history)))
-    texts = ["".join(engines.aligned.answer_pieces(ids)) for ids in seen]
-    assert "first" not in texts[0] and "first" in texts[1] and "then" in texts[1]
+    found = run(GOOD, history=history)
+    assert "first" not in found.rewrite.call.prompt
+    assert "first" in found.aligned.prompt and "then" in found.aligned.prompt
 
 
 def test_thirteen_questions_are_shipped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -125,6 +126,21 @@ def test_compare_gives_a_record(client: Client) -> None:
     assert len(record.shift["zero_shot"].tokens) == len(record.aligned.token_ids) > 0
     again = Comparison.model_validate(client.predict("a question", **SHORT, api_name="/compare"))
     assert again == record  # from the cache: even the seconds are the same
+
+
+def test_compare_streams_records_that_grow(client: Client) -> None:
+    job = client.submit("a long question", method="zero_shot", max_new_tokens=400, api_name="/compare")
+    records = [Comparison.model_validate(value) for value in job]
+    assert len(records) >= 3
+    whole = records[-1]
+    assert whole == Comparison.model_validate(job.result())
+    for earlier, later in itertools.pairwise(records):
+        for side in ("base", "aligned"):
+            assert getattr(later, side).text.startswith(getattr(earlier, side).text)
+        for name, shift in earlier.shift.items():
+            assert shift.summary.tokens <= later.shift[name].summary.tokens
+    assert whole.shift["zero_shot"].summary.tokens == len(whole.shift["zero_shot"].tokens) > 0
+    assert not any(shift.tokens for record in records[:-1] for shift in record.shift.values())
 
 
 def test_a_shift_that_fails_leaves_its_reason_in_the_record_and_in_brief() -> None:

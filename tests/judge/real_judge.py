@@ -19,7 +19,7 @@ from tests.judge.judge_server import JudgeServer, Text
 from urial.cli import main as command
 from urial.corpus.lines import FILE, Line, Origin, to_text
 from urial.engines.base import Engine, Sampling
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.gallery import load_entries
 from urial.judge.rubrics import RUBRICS
 from urial.pairs import load_pairs

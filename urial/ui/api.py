@@ -4,7 +4,7 @@ Each docstring is what a caller reads, one line for each argument: Gradio reads 
 they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -13,6 +13,7 @@ from urial.errors import SettingsError, UrialError
 from urial.records import Comparison
 from urial.ui import asking
 from urial.ui.api_brief import brief as in_brief
+from urial.ui.api_partial import growing
 from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
 from urial.ui.serving import Service, Work
@@ -67,6 +68,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             one row for every token of the aligned answer with its base_rank and class
             probabilities
             kl in nats and both top-10 lists (a row of class unscored has null for what could not be had)
+            texts and summaries grow for a client that streams and rows come with the last
             some 2,000 characters for each token: see /brief for less.
         """
         values = {
@@ -82,7 +84,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             "max_new_tokens": max_new_tokens,
             "seed": seed,
         }
-        return answer(lambda: as_json(run_compare(service, values, visitor(request))))
+        yield from answers(lambda: watch_compare(service, values, visitor(request)))
 
     return compare
 
@@ -195,6 +197,15 @@ def answer(work: Callable[[], Result]) -> Result:
         raise gr.Error(str(error), print_exception=False) from error
 
 
+def answers(work: Callable[[], Iterator[Comparison]]) -> Iterator[dict[str, Any]]:
+    """Each record as JSON values as it comes, or gr.Error with one sentence."""
+    try:
+        for comparison in work():
+            yield as_json(comparison)
+    except UrialError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 def parse(values: Values) -> Ask:
     """What is asked; None stands for what was left out. Raises SettingsError or PromptError."""
     return asking.parse({name: value for name, value in values.items() if value is not None})
@@ -204,6 +215,14 @@ def run_compare(service: Service, values: Values, visitor: str) -> Comparison:
     """Raises UrialError. A kept answer is given without running anything, an equal question that runs is joined."""
     ask = parse(values)
     return service.record(Work(ask, CompareTask(asking.to_request(ask)), reusable=True), visitor)
+
+
+def watch_compare(service: Service, values: Values, visitor: str) -> Iterator[Comparison]:
+    """Records that grow while the answers are written, the whole one last. Raises UrialError."""
+    ask = parse(values)
+    request = asking.to_request(ask)
+    work = Work(ask, CompareTask(request), reusable=True)
+    return growing(service.events(work, visitor), request)
 
 
 def run_score(service: Service, values: Values, answer_text: object, visitor: str) -> Comparison:

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
 
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
     from urial.ui.room import Room

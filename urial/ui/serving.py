@@ -16,27 +16,27 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.events import Done, Event
+from urial.compare.live_scoring import log_failure, sentence
+from urial.compare.request import Control
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
-from urial.events import Done, Event
 from urial.records import Comparison, SideName
-from urial.request import Control
-from urial.scored import log_failure, sentence
 from urial.ui import asking, wire
 from urial.ui.admission import Admission, Ticket
 from urial.ui.asking import Ask
 from urial.ui.cut import Cut
-from urial.ui.flights import NOT_BEGUN, Flight, Flights
 from urial.ui.gpu import Perform, perform_here
 from urial.ui.results import Result, Results, pack
 from urial.ui.room import Room
 from urial.ui.runs import Run, Runs
+from urial.ui.shared_runs import NOT_BEGUN, SharedRun, SharedRuns
 from urial.ui.tasks import AgainTask, CompareTask, GoOnTask, Task
 
 WAIT_SECONDS = 0.4  # between two words about waiting: also how long one that nobody wants may hold a place
 LOOK_SECONDS = 0.1  # a visitor's stop is seen after at most that time
-END_SECONDS = 10.0  # that a stopped flight is waited for
+END_SECONDS = 10.0  # that a stopped shared run is waited for
 ANSWER_LIMIT = 4096  # tokens of an answer that the base is asked to continue
 
 Feed = Iterator[str]
@@ -67,7 +67,7 @@ class Service:
         self.room = room
         self.perform = perform
         self.runs = Runs()
-        self.flights = Flights(new_control)
+        self.shared_runs = SharedRuns(new_control)
         self.admission = Admission()
         self.results = Results()
         self._placement = placement
@@ -122,7 +122,7 @@ class Service:
     # How a run goes: what one visitor sees
 
     def _run(self, run_id: str, visitor: str, prepare: Callable[[], Work]) -> Feed:
-        """Whatever happens, the run is closed and its flight is left."""
+        """Whatever happens, the run is closed and its shared run is left."""
         try:
             work = prepare()
             note = self.room.pair(work.ask.pair).note
@@ -131,12 +131,12 @@ class Service:
             yield wire.batch(str(run_id)[:64], 0, [["refuse", {"message": str(error)}]])
             return
         try:
-            boarded = self._board(work)
-            if isinstance(boarded, Result):
-                self.results.put(run.id, boarded)
-                yield run.send(wire.kept_steps(boarded.comparison(), note))
+            joined = self._join(work)
+            if isinstance(joined, Result):
+                self.results.put(run.id, joined)
+                yield run.send(wire.kept_steps(joined.comparison(), note))
                 return
-            with closing(self._watch(run, boarded)) as watched:
+            with closing(self._watch(run, joined)) as watched:
                 for before, events in watched:
                     if events and isinstance(events[-1], Done):
                         self.results.put(run.id, pack(events[-1].comparison))
@@ -148,72 +148,77 @@ class Service:
 
     def record(self, work: Work, visitor: str) -> Comparison:
         """The same without a page. Raises UrialError; a kept answer is given without running anything."""
-        boarded = self._board(work)
-        if isinstance(boarded, Result):
-            return boarded.comparison()
+        return core.result(event for events in self.events(work, visitor) for event in events)
+
+    def events(self, work: Work, visitor: str) -> Iterator[list[Event]]:
+        """What a program reads instead of a page: events as they come. Raises UrialError."""
+        joined = self._join(work)
+        if isinstance(joined, Result):
+            yield [Done(joined.comparison())]
+            return
         run = self.runs.open(secrets.token_hex(16), visitor)
         try:
-            with closing(self._watch(run, boarded)) as watched:
-                return core.result(event for _, events in watched for event in events)
+            with closing(self._watch(run, joined)) as watched:
+                yield from (events for _, events in watched)
         finally:
             self.runs.close(run)
 
-    def _board(self, work: Work) -> Flight | Result:
-        """What is kept of an equal question, or the flight that answers it."""
+    def _join(self, work: Work) -> SharedRun | Result:
+        """What is kept of an equal question, or the shared run that answers it."""
         key = self.key(work.ask) if work.reusable else None
-        boarded, is_new = self.flights.board(key, lambda: self.results.get(str(key)))
-        if isinstance(boarded, Flight) and is_new:
+        joined, is_new = self.shared_runs.join(key, lambda: self.results.get(str(key)))
+        if isinstance(joined, SharedRun) and is_new:
             context = copy_context()  # of its first visitor: some hosts lend a GPU to a request
-            boarded.thread = threading.Thread(target=context.run, args=(self._fly, boarded, work), daemon=True)
-            boarded.thread.start()
-        return boarded
+            joined.thread = threading.Thread(target=context.run, args=(self._run_shared, joined, work), daemon=True)
+            joined.thread.start()
+        return joined
 
-    def _watch(self, run: Run, flight: Flight) -> Iterator[tuple[list[wire.Step], list[Event]]]:
-        """What the flight brings: steps before it begins, then events, all that this visitor has not stopped."""
+    def _watch(self, run: Run, shared: SharedRun) -> Iterator[tuple[list[wire.Step], list[Event]]]:
+        """What the shared run brings: steps before it begins, then events, all that this visitor has not stopped."""
         cut, seen, before = Cut(), 0, None
         try:
             while not cut.is_done:
-                if ended := list(self._stops(run, flight, cut)):
+                if ended := list(self._stops(run, shared, cut)):
                     yield [], ended
                     continue
-                news = flight.news(seen, before, LOOK_SECONDS)
-                steps = [news.before] if news.before is not None and news.before != before else []
-                seen, before = seen + len(news.events), news.before
-                events = list(cut.events(news.events))
+                update = shared.update(seen, before, LOOK_SECONDS)
+                steps = [update.before] if update.before is not None and update.before != before else []
+                seen, before = seen + len(update.events), update.before
+                events = list(cut.events(update.events))
                 if steps or events:
                     yield steps, events
-                if news.is_over and news.error:
-                    raise UrialError(news.error)
-                if news.is_over:
+                if update.is_over and update.error:
+                    raise UrialError(update.error)
+                if update.is_over:
                     return
         finally:
-            if self.flights.leave(flight) and flight.thread is not None:
-                flight.thread.join(END_SECONDS)  # what it held is given back before its visitor goes
+            if self.shared_runs.leave(shared) and shared.thread is not None:
+                shared.thread.join(END_SECONDS)  # what it held is given back before its visitor goes
 
-    def _stops(self, run: Run, flight: Flight, cut: Cut) -> Iterator[Event]:
+    def _stops(self, run: Run, shared: SharedRun, cut: Cut) -> Iterator[Event]:
         """Pass on what this visitor has stopped; where others look on, it ends for this one only."""
         for side in get_args(SideName):
-            if run.control.is_stopped(side) and not self.flights.stop(flight, side):
-                if run.is_stopped and not flight.began:
+            if run.control.is_stopped(side) and not self.shared_runs.stop(shared, side):
+                if run.is_stopped and not shared.began:
                     raise UrialError(NOT_BEGUN)
-                yield from cut.stop(side, time.monotonic() - flight.began)
+                yield from cut.stop(side, time.monotonic() - shared.began)
 
-    # How a flight goes: in a thread of its own, for all who wait for it
+    # How a shared run goes: in a thread of its own, for all who wait for it
 
-    def _fly(self, flight: Flight, work: Work) -> None:
+    def _run_shared(self, shared: SharedRun, work: Work) -> None:
         """Whatever happens, it ends, its place is free again and the engines are given back."""
         ticket, error = None, NOT_BEGUN
         try:
             ticket = self.admission.enter()
             was_ready = self.room.status(work.ask.pair).state == "ready"
-            is_waiting = self._has_place(flight, ticket)
-            while is_waiting and self._has_models(flight, work.ask.pair):
+            is_waiting = self._has_place(shared, ticket)
+            while is_waiting and self._has_models(shared, work.ask.pair):
                 with self.room.lend(work.ask.pair) as engines:
                     if engines is None:
                         continue  # exchanged for another pair in this very moment: they are loaded again
-                    self._forward(flight, work, engines)
+                    self._forward(shared, work, engines)
                     is_waiting, error = False, ""
-            ticket.leave(counts=was_ready and not flight.is_stopped and not error)
+            ticket.leave(counts=was_ready and not shared.is_stopped and not error)
         except UrialError as failure:
             error = str(failure)
         except Exception as failure:  # nobody else sees what this thread meets
@@ -222,36 +227,36 @@ class Service:
         finally:
             if ticket is not None:
                 ticket.leave()
-            self.flights.land(flight)
-            flight.end(error)
+            self.shared_runs.finish(shared)
+            shared.end(error)
 
-    def _has_place(self, flight: Flight, ticket: Ticket) -> bool:
-        """Wait in line and say where; False where the flight is stopped before its turn."""
-        while not flight.is_stopped:
+    def _has_place(self, shared: SharedRun, ticket: Ticket) -> bool:
+        """Wait in line and say where; False where the run is stopped before its turn."""
+        while not shared.is_stopped:
             if (position := ticket.position) is not None:
-                flight.say(wire.queue_step(position))
+                shared.say(wire.queue_step(position))
             if ticket.wait(WAIT_SECONDS):
-                return not flight.is_stopped
+                return not shared.is_stopped
         return False
 
-    def _has_models(self, flight: Flight, pair: str) -> bool:
-        """Words about loading until the pair is there; False where the flight is stopped before."""
-        while not flight.is_stopped:
+    def _has_models(self, shared: SharedRun, pair: str) -> bool:
+        """Words about loading until the pair is there; False where the run is stopped before."""
+        while not shared.is_stopped:
             if self.room.wait(pair, WAIT_SECONDS):
                 return True
             status = self.room.status(pair)
-            flight.say(["say", {"message": status.message, "fraction": status.fraction}])
+            shared.say(["say", {"message": status.message, "fraction": status.fraction}])
         return False
 
-    def _forward(self, flight: Flight, work: Work, engines: PairEngines) -> None:
+    def _forward(self, shared: SharedRun, work: Work, engines: PairEngines) -> None:
         message = engines.preparing or "Reading the prompt"
-        flight.say(["say", {"message": message, "fraction": None}])
-        events = self.perform(work.ask.pair, engines, work.task, flight.control)
+        shared.say(["say", {"message": message, "fraction": None}])
+        events = self.perform(work.ask.pair, engines, work.task, shared.control)
         try:
             for some in wire.gather(events):
                 if work.reusable and isinstance(some[-1], Done):
                     self.remember(work.ask, some[-1].comparison)
-                flight.add(some)
+                shared.add(some)
         finally:
             events.close()  # frees the memory of a comparison that is not read to its end
 
