@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from urial.errors import EngineError, PairsError, RecordError, UserMistake
+from urial.judge.rubrics import RUBRICS
 
 if TYPE_CHECKING:
     from urial.judge.client import ChatClient
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from urial.judge.store import Store
     from urial.judge.votes import Votes
 
-RUBRICS = ("six-aspects", "pairwise", "skills")
 KEY_VARIABLE = "URIAL_JUDGE_KEY"
 CEILING = 2_000_000
 

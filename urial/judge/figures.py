@@ -38,7 +38,7 @@ def figures(lines: Sequence[Judgement]) -> dict[str, Any]:
         "win_rate": asdict(rate),
         "consistency": consistency(lines) if is_pairwise else None,
         "first_place": first_place(lines) if is_pairwise else None,
-        "by_tag": by_tag(lines, outcomes),
+        "by_tag": by_tag(lines),
     }
     return {**found, "warnings": warnings(found)}
 
@@ -167,7 +167,7 @@ def first_place(lines: Sequence[Judgement]) -> float | None:
     return sum(chosen) / len(chosen) if chosen else None
 
 
-def by_tag(lines: Sequence[Judgement], outcomes: dict[str, dict[int, str]]) -> dict[str, dict[str, Any]]:
+def by_tag(lines: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
     """Differences, outcomes and the raw win rate for the questions of each tag."""
     places: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, line in enumerate(lines):

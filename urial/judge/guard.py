@@ -34,20 +34,18 @@ def conversations(question: Question) -> dict[str, list[dict[str, str]]]:
     return {"prompt": asked, **answered}
 
 
-async def run(questions: Sequence[Question], client: ChatClient, template: str, store: Store) -> int:
-    """Label what is not labelled yet; returns how many questions were. Raises UrialError; what is done is kept."""
-    left = [question for question in questions if label_key(client, template, question) not in store.labelled]
+async def run(questions: Sequence[Question], client: ChatClient, template: str, store: Store) -> None:
+    """Label these questions, four at once. Raises UrialError; what is done is kept."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def label(question: Question) -> None:
         async with places:
             store.keep_label(await labelled(question, client, template, store))
 
-    found = await asyncio.gather(*(label(question) for question in left), return_exceptions=True)
+    found = await asyncio.gather(*(label(question) for question in questions), return_exceptions=True)
     for failure in found:
         if isinstance(failure, BaseException):
             raise failure
-    return len(left)
 
 
 async def labelled(question: Question, client: ChatClient, template: str, store: Store) -> dict[str, Any]:
