@@ -16,11 +16,18 @@ import pytest
 
 from tests.judge.judge_server import JudgeServer, Seen, Status, Text, save_corpus
 from tests.judge.judging import BETTER, group, judge
+from tests.workshop.support import Room, TurnedClock
 from urial.cli import main
+from urial.corpus.lines import read_lines
 from urial.errors import RecordError
 from urial.judge import summary
 from urial.judge.store import JUDGEMENTS, REPLIES, Store
 from urial.judge.votes import read as read_votes
+from urial.records import Comparison
+from urial.workshop import export, rooms
+from urial.workshop.database import Database
+from urial.workshop.material import of_comparison
+from urial.workshop.rooms import NewItem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,36 +145,41 @@ def test_a_torn_line_is_asked_for_again_and_nothing_else(tmp_path: Path) -> None
     assert group(tmp_path)["questions"] == 4
 
 
-def exported(**changes: Any) -> dict[str, Any]:
-    """A workshop's export with three votes on question 0 and one on question 3."""
-
-    def item(number: int, winners: list[str]) -> dict[str, Any]:
-        base, aligned = BETTER[number]
-        votes = [{"voter": f"v{i}", "choice": "a", "winner": winner} for i, winner in enumerate(winners)]
-        material = {"base": base, "aligned": f"{aligned}\n"}
-        return {"kind": "vote", "query": f"Question number {number}?", "material": material, "votes": votes}
-
-    items = [item(0, ["aligned", "aligned", "bad"]), item(3, ["aligned"])]
-    items.append({"kind": "predict", "query": "x", "material": {"base": "", "aligned": ""}, "predictions": [1]})
-    return {"schema": "urial.workshop/1", "rooms": [{"code": "ABC234", "items": items}], **changes}
+def voted(path: Path, comparison: Comparison, choices: list[str]) -> dict[str, Any]:
+    """The export of a real class that voted on one comparison; choices name a side, tie or bad."""
+    clock, database = TurnedClock(), Database(path)
+    items = [NewItem("vote", "A vote", "Look.", of_comparison(comparison), {})]
+    room = Room(database, rooms.open_room(database, "Class", items, clock), clock)
+    tokens = [f"student-{number:032}" for number in range(len(choices))]
+    for token in tokens:
+        room.join(token)
+    room.begin(0)
+    for token, choice in zip(tokens, choices, strict=True):
+        shown = room.student(token)["question"]
+        letter = "a" if shown["a"] == getattr(comparison, choice, comparison.base).text.strip() else "b"
+        room.answer(token, 0, choice=choice if choice in ("tie", "bad") else letter)
+    return export.everything(database)
 
 
 def test_votes_and_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class of four agrees with the judge twice; one found both bad, one saw it the other way."""
     save_corpus(tmp_path, BETTER)
     with JudgeServer() as server:
         judge(tmp_path, server)
+    comparison = next(read_lines(tmp_path)).record
     path = tmp_path / "votes.json"
-    path.write_text(json.dumps(exported()), encoding="utf-8")
+    found = voted(tmp_path / "class.sqlite", comparison, ["aligned", "aligned", "bad", "base"])
+    path.write_text(json.dumps(found), encoding="utf-8")
     assert main(["judge", str(tmp_path), "--votes", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["groups"][0]["agreement"]
-    assert found["questions"] == 2 and found["n"] == 4 and found["percent"] == 0.5
-    assert found["percent_without_ties"] == pytest.approx(2 / 3) and -1 <= found["kappa"] <= 1
+    assert found["questions"] == 1 and found["n"] == 4 and found["percent"] == 0.5
+    assert found["percent_without_ties"] == pytest.approx(2 / 3) and -1 <= found["alpha"] <= 1
     assert summary(tmp_path)["groups"][0]["agreement"] is None
 
 
 @pytest.mark.parametrize("changes", [{"schema": "x"}, {"rooms": 1}, {"rooms": [{"items": [{"query": "q"}]}]}])
 def test_a_wrong_export_is_one_sentence(changes: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "votes.json"
-    path.write_text(json.dumps(exported(**changes)), encoding="utf-8")
+    path.write_text(json.dumps({"schema": "urial.workshop/1", "rooms": [], **changes}), encoding="utf-8")
     with pytest.raises(RecordError, match=r"votes\.json"):
         read_votes(path)
