@@ -97,6 +97,23 @@ def test_a_mistake_is_one_line(
     assert said.out == "" and said.err.count("\n") == 1 and named in said.err and "sk-123" not in said.err
 
 
+@pytest.mark.parametrize(
+    "change", [{"judge": None}, {"sides": {"base": 5}}, {"words": {}}, {"place": None}, {"tags": 1}]
+)
+def test_a_broken_judgement_is_one_line(
+    change: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_corpus(tmp_path, BETTER[:2])
+    with JudgeServer() as server:
+        judge(tmp_path, server)
+    first, *rest = whole_lines(tmp_path / JUDGEMENTS)
+    text = "\n".join([json.dumps({**json.loads(first), **change}), *rest, ""])
+    (tmp_path / JUDGEMENTS).write_text(text, encoding="utf-8")
+    assert main(["judge", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "delete judgements.jsonl" in said
+
+
 def test_two_judges_in_one_folder_are_refused(tmp_path: Path) -> None:
     save_corpus(tmp_path, BETTER[:1])
     with Store(tmp_path), pytest.raises(Exception, match="Another judge"):

@@ -69,7 +69,7 @@ class Store:
             self._lock.release()
             raise UserMistake(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
         self.replies = {line["key"]: line for line in read_objects(folder / REPLIES)}
-        self.done = {line["key"] for line in judgements(folder) if line["status"] != "failed"}
+        self.done = {line["key"] for line in judgements(folder) if line.get("status") != "failed"}
         self.labelled = {line["key"] for line in labels(folder)}
 
     def __enter__(self) -> Store:
@@ -106,7 +106,7 @@ def labels(folder: str | Path) -> list[dict[str, Any]]:
 
 def unsafe_prompts(folder: str | Path) -> set[str]:
     """The records whose prompt a guard called unsafe."""
-    return {line["record"] for line in labels(folder) if (line["prompt"] or {}).get("label") == "unsafe"}
+    return {line.get("record", "") for line in labels(folder) if (line.get("prompt") or {}).get("label") == "unsafe"}
 
 
 def _by_key(path: Path, schema: str) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from urial.errors import RecordError
 from urial.judge.agreement import cohen_kappa, krippendorff_alpha, percent
 from urial.judge.figures import NAMES, figures, winner
 from urial.judge.labels import counts
-from urial.judge.store import judgements, labels
+from urial.judge.store import JUDGEMENTS, LABELS, judgements, labels
 from urial.judge.votes import Votes
 
 SCHEMA = "urial.judged/1"
@@ -49,14 +50,20 @@ def summary(folder: str | Path, votes: Votes | None = None) -> dict[str, Any]:
     Reads `judgements.jsonl` and `safety_labels.jsonl` alone; the first holds the answers too. Raises RecordError where
     a line is broken.
     """
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    for line in judgements(folder):
-        groups[(line["judge"]["model"], line["judge"]["host"], line["rubric"], line["method"])].append(line)
-    return {
-        "schema": SCHEMA,
-        "groups": [_group(lines, votes or {}) for lines in groups.values()],
-        "safety": counts(sorted(labels(folder), key=lambda line: line["place"])),
-    }
+    try:
+        groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for line in judgements(folder):
+            groups[(line["judge"]["model"], line["judge"]["host"], line["rubric"], line["method"])].append(line)
+        return {
+            "schema": SCHEMA,
+            "groups": [_group(lines, votes or {}) for lines in groups.values()],
+            "safety": counts(sorted(labels(folder), key=lambda line: line["place"])),
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RecordError(
+            f"{folder} holds a judgement that this program did not write ({type(error).__name__}: {error}); delete "
+            f"{JUDGEMENTS} and {LABELS} there and run the judge again: replies that were paid are kept."
+        ) from error
 
 
 def _group(lines: list[dict[str, Any]], votes: Votes) -> dict[str, Any]:
