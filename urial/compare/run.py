@@ -43,6 +43,11 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
     yield from run_sides(engines, request, control or Control(), BOTH, None)
 
 
+def aligned_alone(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
+    """The aligned answer and its shift, as in `compare`; the base's side stays empty."""
+    yield from run_sides(engines, request, control or Control(), ("aligned",), None)
+
+
 def again(
     engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
 ) -> Iterator[Event]:
@@ -129,7 +134,7 @@ def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
 def run_sides(
     engines: PairEngines, request: Request, control: Control, names: Sequence[SideName], earlier: Comparison | None
 ) -> Iterator[Event]:
-    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`."""
+    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`, or empty."""
     prompts = make_prompts(engines, request)
     settings = earlier.settings if earlier else request.settings()
     own = own_settings(request, settings, names)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from urial.compare import run as core
 from urial.compare.events import Done, Event, Failed, SideDone
-from urial.compare.request import ALL_CONTEXTS, Control, Request, make_prompts
+from urial.compare.request import ALL_CONTEXTS, Request, make_prompts
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError
 from urial.prompts import method
@@ -101,7 +101,7 @@ def _answer(
         return _told(ask.id, _last(core.continue_base(engines, request, []), SideDone).side, {})
     if contexts:  # the constant beginning of the URIAL prompt is read once and kept for the next question
         engines.base.read_ahead(make_prompts(engines, request).constant_ids)
-    record = _last(core.run_sides(engines, request, Control(), ("aligned",), None), Done).comparison
+    record = _last(core.aligned_alone(engines, request), Done).comparison
     return _told(ask.id, record.aligned, _shares(record))
 
 
