@@ -17,7 +17,7 @@ LAYERS = [
     {"tokenizer"},
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
-    {"notebook", "sibling", "bench", "gallery"},
+    {"notebook", "sibling", "bench", "gallery", "workshop"},
     {"commands", "cli", "ui"},
     {"__main__"},
 ]

@@ -15,11 +15,13 @@ function createSides(store, host, panes, term) {
   aligned.middle.append(waiting, h("div", { class: "uv-panes" }, paneBoxes.map((box) => box.el)));
   aligned.el.insertBefore(legendBox, aligned.footer);
   const note = h("p", { class: "uv-note" });
-  const el = h("div", null, h("div", { class: "uv-columns" }, base.el, aligned.el), note);
+  const found = h("div", { class: "uv-note" });
+  const el = h("div", null, h("div", { class: "uv-columns" }, base.el, aligned.el), found, note);
 
   function update(topics) {
     showTitles(store, base, aligned);
     setText(note, (store.meta && store.meta.note && `About this pair: ${visible(store.meta.note)}`) || "");
+    if (topics.has("meta")) showRetrieved(store, found);
     growText(text, visible(store.sides.base ? store.sides.base.text : ""));
     for (const column of [base, aligned]) showFacts(store, column);
     setText(waiting, store.pieces.length || !(store.running || !store.meta) ? "" : "The answer appears here, coloured as it is scored.");
@@ -27,6 +29,19 @@ function createSides(store, host, panes, term) {
     showLegend(store, legendBox);
   }
   return { el, update, columns: { base, aligned } };
+}
+
+/* What retrieval put into the prompt, the nearest first, each with the words that matched. */
+function showRetrieved(store, place) {
+  const retrieved = store.meta && store.meta.settings && store.meta.settings.retrieved;
+  if (!retrieved) return replace(place);
+  if (!retrieved.length) return replace(place, "No example of the pool shares a word with this question: the base saw the question alone.");
+  const items = [...retrieved].reverse().map(({ query, matched }) => {
+    const words = matched.map((word) => [" ", h("mark", { class: "uv-matched" }, visible(word))]);
+    return h("li", null, h("bdi", null, `“${visible(query)}”`), ", by", words);
+  });
+  const lead = "Examples found for this question by shared words, the nearest first. A prompt that changes with the question has no beginning to keep, so it is read anew each time.";
+  return replace(place, h("p", null, lead), h("ul", null, items));
 }
 
 function createColumn(host, name, title, term) {

@@ -22,6 +22,7 @@ function attach(name, element, trigger, server) {
   const ask = (question, data) => askBy(server, question, data);
   if (name === "compare") attachCompare(place, trigger, server);
   else if (name === "gallery") createGallery(place, ask, askYourself);
+  else if (name === "corpus") createCorpus(place, ask);
   else createPicture(place, ask);
 }
 
