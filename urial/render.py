@@ -27,6 +27,7 @@ from urial.records import (
     TokenShift,
     TopEntry,
 )
+from urial.repeats import repeated_spans
 from urial.reproduce import command
 from urial.sheet import to_csv
 
@@ -47,6 +48,8 @@ SCRIPTS = (
     "dom",
     "words",
     "format",
+    "raw",
+    "code",
     "store",
     "paint",
     "glossary",
@@ -57,13 +60,17 @@ SCRIPTS = (
     "walk",
     "cursor",
     "controls",
+    "bar",
     "score",
+    "paper",
     "strip",
+    "figures",
     "card",
     "shifted",
     "table",
     "run",
     "help",
+    "pens",
     "picture",
     "methods",
     "main",
@@ -96,6 +103,7 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "command": command(comparison),
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
+        "repeats": repeated_spans(comparison.aligned.token_ids),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
         "problems": [problem.model_dump() for problem in comparison.problems],
     }

@@ -30,7 +30,20 @@ from urial.ui.theme import theme
 from urial.workshop.routes import Class, class_routes
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "corpus", "page")
+SCRIPTS = (
+    "elements",
+    "feed",
+    "turn",
+    "steps",
+    "share",
+    "away",
+    "conversation",
+    "address",
+    "gallery",
+    "corpus",
+    "welcome",
+    "page",
+)
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
@@ -53,7 +66,7 @@ class AppState:
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair)
+    build_compare(blocks, state.service, state.default_pair, state.gallery)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
