@@ -16,7 +16,7 @@ import torch
 
 from tests import tiny
 from urial.engines.base import Sampling
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
 from urial.engines.server import ServerEngine
 from urial.engines.server.address import Address
 from urial.engines.server.background import background
@@ -89,7 +89,8 @@ class FakeServer:
         body = self.bodies[-1]
         if body.get("stream"):
             return streamed(await asyncio.to_thread(self.written, body))
-        return httpx.Response(200, json=await asyncio.to_thread(self.scored, body))
+        reply = await asyncio.to_thread(self.scored, body)
+        return httpx.Response(200, content=json.dumps(reply))  # NaN and all, as some servers write it
 
     def listed(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 
 from urial.records import (
     Comparison,
@@ -18,6 +19,7 @@ from urial.records import (
     Side,
     SidePenalties,
     TokenShift,
+    UnscoredReason,
     classify,
     summarize,
 )
@@ -105,6 +107,31 @@ def build(
         aligned=_side("<start_of_turn>user\n" + query, text, ids),
         shift=shift,
     )
+
+
+def unscore(
+    comparison: Comparison,
+    reasons: Mapping[int, UnscoredReason],
+    contexts: tuple[ContextName, ...] = ("zero_shot", "urial"),
+) -> Comparison:
+    """The same with these positions not scored: what the aligned model told of them stays, except where it broke."""
+    shift = {
+        name: left_out(context, reasons) if name in contexts else context for name, context in comparison.shift.items()
+    }
+    return comparison.model_copy(update={"shift": shift})
+
+
+def left_out(context: ContextShift, reasons: Mapping[int, UnscoredReason]) -> ContextShift:
+    tokens = [without_numbers(row, reasons[row.position]) if row.position in reasons else row for row in context.tokens]
+    return context.model_copy(update={"tokens": tokens, "summary": summarize(tokens)})
+
+
+def without_numbers(row: TokenShift, reason: UnscoredReason) -> TokenShift:
+    told = row.model_dump(by_alias=True)
+    of_base = dict.fromkeys(("base_rank", "base_probability", "kl", "js"))
+    of_aligned = dict.fromkeys(("aligned_rank", "aligned_probability")) | {"aligned_top": []}
+    kept = {} if reason == "not_in_base_vocabulary" else of_aligned
+    return TokenShift(**{**told, **of_base, **kept, "base_top": [], "class": "unscored", "reason": reason})
 
 
 def _pair() -> PairInfo:

@@ -13,16 +13,16 @@ import pytest
 from tests import tiny
 from tests.fake_server import DONE, FakeServer, client_of, engine_of, event, streamed
 from tests.test_compare import request
-from urial.compare import compare, result, score
+from urial.compare.events import Done, Failed, SideDone, Waiting
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits
 from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
-from urial.events import Done, Failed, SideDone, Waiting
 from urial.prompts import method
 from urial.records import Comparison, SidePenalties
-from urial.request import Control, Request
 
 ALL_IDS = [2, 40, 50, 60]
 
@@ -269,29 +269,6 @@ def test_the_probe_names_what_is_wrong() -> None:
         ),
     ]
     with pytest.raises(MismatchError, match=r"reads token .* as 'zzz'"):
-        engine_of(client_of(server.transport()))
-
-
-def test_a_refusal_of_prompt_log_probabilities_is_quoted() -> None:
-    server = fake()
-    message = "Requested prompt logprobs of 20, which is greater than max allowed: 5"
-    server.overrides.append(lambda r: httpx.Response(400, json={"error": {"message": message, "code": 400}}))
-    engine = engine_of(client_of(server.transport()))
-    assert not engine.capabilities.has_top and message in engine.no_rows_reason
-
-
-def test_a_server_that_tells_shorter_lists_is_asked_for_less() -> None:
-    server = fake(told=("ids",))
-    server.overrides += [lambda r: httpx.Response(400, json={"error": {"message": "logprobs: at most 5"}})] * 2
-    engine = engine_of(client_of(server.transport()))
-    assert [(body["logprobs"], body.get("prompt_logprobs")) for body in server.bodies] == [
-        (20, 20),
-        (20, None),
-        (1, None),
-    ]
-    assert "at most 5" in engine.no_rows_reason and not engine.capabilities.tells_own
-    server.overrides += [lambda r: httpx.Response(400, json={"error": {"message": "no"}})] * 3
-    with pytest.raises(EngineError, match="refused the request"):
         engine_of(client_of(server.transport()))
 
 

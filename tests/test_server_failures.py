@@ -11,12 +11,12 @@ import pytest
 
 from tests.fake_server import DONE, QUICK, URL, FakeServer, client_of, engine_of, event, streamed
 from tests.test_server import ALL_IDS, asked, fake, served
-from urial.compare import compare
+from urial.compare.events import Done, Failed, ShiftRows, SideDone
+from urial.compare.run import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
 from urial.engines.server.tries import Patience
 from urial.errors import EngineError, PairsError, SettingsError, UrialError
-from urial.events import Done, Failed, ShiftRows, SideDone
 from urial.pairs import load_pairs
 
 A, B = event(token_ids=[40], text="a"), event(token_ids=[41], text="b")
@@ -100,8 +100,9 @@ def test_an_end_token_ends_the_answer_whatever_the_server_thinks(server: FakeSer
         (lambda r: streamed([A, b'data: {"error": {"message": "engine died"}}\n\n', DONE]), "engine died"),
         (lambda r: streamed([A, b'data: {"object": "x"}\n\n']), "left out 'choices'"),
         (lambda r: streamed([A, b'data: {"choices": [7]}\n\n']), "left out 'choices[0]'"),
-        (lambda r: streamed([A, event(text="b")]), "left out 'token_ids'"),
         (lambda r: streamed([A, event(text="b", token_ids=["x"])]), "left out 'token_ids'"),
+        (lambda r: streamed([A, event(text="b", token_ids=[2**70])]), "left out 'token_ids'"),
+        (lambda r: streamed([A, event(text="b", token_ids=[True])]), "left out 'token_ids'"),
         (lambda r: streamed([A, event(text=5, token_ids=[1])]), "left out 'text'"),
         (lambda r: streamed([A, event(finish_reason="abort")]), "abort"),
     ],

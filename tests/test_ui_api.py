@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests import records_builder, ui_server
 from tests.ui_server import GRADIO_WARNS
+from urial.engines.pair import PairEngines
+from urial.pairs import Pair
 from urial.records import Comparison, TokenShift
-from urial.ui import api_brief
+from urial.ui import api, api_brief
+from urial.ui.room import Progress
 
 pytestmark = GRADIO_WARNS
 ROOT = Path(__file__).parent.parent
@@ -66,7 +70,7 @@ def test_every_argument_has_a_type_and_every_result_its_keys(client: Client) -> 
         assert schema["required"] == list(record)
         rows = schema["properties"]["shift"]["additionalProperties"]["properties"]["tokens"]["items"]
         assert set(rows["required"]) == set(record["shift"]["zero_shot"]["tokens"][0])
-        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted"]}
+        assert rows["properties"]["class"] == {"enum": ["unshifted", "marginal", "shifted", "unscored"]}
         assert schema["properties"]["aligned"]["properties"]["token_ids"]["items"] == {"type": "integer"}
     assert described(endpoints, "/pairs")["items"]["required"][0] == "name"
     assert described(endpoints, "/brief") == {"type": "string"}
@@ -122,6 +126,35 @@ def test_compare_gives_a_record(client: Client) -> None:
     assert len(record.shift["zero_shot"].tokens) == len(record.aligned.token_ids) > 0
     again = Comparison.model_validate(client.predict("a question", **SHORT, api_name="/compare"))
     assert again == record  # from the cache: even the seconds are the same
+
+
+def test_compare_streams_records_that_grow(client: Client) -> None:
+    job = client.submit("a long question", method="zero_shot", max_new_tokens=400, api_name="/compare")
+    records = [Comparison.model_validate(value) for value in job]
+    assert len(records) >= 3
+    whole = records[-1]
+    assert whole == Comparison.model_validate(job.result())
+    for earlier, later in itertools.pairwise(records):
+        for side in ("base", "aligned"):
+            assert getattr(later, side).text.startswith(getattr(earlier, side).text)
+        for name, shift in earlier.shift.items():
+            assert shift.summary.tokens <= later.shift[name].summary.tokens
+    assert whole.shift["zero_shot"].summary.tokens == len(whole.shift["zero_shot"].tokens) > 0
+    assert not any(shift.tokens for record in records[:-1] for shift in record.shift.values())
+
+
+def test_a_shift_that_fails_leaves_its_reason_in_the_record_and_in_brief() -> None:
+    def wide(pair: Pair, progress: Progress) -> PairEngines:
+        return replace(ui_server.long_pair(), vocabulary=10_000)  # more than their heads give
+
+    with ui_server.live(ui_server.tiny_service(wide)) as found:
+        here = Client(found.url, verbose=False, ssl_verify=False)
+        record = Comparison.model_validate(here.predict("a question", **SHORT, api_name="/compare"))
+        brief = json.loads(here.predict("a question", **SHORT, api_name="/brief"))
+    assert record.shift["zero_shot"].tokens == [] and len(record.aligned.token_ids) == 12
+    (problem,) = record.problems
+    assert problem.name is None and "ValueError" in problem.message
+    assert brief["problems"] == [problem.message]
 
 
 def test_score_measures_a_given_answer(client: Client) -> None:
@@ -254,3 +287,15 @@ def test_a_tool_says_a_mistake_in_one_sentence(demo: ui_server.Live) -> None:
     found = call_tool(demo, "brief", query=" ")
     assert found.is_error
     assert "The query is empty; write a question or a task." in found.text and "Traceback" not in found.text
+
+
+def test_the_words_of_each_endpoint_read_as_sentences() -> None:
+    """Gradio joins the lines of "Returns" by commas: no line may end with a sign of its own but the last."""
+    from gradio.utils import get_function_description
+
+    service = ui_server.tiny_service()
+    made = (api.compare_endpoint, api.brief_endpoint, api.score_endpoint)
+    for endpoint in (*(make(service, "tiny") for make in made), api.pairs_endpoint(service)):
+        _, parameters, returns = get_function_description(endpoint)
+        assert returns and re.search(r"[,;:.] *, ", ", ".join(returns)) is None
+        assert all(words for name, words in parameters.items() if name != "request")

@@ -9,20 +9,21 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.vllm_server import HOW, KEY, VllmServer, common, interpreter
-from urial.compare import compare, result
-from urial.engines.base import Sampling
-from urial.engines.opening import open_pair
+from urial.compare.request import Request, make_prompts
+from urial.compare.run import compare, result
+from urial.compare.scoring import Rows, Scoring
+from urial.engines.base import Sampling, TopRow
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
 from urial.prompts import method
 from urial.records import Comparison, ContextName, SidePenalties
-from urial.request import Request, make_prompts
-from urial.scoring import Rows, Scoring
 
 pytestmark = [pytest.mark.server, pytest.mark.embedded, pytest.mark.timeout(1800)]
 
@@ -107,8 +108,8 @@ def run_both(served: PairEngines, local: PairEngines, query: str, contexts: tupl
     there = result(compare(served, replace(asked, contexts=("zero_shot",))))
     prompts = make_prompts(served, asked)
     ids = here.aligned.token_ids
-    scoring = Scoring(served, prompts.aligned_ids, prompts.context_ids)
-    return Both(here, there, scoring.ask(ids, served.aligned.answer_pieces(ids)).rows())
+    with closing(Scoring(served, prompts.aligned_ids, prompts.context_ids, len(ids))) as scoring:
+        return Both(here, there, scoring.ask(ids, served.aligned.answer_pieces(ids), None).rows())
 
 
 def test_the_probe_finds_exact_ranks(served: PairEngines) -> None:
@@ -135,6 +136,7 @@ def test_ranks_agree_at_99_percent_of_positions_and_bounds_hold(found: list[Both
         for mine, theirs in zip(context.tokens, both.rescored[name], strict=True)
     ]
     assert len(rows) > 200
+    assert all(theirs.is_scored for _, theirs in rows), "honest numbers were not believed"
     same = sum(mine.base_rank == theirs.base_rank for mine, theirs in rows) / len(rows)
     same_aligned = sum(mine.aligned_rank == theirs.aligned_rank for mine, theirs in rows) / len(rows)
     apart = max(abs(mine.base_probability - theirs.base_probability) for mine, theirs in rows)
@@ -156,6 +158,23 @@ def test_the_record_says_that_it_is_not_exact(found: list[Both]) -> None:
         for context in both.there.shift.values():
             assert not context.exact and all(row.uncovered is not None for row in context.tokens)
             assert [row.position for row in context.tokens] == list(range(len(both.there.aligned.token_ids)))
+
+
+def test_a_salt_is_taken_and_an_answer_scored_again_has_the_same_ranks(served: PairEngines) -> None:
+    """What a prefix cache still holds of the first time changes nothing."""
+    ids = served.base.encode("The quick brown fox jumps over the lazy dog.")
+    assert served.base._telling.salted and served.base._telling.top == 20
+    first, second = (served.base.open_score(ids[:3], 20).extend(ids[3:]).rows() for _ in range(2))
+    assert all(isinstance(row, TopRow) for row in first)
+    assert [row.rank for row in first] == [row.rank for row in second]
+
+
+def test_an_answer_that_stops_by_itself_is_whole_to_its_last_character(found: list[Both]) -> None:
+    """Texts of tokens joined are the text, whichever way the answer ended."""
+    for both in found:
+        for context in both.there.shift.values():
+            assert "".join(row.text for row in context.tokens) == both.there.aligned.text
+    assert {both.there.aligned.stop_reason for both in found} == {"stop", "length"}
 
 
 def test_closing_an_answer_ends_the_server_s_work(server: VllmServer, served: PairEngines) -> None:

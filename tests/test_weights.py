@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from tests import tiny
 from tests.weights_folders import bytes_held, logits, save_adapter, save_model, sentence
+from urial.engines.base import Sampling
+from urial.engines.open import open_pair
 from urial.errors import SettingsError, WeightsError, WeightsMissing
-from urial.pairs import AdapterSpec, ModelSpec
+from urial.pairs import AdapterSpec, ModelSpec, Pair
 from urial.weights import load_model, load_pair_models, missing_reason, terminal_bar
+from urial.weights.reports import clear_errors
 from urial.weights.sources import fingerprint
 
 
@@ -137,6 +142,106 @@ def test_a_missing_tensor_is_never_made_up(llama: Path) -> None:
     save_file(tensors, llama / "model.safetensors", metadata={"format": "pt"})
     message = sentence(WeightsError, lambda: load_model(ModelSpec(folder=str(llama)), dtype="float32"))
     assert "lack 1 tensors, such as model.layers.1.mlp.up_proj.weight" in message
+
+
+def changed_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_tensor_without_a_place_is_never_dropped(llama: Path) -> None:
+    """A checkpoint of more layers, or of another kind of layer, than its config says."""
+    changed_config(llama, num_hidden_layers=1)
+    message = sentence(WeightsError, lambda: load_model(ModelSpec(folder=str(llama)), dtype="float32"))
+    assert "hold 9 tensors that have no place in their config.json, such as model.layers.1." in message
+    changed_config(llama, num_hidden_layers=2)
+    tensors = load_file(llama / "model.safetensors")
+    tensors["model.layers.0.self_attn.q_proj.bias"] = torch.ones(32)
+    save_file(tensors, llama / "model.safetensors", metadata={"format": "pt"})
+    message = sentence(WeightsError, lambda: load_model(ModelSpec(folder=str(llama)), dtype="float32"))
+    assert "model.layers.0.self_attn.q_proj.bias" in message
+
+
+def test_what_old_checkpoints_hold_and_code_works_out_is_no_error(llama: Path) -> None:
+    tensors = load_file(llama / "model.safetensors")
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
+    save_file(tensors, llama / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(
+        logits(load_model(ModelSpec(folder=str(llama)), dtype="float32").model), logits(tiny.model("llama"))
+    )
+
+
+def test_tensors_of_another_shape_are_told_with_both_shapes(llama: Path) -> None:
+    changed_config(llama, intermediate_size=48)
+    message = sentence(WeightsError, lambda: load_model(ModelSpec(folder=str(llama)), dtype="float32"))
+    assert "do not fit their config.json" in message and "(32, 64)" in message and "(32, 48)" in message
+
+
+def test_an_error_that_points_at_a_report_carries_it() -> None:
+    """transformers' own: its report goes to a log that nobody sees here."""
+    library = logging.getLogger("transformers.modeling_utils")
+
+    def load() -> None:
+        with clear_errors(Path("some/folder"), (RuntimeError,)):
+            library.warning(
+                "LlamaForCausalLM LOAD REPORT from: some/folder\nKey | Status |\n---+---\na.b | CONVERSION | odd"
+            )
+            raise RuntimeError("We encountered some issues. For details look at the above report!")
+
+    message = sentence(WeightsError, load)
+    assert message.endswith("above report! It says: a.b CONVERSION odd")
+
+
+def test_a_folder_stored_in_four_bits_runs_on_a_processor(tmp_path: Path) -> None:
+    """Its numbers are those of its dequantised weights, to float32's rounding, whatever a layer's width."""
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    folder = save_model(tmp_path / "whole")
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    made = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=settings, dtype=torch.float32, device_map={"": "cpu"}
+    )
+    made.save_pretrained(tmp_path / "stored")
+    tiny.tokenizer().save_pretrained(tmp_path / "stored")
+    exact = tiny.model("llama").double()
+    for name, layer in made.named_modules():
+        if isinstance(layer, bitsandbytes.nn.Linear4bit):
+            whole = bitsandbytes.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+            exact.get_submodule(name).weight.data = whole.double()
+    spec = {"folder": str(tmp_path / "stored")}
+    pair = Pair.model_validate({"name": "x", "title": "x", "licence": "x", "base": spec, "aligned": spec})
+    engines = open_pair(pair, device="cpu", dtype="float32")
+    context, answer = [5, 6, 7], [40, 41, 42, 43]
+    rows = engines.aligned.open_score(context, 4).extend(answer)
+    with torch.inference_mode():
+        wanted = exact(torch.tensor([context + answer])).logits[0, 2:-1]
+    torch.testing.assert_close(rows.chunk(0, 4).double(), wanted, rtol=0, atol=1e-4)
+    assert len(list(engines.aligned.generate(context, Sampling(max_new_tokens=3)))) == 3
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('No turns today') }}", "cannot be used (No turns today)"),
+        ("{% for m in messages %}{{ m['content'] }}", "cannot be used (Unexpected end of template"),
+        ("{{ 1 / 0 }}", "cannot be used (division by zero)"),
+        ("{{ bos_token }}", "leaves out what the user says"),
+    ],
+)
+def test_a_chat_template_that_fails_is_told_at_once(llama: Path, template: str, words: str) -> None:
+    (llama / "chat_template.jinja").write_text(template)
+    spec = ModelSpec(folder=str(llama))
+    message = sentence(WeightsMissing, lambda: load_pair_models(spec, spec, dtype="float32"))
+    assert words in message and "name another in models.yaml" in message
+
+
+def test_several_chat_templates_and_none_the_default_are_told(llama: Path) -> None:
+    (llama / "chat_template.jinja").unlink()
+    (llama / "additional_chat_templates").mkdir()
+    for name in ("tool_use", "rag"):
+        (llama / "additional_chat_templates" / f"{name}.jinja").write_text("{{ messages[0]['content'] }}")
+    spec = ModelSpec(folder=str(llama))
+    message = sentence(WeightsMissing, lambda: load_pair_models(spec, spec, dtype="float32"))
+    assert "several chat templates (rag, tool_use) and none is its default" in message
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])

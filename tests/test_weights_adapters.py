@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tests import tiny
 from tests.tiny_gguf import make_package, write_gguf
-from tests.weights_folders import bytes_held, logits, pair_of, save_adapter, save_model, sentence
+from tests.weights_folders import PLAIN, bytes_held, logits, pair_of, save_adapter, save_model, sentence
+from urial.cli import main
+from urial.compare import run as compare
+from urial.compare.request import Request
+from urial.engines.open import open_pair
+from urial.engines.pair import PairEngines
 from urial.errors import UrialError, WeightsError, WeightsMissing
-from urial.pairs import AdapterSpec, ModelSpec
+from urial.pairs import AdapterSpec, ModelSpec, Pair
+from urial.prompts import method
+from urial.records import Message
 from urial.weights import load_model, load_pair_models, missing_reason, packages
+from urial.weights.adapter_settings import unknown_settings
 from urial.weights.adapters import LowRankLinear, read_adapter, scale_of, with_adapter
 
 if TYPE_CHECKING:
@@ -163,7 +174,172 @@ def test_quantised_sides_share_too(llama: Path, adapter: Path, quantization: str
         assert torch.nn.functional.cosine_similarity(rough.ravel(), fine.ravel(), dim=0) > 0.9
 
 
+# Adapters that bring tokens of their own
+
+
+def own_tokenizer(folder: Path, *more: str) -> PreTrainedTokenizerFast:
+    """The base's tokenizer with more tokens and another template, saved into an adapter's folder."""
+    own = copy.deepcopy(tiny.tokenizer())
+    own.add_special_tokens({"additional_special_tokens": ["<turn>", "<end>", *more]})
+    own.chat_template = "{% for m in messages %}<own>{{ m['content'] }}<end>{% endfor %}"
+    own.save_pretrained(folder)
+    return own
+
+
+def test_an_adapters_own_tokenizer_and_template_make_its_sides_prompt(llama: Path, adapter: Path) -> None:
+    own = own_tokenizer(adapter, "<own>")
+    engines = opened(llama, adapter)
+    rendered = engines.aligned.render_chat([Message(role="user", content="the")])
+    assert rendered == "<own>the<end>"
+    ids = engines.aligned.encode_chat(rendered)
+    assert ids == own.apply_chat_template([{"role": "user", "content": "the"}])["input_ids"]
+    assert ids[0] == len(tiny.tokenizer()) and engines.aligned.is_special(ids[0])
+    assert engines.base.encode("<own>") == tiny.tokenizer().encode("<own>")  # the base knows no such mark
+    typed = engines.aligned.encode_answer("the <own>")
+    assert ids[0] not in typed and "".join(engines.aligned.answer_pieces(typed)) == "the <own>"
+
+
+def test_an_adapter_with_a_larger_vocabulary_answers_as_in_peft(tmp_path: Path) -> None:
+    """Added tokens: the adapter holds the embeddings of all, and its tokenizer names them."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    folder = save_model(tmp_path / "model")
+    grown = tiny.model("llama")
+    grown.resize_token_embeddings(460, mean_resizing=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = get_peft_model(grown, LoraConfig(**PLAIN | {"init_lora_weights": False}))
+        made.eval().save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
+        own_tokenizer(tmp_path / "adapter", *(f"<own{n}>" for n in range(60)))
+        again = tiny.model("llama")
+        again.resize_token_embeddings(460, mean_resizing=False)
+        reference = PeftModel.from_pretrained(again, tmp_path / "adapter").eval()
+    pair = pair_of(folder, tmp_path / "adapter")
+    ids = torch.tensor([[0, 40, 455, 41, 459]])
+    with torch.inference_mode():
+        torch.testing.assert_close(pair.aligned.model(ids).logits, reference(ids).logits, rtol=0, atol=1e-5)
+    assert torch.equal(logits(pair.base.model), logits(tiny.model("llama")))
+    assert pair.base.model.config.vocab_size == 448 and pair.aligned.model.config.vocab_size == 460
+
+
+def opened(folder: Path, adapter: Path | None) -> PairEngines:
+    """The pair as `models.yaml` would name it, in engines."""
+    base = {"folder": str(folder)}
+    aligned = base | ({"adapter": {"folder": str(adapter)}} if adapter else {})
+    made = Pair.model_validate({"name": "tiny", "title": "tiny", "licence": "none", "base": base, "aligned": aligned})
+    return open_pair(made, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("gemma3", {"trainable_token_indices": [2, 3, 300]}),
+        ("llama", {"trainable_token_indices": [2, 3, 300]}),
+        ("gemma3", {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
+        ("llama", {"modules_to_save": ["lm_head"]}),
+        ("llama", {"use_dora": True}),
+    ],
+)
+def test_a_whole_comparison_under_an_adapter_is_that_of_peft(tmp_path: Path, family: str, settings: dict) -> None:
+    """Ranks, probabilities and KL of every position against both models' own forward in float64."""
+    folder = save_model(tmp_path / "model", family)
+    reference = save_adapter(tmp_path / "adapter", folder, **settings)
+    engines = opened(folder, tmp_path / "adapter")
+    request = Request("the", method("zero_shot"), max_new_tokens=8)
+    found = compare.result(compare.compare(engines, request))
+    answer = found.aligned.token_ids
+    ours = exact_log_probabilities(reference.get_base_model(), found.aligned.prompt_ids, answer)
+    theirs = exact_log_probabilities(tiny.model(family), found.shift["zero_shot"].context_ids, answer)
+    assert answer == ours.argmax(dim=-1).tolist()
+    for row, p, q in zip(found.shift["zero_shot"].tokens, ours, theirs, strict=True):
+        assert row.base_rank == 1 + int((q > q[row.id]).sum())
+        assert row.base_probability == pytest.approx(float(q[row.id].exp()), rel=1e-4, abs=1e-7)
+        assert row.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-3, abs=1e-5)
+
+
+@torch.inference_mode()
+def exact_log_probabilities(model: PreTrainedModel, context: list[int], answer: list[int]) -> torch.Tensor:
+    """[T, V] in float64."""
+    double = copy.deepcopy(model).double()
+    return double(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].log_softmax(dim=-1)
+
+
+# What changes nothing
+
+
+def test_an_adapter_that_changes_nothing_is_told(llama: Path, adapter: Path) -> None:
+    assert "same" not in opened(llama, adapter).note
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    zero = {name: tensor * ("lora_A" in name) for name, tensor in tensors.items()}
+    save_file(zero, adapter / "adapter_model.safetensors")
+    assert "the same (the adapter" in opened(llama, adapter).note and "changes nothing" in opened(llama, adapter).note
+    save_file({}, adapter / "adapter_model.safetensors")
+    assert "changes nothing" in opened(llama, adapter).note
+
+
+def test_one_model_on_both_sides_is_told(llama: Path, adapter: Path, tmp_path: Path) -> None:
+    assert "Base and aligned model are the same (both sides are" in opened(llama, None).note
+    both = ModelSpec(folder=str(llama), adapter=AdapterSpec(folder=str(adapter)))
+    assert "both sides are" in load_pair_models(both, both, dtype="float32").same
+    copied = ModelSpec(folder=str(shutil.copytree(llama, tmp_path / "copy")))
+    assert load_pair_models(ModelSpec(folder=str(llama)), copied, dtype="float32").same
+    other = ModelSpec(folder=str(save_model(tmp_path / "other", seed=1)))
+    assert load_pair_models(ModelSpec(folder=str(llama)), other, dtype="float32").same == ""
+
+
+def test_the_command_line_says_that_both_models_are_one(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = f"{{name: p, title: T, licence: x, base: {{folder: {llama}}}, aligned: {{folder: {llama}}}}}"
+    (tmp_path / "m.yaml").write_text(f"default: p\npairs:\n  - {pair}\n")
+    asked = ["compare", "the", "--models", str(tmp_path / "m.yaml"), "--max-new-tokens", "3", "--json"]
+    assert main([*asked, "--method", "zero_shot", "--dtype", "float32", "--device", "cpu"]) == 0
+    shown = capsys.readouterr()
+    assert "Base and aligned model are the same" in shown.err
+    rows = json.loads(shown.out)["shift"]["zero_shot"]["tokens"]
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_a_quantised_pair_opens_and_answers(llama: Path, adapter: Path, precision: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = {"folder": str(llama)}
+    aligned = base | {"adapter": {"folder": str(adapter)}}
+    made = Pair.model_validate({"name": "tiny", "title": "tiny", "licence": "none", "base": base, "aligned": aligned})
+    engines = open_pair(made, device="cpu", dtype=precision)
+    found = compare.result(compare.compare(engines, Request("the", method("zero_shot"), max_new_tokens=4)))
+    assert len(found.shift["zero_shot"].tokens) == len(found.aligned.token_ids) > 0
+
+
 # What is wrong with an adapter
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("alora_invocation_tokens", [5, 6]),
+        ("use_bdlora", {"nblocks": 2}),
+        ("use_qalora", True),
+        ("layer_replication", [[0, 2], [1, 2]]),
+        ("arrow_config", {"top_k": 2}),
+        ("velora_config", {"groups": 2}),
+        ("kasa_config", {"beta": 1}),
+        ("megatron_config", {"tensor_parallel": 2}),
+        ("a_key_of_next_year", True),
+        ("another_of_next_year", "some"),
+    ],
+)
+def test_a_setting_that_is_not_run_is_refused_by_name(llama: Path, adapter: Path, key: str, value: object) -> None:
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert f"sets {key}, which this program does not run" in sentence(WeightsError, lambda: pair_of(llama, adapter))
+
+
+def test_every_setting_that_peft_has_is_harmless_at_its_default() -> None:
+    from peft import LoraConfig
+
+    assert unknown_settings(json.loads(json.dumps(LoraConfig().to_dict(), default=str))) == []
+    assert unknown_settings({"a_key_of_next_year": None, "b": False, "c": {}, "d": []}) == []
 
 
 def test_an_adapter_that_is_not_there_is_told(llama: Path, tmp_path: Path) -> None:

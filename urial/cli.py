@@ -64,6 +64,12 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
     parser.add_argument("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
     parser.add_argument("--seed", metavar="S", type=int, default=0)
+    for side in ("base", "aligned"):  # after another draw of one side, the two were not decoded alike
+        only = f"of the {side} side only"
+        parser.add_argument(f"--{side}-temperature", metavar="T", type=float, help=only)
+        parser.add_argument(f"--{side}-top-p", metavar="P", type=float, help=only)
+        parser.add_argument(f"--{side}-max-new-tokens", metavar="N", type=whole_number(1), help=only)
+        parser.add_argument(f"--{side}-seed", metavar="S", type=int, help=only)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import html
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
 
-from urial import compare as core
 from urial import records, render
+from urial.compare import run as core
+from urial.compare.events import AlignedToken, BaseToken, Event
+from urial.compare.request import Request, checked
 from urial.errors import SettingsError
-from urial.events import AlignedToken, BaseToken, Event
 from urial.pairs import load_pairs
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, SidePenalties
-from urial.request import Request, checked
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +41,10 @@ KINDS = ("unshifted", "marginal", "shifted")
 
 class NotebookComparison(Comparison):
     """A record that shows itself in Jupyter, VS Code and Colab."""
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name}: {percent(each.summary.shifted)} shifted" for name, each in self.shift.items())
+        return f"<comparison {self.query[:60]!r}, {len(self.aligned.token_ids)} aligned tokens; {shares}>"
 
     def _repr_html_(self) -> str:
         rows = sum(len(shift.tokens) for shift in self.shift.values())
@@ -131,7 +136,9 @@ def load(
     `dtype` is float32, bfloat16, float16, int8 or nf4. Raises PairsError, SettingsError, WeightsMissing, WeightsError,
     MismatchError; EngineError where a server cannot be reached.
     """
-    from urial.engines.opening import open_pair
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # of bars that libraries would draw
+        from urial.engines.open import open_pair
 
     found = load_pairs(models)
     with progress_line() as report:

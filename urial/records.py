@@ -1,26 +1,42 @@
 """The record of one comparison, `urial.comparison/1`: its types, its JSON, its validation.
 
 Shapes: T answer positions, K = 10 entries in a top list. Ranks are 1-based, KL and JS are in nats, times in seconds.
+Rows that are not scored. A position whose numbers could not be had keeps its row (position, id, text, is_special) with
+`"class": "unscored"`, `base_rank`, `base_probability`, `kl` and `js` null, and one key more, `"reason"`, which other
+rows do not have: `impossible_numbers` (what a server told contradicts itself), `missing` (a server told nothing, or no
+number) or `not_in_base_vocabulary` (the base does not know the token). `aligned_rank` and `aligned_probability` stay
+where the aligned model's part is sound, else they are null and its list is empty. Such rows are in no share and no
+mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
+
 Knows nothing about models, prompts or pages.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from urial.errors import RecordError
 
 SCHEMA = "urial.comparison/1"
 
-ShiftClass = Literal["unshifted", "marginal", "shifted"]
+ShiftClass = Literal["unshifted", "marginal", "shifted", "unscored"]
+UnscoredReason = Literal["impossible_numbers", "missing", "not_in_base_vocabulary"]
 ContextName = Literal["zero_shot", "urial"]
 SideName = Literal["base", "aligned"]
 StopReason = Literal["stop", "length", "cancelled", "error"]
 
+UNSCORED_WORDS: dict[UnscoredReason, str] = {
+    "impossible_numbers": "the server's numbers contradict themselves",
+    "missing": "the server told no number",
+    "not_in_base_vocabulary": "the base does not know the token",
+}
+
+Rank = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 TopEntry = tuple[int, str, Probability]  # id, text, true probability
 
@@ -53,7 +69,19 @@ class SidePenalties(Part):
     aligned: float
 
 
+class SideSettings(Part):
+    """How one side was decoded. Temperature 0 is greedy."""
+
+    temperature: Annotated[float, Field(ge=0.0)]
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)]
+    repetition_penalty: float
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    seed: int
+
+
 class Settings(Part):
+    """What both sides were asked with; a side that was decoded otherwise has its own (`Side.settings`)."""
+
     method: str
     examples: int
     temperature: Annotated[float, Field(ge=0.0)]
@@ -61,6 +89,16 @@ class Settings(Part):
     repetition_penalty: SidePenalties
     max_new_tokens: Annotated[int, Field(ge=1)]
     seed: int
+
+    def of(self, side: SideName) -> SideSettings:
+        """What they say of one side."""
+        return SideSettings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            repetition_penalty=getattr(self.repetition_penalty, side),
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
 
 
 class Side(Part):
@@ -74,32 +112,51 @@ class Side(Part):
     seconds: float
     first_token_seconds: float | None
     tokens_per_second: float | None
+    # Only where this side was decoded otherwise than the record's settings say, as after another draw of one side.
+    settings: SideSettings | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class TokenShift(Part):
-    """One position of the aligned answer, seen by both models."""
+    """One position of the aligned answer, seen by both models; what is null, and when: see the module."""
 
     position: Annotated[int, Field(ge=0)]
     id: int
     text: str
-    base_rank: Annotated[int, Field(ge=1)]
+    base_rank: Rank | None
     shift_class: ShiftClass = Field(alias="class")
-    base_probability: Probability
-    aligned_probability: Probability
-    aligned_rank: Annotated[int, Field(ge=1)]
-    kl: float
-    js: float
+    base_probability: Probability | None
+    aligned_probability: Probability | None
+    aligned_rank: Rank | None
+    kl: float | None
+    js: float | None
     is_special: bool
     base_top: list[TopEntry]
     aligned_top: list[TopEntry]
     # Only where the shift is not exact: the aligned mass that the bounds in `kl` and `js` could not see.
     uncovered: Probability | None = Field(None, exclude_if=lambda value: value is None)
+    reason: UnscoredReason | None = Field(None, exclude_if=lambda value: value is None)  # why it is not scored
+
+    @property
+    def is_scored(self) -> bool:
+        return self.shift_class != "unscored"
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> TokenShift:
+        """A scored row holds every number, an unscored one none of the base's, and says why."""
+        of_base = (self.base_rank, self.base_probability, self.kl, self.js)
+        numbers = (*of_base, self.aligned_rank, self.aligned_probability)
+        if self.is_scored and (None in numbers or self.reason is not None):
+            raise ValueError(f"a row of class {self.shift_class} holds all numbers and no reason")
+        if not self.is_scored and (self.reason is None or any(number is not None for number in of_base)):
+            raise ValueError("a row of class unscored holds a reason, and null for what the base would tell")
+        return self
 
 
 class Summary(Part):
-    """Over the rows that are not special; fractions and means are null where there is none."""
+    """Over the rows that are scored and not special; fractions and means are null where there is none."""
 
     tokens: int
+    unscored: int = Field(0, exclude_if=lambda value: value == 0)  # rows beside `tokens` that are not special
     unshifted: float | None
     marginal: float | None
     shifted: float | None
@@ -118,6 +175,13 @@ class ContextShift(Part):
     tokens: list[TokenShift]
 
 
+class Problem(Part):
+    """What could not be delivered: of a side, or of the shift (`name` is None), in one sentence."""
+
+    name: SideName | None
+    message: str
+
+
 class Comparison(Part):
     schema_name: Literal["urial.comparison/1"] = Field(SCHEMA, alias="schema")
     query: str
@@ -127,21 +191,34 @@ class Comparison(Part):
     base: Side
     aligned: Side
     shift: dict[ContextName, ContextShift]
+    # Only where something failed: a reader of the record alone would not know why rows or tokens are missing.
+    problems: list[Problem] = Field([], exclude_if=lambda value: not value)
+
+    def side(self, name: SideName) -> Side:
+        return self.base if name == "base" else self.aligned
+
+    def settings_of(self, name: SideName) -> SideSettings:
+        """How this side was decoded."""
+        return self.side(name).settings or self.settings.of(name)
 
 
-def classify(base_rank: int) -> ShiftClass:
-    """The paper's three classes (section 2): rank 1, ranks 2 and 3, the rest."""
+def classify(base_rank: int | None) -> ShiftClass:
+    """The paper's three classes (section 2): rank 1, ranks 2 and 3, the rest; without a rank, none of them."""
+    if base_rank is None:
+        return "unscored"
     if base_rank == 1:
         return "unshifted"
     return "marginal" if base_rank <= 3 else "shifted"
 
 
 def summarize(tokens: list[TokenShift]) -> Summary:
-    """Fractions and means over the rows that are not special."""
-    rows = [token for token in tokens if not token.is_special]
+    """Fractions and means over the rows that are scored and not special."""
+    counted = [token for token in tokens if not token.is_special]
+    rows = [token for token in counted if token.is_scored]
     if not rows:
         return Summary(
             tokens=0,
+            unscored=len(counted),
             unshifted=None,
             marginal=None,
             shifted=None,
@@ -156,6 +233,7 @@ def summarize(tokens: list[TokenShift]) -> Summary:
 
     return Summary(
         tokens=n,
+        unscored=len(counted) - n,
         unshifted=fraction("unshifted"),
         marginal=fraction("marginal"),
         shifted=fraction("shifted"),
@@ -163,6 +241,17 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         mean_base_rank=sum(row.base_rank for row in rows) / n,
         mean_base_probability=sum(row.base_probability for row in rows) / n,
     )
+
+
+def unscored_sentence(tokens: list[TokenShift]) -> str:
+    """How many rows are in no share, and why, end tokens left out; empty where all are scored."""
+    counted = [token for token in tokens if not token.is_special]
+    reasons = Counter(token.reason for token in counted if token.reason is not None)
+    if not reasons:
+        return ""
+    parts = ", ".join(f"{count:,} because {UNSCORED_WORDS[reason]}" for reason, count in reasons.most_common())
+    verb = "is" if reasons.total() == 1 else "are"
+    return f"{reasons.total():,} of {len(counted):,} tokens {verb} not scored and in no share or mean: {parts}."
 
 
 def to_json(comparison: Comparison, indent: int | None = None) -> str:

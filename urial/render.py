@@ -21,6 +21,7 @@ from urial.records import (
     Message,
     PairInfo,
     Settings,
+    ShiftClass,
     Side,
     SideName,
     TokenShift,
@@ -69,6 +70,7 @@ SCRIPTS = (
 )
 STYLES = ("palette", "frame", "tokens", "panels", "card", "adapt")
 
+CLASS_SIGNS: dict[ShiftClass, str] = {"unshifted": "u", "marginal": "m", "shifted": "s", "unscored": "n"}
 PROBABILITY_DIGITS = 5  # decimals of a fraction; the page shows at most four (0.01 %)
 NATS_DIGITS = 4  # decimals; the page shows two
 
@@ -94,6 +96,7 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
+        "problems": [problem.model_dump() for problem in comparison.problems],
     }
 
 
@@ -129,6 +132,7 @@ def side_payload(side: Side) -> Payload:
         "seconds": _round(side.seconds, 3),
         "first_token_seconds": _round(side.first_token_seconds, 3),
         "tokens_per_second": _round(side.tokens_per_second, 2),
+        "settings": side.settings and side.settings.model_dump(),
     }
 
 
@@ -154,7 +158,7 @@ def rows_payload(rows: Sequence[TokenShift]) -> Payload:
     columns: Payload = {
         "start": rows[0].position if rows else 0,
         "token": [index(row.id, row.text) for row in rows],
-        "class": "".join(row.shift_class[0] for row in rows),  # u, m or s
+        "class": "".join(CLASS_SIGNS[row.shift_class] for row in rows),
         "special": [row.position for row in rows if row.is_special],
         "base_rank": [row.base_rank for row in rows],
         "aligned_rank": [row.aligned_rank for row in rows],
@@ -169,11 +173,13 @@ def rows_payload(rows: Sequence[TokenShift]) -> Payload:
     }
     if any(row.uncovered is not None for row in rows):  # KL and JS are lower bounds
         columns["uncovered"] = [_round(row.uncovered, PROBABILITY_DIGITS) for row in rows]
+    if not all(row.is_scored for row in rows):
+        columns["unscored"] = {row.position: row.reason for row in rows if not row.is_scored}
     return {"table": [list(entry) for entry in table], **columns}
 
 
-def _probabilities(values: Iterable[float]) -> list[float | int]:
-    return [_round(value, PROBABILITY_DIGITS) or 0 for value in values]
+def _probabilities(values: Iterable[float | None]) -> list[float | int | None]:
+    return [_round(value, PROBABILITY_DIGITS) for value in values]
 
 
 def _round(value: float | None, digits: int) -> float | int | None:

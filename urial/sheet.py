@@ -24,6 +24,7 @@ CSV_COLUMNS = (
     "kl_nats",
     "js_nats",
     "uncovered",
+    "unscored_reason",
     "is_special",
     "base_top",
     "aligned_top",
@@ -32,6 +33,8 @@ CSV_COLUMNS = (
 
 def to_csv(comparison: Comparison) -> str:
     """One line per context and position, RFC 4180 (CRLF), numbers in full precision, top lists as JSON.
+
+    A row of class `unscored` has empty cells where it has no numbers, and says why under `unscored_reason`.
 
     A text cell that a spreadsheet would take for a formula gets a leading apostrophe.
     """
@@ -57,6 +60,7 @@ def _csv_row(context: str, row: TokenShift) -> list[object]:
         row.kl,
         row.js,
         row.uncovered,
+        row.reason,
         row.is_special,
         json.dumps(row.base_top, ensure_ascii=False),
         json.dumps(row.aligned_top, ensure_ascii=False),

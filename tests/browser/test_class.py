@@ -202,7 +202,7 @@ def test_the_class_is_a_tab_of_the_page_and_works_behind_a_proxy(chromium: Brows
     found = workshop_file(tmp_path / "class.sqlite")
     from urial.ui.page import launch_arguments
 
-    launch = {"root_path": "/demo", **launch_arguments(found)}
+    launch = {"root_path": "/demo", **launch_arguments(workshop=found)}
     with ui_server.live(ui_server.tiny_service(), launch, workshop=found) as demo, proxied(demo.url, "/demo") as url:
         room = Classroom(chromium, f"{url}/class/")
         page = room.page("../")

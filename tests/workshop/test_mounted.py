@@ -19,7 +19,7 @@ pytestmark = GRADIO_WARNS
 
 def test_the_class_is_served_beside_the_page_and_under_a_path(tmp_path: Path) -> None:
     found = workshop_file(tmp_path / "class.sqlite")
-    launch = {"root_path": "/demo", **launch_arguments(found)}
+    launch = {"root_path": "/demo", **launch_arguments(workshop=found)}
     with (
         ui_server.live(ui_server.tiny_service(), launch, workshop=found) as demo,
         proxied(demo.url, "/demo") as url,

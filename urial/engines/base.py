@@ -5,13 +5,14 @@ Knows nothing about prompts, pairs, statistics or pages.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from urial.records import Message
+from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
@@ -47,15 +48,41 @@ class Sampling:
 class Piece:
     """One generated token: its id, the text that it completes, and whether it ends the turn.
 
-    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` and
-    `logits` are what the model told of this position while it wrote, before temperature and penalties.
+    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` is what
+    a model without logits told of this position while it wrote, before temperature and penalties.
     """
 
     id: int
     text: str
     is_end: bool
-    row: TopRow | None = None  # where the model `tells_own`
-    logits: torch.Tensor | None = None  # [1, V], where `open_score` would give the same to the last bit
+    row: ToldRow | None = None  # where the model `tells_own`
+
+
+class PieceStream(Protocol):
+    """Pieces of an answer that is being written elsewhere; iterating waits for the next one."""
+
+    @property
+    def position(self) -> int:
+        """The number in line before a busy server; 0 where there is no line."""
+        ...
+
+    def __iter__(self) -> Iterator[Piece]: ...
+
+    def __next__(self) -> Piece:
+        """Raises what ended the answer early, as EngineError where it was foreseen."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether the next piece, or the end, is there."""
+        ...
+
+    def listen(self, listener: threading.Event) -> None:
+        """The event is set whenever there may be something to read."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is read: the writing stops and its memory is freed, within one step."""
+        ...
 
 
 class LogitRows(Protocol):
@@ -80,6 +107,16 @@ class TopRow:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NoRow:
+    """A position of which a model told nothing that can be used, and why: it will not be scored."""
+
+    reason: UnscoredReason
+
+
+ToldRow = TopRow | NoRow
+
+
 class TopRows(Protocol):
     """Rows for n answer positions that may still be on their way."""
 
@@ -89,7 +126,7 @@ class TopRows(Protocol):
         """Whether `rows` returns at once."""
         ...
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         """All n; waits for them. Raises EngineError where they cannot be had."""
         ...
 
@@ -119,7 +156,7 @@ class Engine(Protocol):
     no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a plain prompt, beginning token included where the model has one."""
+        """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""
         ...
 
     def encode_answer(self, text: str) -> list[int]:
@@ -127,11 +164,14 @@ class Engine(Protocol):
         ...
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The model's own chat template with an open assistant turn. Raises MismatchError where it has none."""
+        """The model's own chat template with an open assistant turn.
+
+        Raises MismatchError where it has none, PromptError where it does not take these turns.
+        """
         ...
 
     def encode_chat(self, rendered: str) -> list[int]:
-        """Token ids of a rendered chat; nothing is added twice."""
+        """Token ids of what `render_chat` gave; nothing is added twice, and marks that were typed are no marks."""
         ...
 
     def answer_pieces(self, ids: Sequence[int]) -> list[str]:
@@ -151,15 +191,15 @@ class Engine(Protocol):
         ...
 
     def read_ahead(self, ids: Sequence[int]) -> None:
-        """Read the constant beginning of prompts once, so that later prompts start behind it."""
+        """Keep this beginning of prompts when the next one is read, so that later prompts start behind it."""
         ...
 
     def forget(self, ids: Sequence[int]) -> None:
         """Free what is kept for a prompt that no request needs any more."""
         ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
-        """One token a step until the end token or the limit; closing the iterator frees its memory."""
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> PieceStream:
+        """Begin an answer that goes on until the end token or the limit. Raises SettingsError."""
         ...
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:

@@ -3,7 +3,7 @@
 Knows nothing about models, tokens or pages.
 """
 
-from urial.prompts.checks import QUERY_LIMIT, check_history, check_query, load_history, to_messages
+from urial.prompts.checks import QUERY_LIMIT, check_history, check_query, check_unicode, load_history, to_messages
 from urial.prompts.methods import EXAMPLE_COUNTS, METHODS, Method, MethodInfo, method
 from urial.prompts.stops import StopFilter
 
@@ -16,6 +16,7 @@ __all__ = [
     "StopFilter",
     "check_history",
     "check_query",
+    "check_unicode",
     "load_history",
     "method",
     "to_messages",

@@ -28,7 +28,7 @@ def check_query(query: str) -> None:
         raise PromptError(
             f"The query has {len(query):,} characters and the limit is {QUERY_LIMIT:,}; shorten it or split it."
         )
-    _check_unicode(query, "The query")
+    check_unicode(query, "The query")
 
 
 def check_history(history: Sequence[Message], source: str = "The history") -> None:
@@ -42,7 +42,7 @@ def check_history(history: Sequence[Message], source: str = "The history") -> No
             )
         if due == "user" and not message.content.strip():
             raise PromptError(f"{source}: message {number} is empty; give the user's question or leave the turn out.")
-        _check_unicode(message.content, f"{source}: message {number}")
+        check_unicode(message.content, f"{source}: message {number}")
     if len(history) % 2:
         raise PromptError(
             f"{source} ends with a user's message; end with an answer and give that message as the query."
@@ -87,8 +87,11 @@ def _message(item: object, source: str) -> Message:
         raise PromptError(f"{source}: {key}{first['msg']}; write {wanted}.") from error
 
 
-def _check_unicode(text: str, source: str) -> None:
-    """A lone surrogate (a broken byte from a command line, half an emoji from JSON) cannot be encoded for a model."""
+def check_unicode(text: str, source: str) -> None:
+    """Raises PromptError for half a character, which no model can be given.
+
+    A lone surrogate comes of a broken byte on a command line, or of half an emoji in JSON.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

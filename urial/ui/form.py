@@ -7,7 +7,7 @@ pairs and methods; nothing about running anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import gradio as gr
@@ -15,6 +15,7 @@ import gradio as gr
 from urial.pairs import Pair
 from urial.prompts import METHODS
 from urial.ui.asking import TOKEN_LIMIT
+from urial.ui.room import NOT_HERE, READY
 
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
@@ -22,10 +23,11 @@ SETTINGS_LINE = "Settings: {}, up to {} tokens"
 GREEDY = "greedy"
 HEATED = "temperature {}"
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
-GO_ON_WORDS = (
-    "“Go on” makes this the next turn: both models are shown the aligned model’s answers as what was said so far. "
-    "“Compare” starts afresh."
-)
+ENTER_WORDS = {  # what Enter does, by the page's state; all lie in one place, so that nothing moves
+    "first": "Both models get your question as it is. Enter asks it; Shift + Enter breaks the line.",
+    "next": "Enter asks afresh. “Go on” makes it the next turn: both are shown the aligned answer as what was said.",
+    "talk": "Enter goes on: both are shown the aligned answers as what was said. “New comparison” puts this away.",
+}
 EXAMPLES = (
     ("Three tips for staying healthy", "Give me three tips for staying healthy."),
     ("Why do cats purr?", "Why do cats purr?"),
@@ -55,11 +57,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Buttons:
-    """Ask both anew, ask both next, forget the conversation."""
+    """Ask both anew, ask both next."""
 
     compare: gr.Button
     go_on: gr.Button
-    over: gr.Button
 
 
 FIELDS = tuple(field.name for field in fields(Form))
@@ -98,20 +99,21 @@ def settings_script() -> str:
     return f"(temperature, limit) => ({{ __type__: 'update', label: {label} }})"
 
 
-def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str) -> tuple[Form, Buttons]:
+def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, Buttons]:
     """The query box with its buttons, the choosers, the folded settings, the examples.
 
-    Pairs that are `absent` from this machine can be chosen, and say why they do not run.
+    `pairs` are those of `pair_choices`; the ones that do not run here can be chosen, and say so.
     """
     with gr.Column(elem_id="ask"):
         with gr.Row(elem_id="ask-line"):
             query = query_box()
             buttons = ask_buttons()
-        gr.HTML(GO_ON_WORDS, elem_id="go-on-words", elem_classes=["quiet"], apply_default_css=False)
-        with gr.Row(elem_id="choosers"):
-            choosers = pair_and_method(pairs, absent, default_pair)
-            settings = folded_settings()
+        with gr.Row(elem_id="hints"):
+            gr.HTML(enter_words(), elem_id="enter-words", elem_classes=["quiet"], apply_default_css=False)
             gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
+        with gr.Row(elem_id="choosers"):
+            choosers = pair_and_method(pairs, default_pair)
+            settings = folded_settings()
         examples = example_buttons()
     form = Form(query, *choosers, *settings)
     for button, text in examples:
@@ -120,11 +122,15 @@ def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair:
 
 
 def ask_buttons() -> Buttons:
-    """The second and third show once there is an answer to go on from."""
-    compare = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=120)
-    go_on = gr.Button("Go on", elem_id="go-on", scale=0, min_width=90)
-    over = gr.Button("Start over", elem_id="start-over", scale=0, min_width=110)
-    return Buttons(compare, go_on, over)
+    """Both are there from the start and never move; the second waits for an answer to go on from."""
+    compare = gr.Button("Compare", variant="primary", elem_id="go", scale=0, min_width=160)
+    go_on = gr.Button("Go on", elem_id="go-on", scale=0, min_width=100)
+    return Buttons(compare, go_on)
+
+
+def enter_words() -> str:
+    """The words of every state, one over the other; the style sheet shows the one that holds."""
+    return "".join(f'<span class="enter-{state}">{words}</span>' for state, words in ENTER_WORDS.items())
 
 
 def query_box() -> gr.Textbox:
@@ -147,12 +153,15 @@ def example_script(text: str) -> str:
     return f"(...values) => window.UrialPage.askExample(values, {json.dumps(text)})"
 
 
-def pair_and_method(
-    pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str
-) -> tuple[gr.Dropdown, gr.Dropdown]:
-    here = sorted(pairs, key=lambda name: name in absent)
-    titles = [(f"{pairs[name].title}{' (not on this machine)' if name in absent else ''}", name) for name in here]
-    pair = gr.Dropdown(titles, value=default_pair, label="Pair", elem_id="pair", filterable=False, min_width=220)
+def pair_choices(pairs: Mapping[str, Pair], group: Callable[[str], str]) -> list[tuple[str, str]]:
+    """(words, name) in groups: ready now, what needs a download, what does not run on this computer."""
+    rank = {READY: 0, NOT_HERE: 2}
+    names = sorted(pairs, key=lambda name: rank.get(group(name), 1))
+    return [(f"{pairs[name].title} · {group(name)}", name) for name in names]
+
+
+def pair_and_method(pairs: list[tuple[str, str]], default_pair: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    pair = gr.Dropdown(pairs, value=default_pair, label="Pair", elem_id="pair", filterable=False, min_width=220)
     method = gr.Dropdown(
         method_choices(),
         value=DEFAULT_METHOD,

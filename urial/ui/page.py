@@ -17,6 +17,7 @@ import gradio as gr
 
 from urial import render
 from urial.gallery import FOLDER
+from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
 from urial.ui.class_tab import build_class
 from urial.ui.compare_tab import build_compare
@@ -28,7 +29,8 @@ from urial.ui.theme import theme
 from urial.workshop.routes import Class, class_routes
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "conversation", "gallery", "page")
+SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
+SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
@@ -49,7 +51,7 @@ class AppState:
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair, state.parallel)
+    build_compare(blocks, state.service, state.default_pair)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
@@ -63,15 +65,16 @@ CLASS_TABS = (("Class", "class", lambda blocks, state: build_class()),)
 
 def build(state: AppState) -> gr.Blocks:
     """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
+    state.service.admission = Admission(state.parallel, state.queue_size)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             for title, name, make in TABS + (CLASS_TABS if state.workshop else ()):
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     make(blocks, state)
-        add_endpoints(state.service, state.default_pair, state.parallel)
+        add_endpoints(state.service, state.default_pair)
         blocks.unload(leaver(state.service))
-    blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
+    blocks.queue(max_size=state.queue_size + SPARE, default_concurrency_limit=8)
     return blocks
 
 
@@ -84,10 +87,14 @@ def leaver(service: Service) -> Callable[[gr.Request], None]:
     return leave
 
 
-def launch_arguments(workshop: Class | None = None) -> dict[str, Any]:
-    """What belongs to the page in `Blocks.launch`: its look, script and class, and what is switched off."""
+def launch_arguments(visitors: int = 66, workshop: Class | None = None) -> dict[str, Any]:
+    """What belongs to the page in `Blocks.launch`: its look, script and class, and what is switched off.
+
+    `visitors` that run or wait keep a thread each.
+    """
     return {
         "app_kwargs": {"routes": class_routes(workshop) if workshop else []},
+        "max_threads": visitors + SPARE,
         "head": f"<style>{style()}</style><script>{script()}</script>",  # as it is: `css` would lose @container rules
         "theme": theme(),
         "footer_links": ["api"],

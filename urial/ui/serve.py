@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from urial.cli import EXIT_DONE, OneLineParser, ended, whole_number
 from urial.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 DESCRIPTION = "The demo: one question, two siblings, every token's shift."
 
 if TYPE_CHECKING:  # what is heavy is imported when the page is built
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
 
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
     from urial.ui.room import Room
@@ -70,7 +72,10 @@ def make_state(options: argparse.Namespace) -> AppState:
         found.pairs,
         lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
         absent={name: each.reason for name, each in here.items() if not each.can_run},
+        downloads=[name for name, each in here.items() if each.needs_download],
     )
+    for name, reason in room.absent.items():
+        log.info("the pair %s does not run here: %s", name, reason)  # `urial pairs` says it too
     if options.pair and default in room.absent:
         raise SettingsError(room.absent[default])
     service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
@@ -130,7 +135,7 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
         prevent_thread_lock=True,
         quiet=True,
         _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
-        **launch_arguments(state.workshop),
+        **launch_arguments(options.parallel + options.queue, state.workshop),
     )
     print(f"The page is at {blocks.local_url}", flush=True)
     state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering

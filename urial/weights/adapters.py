@@ -25,10 +25,18 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from urial.errors import WeightsError, WeightsMissing
+from urial.weights.adapter_settings import unknown_settings
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LORA_NAME = re.compile(r"(?:base_model\.model\.)?(.+)\.(lora_[AB])\.weight")
-BEYOND_PLAIN = ("use_dora", "modules_to_save", "trainable_token_indices", "fan_in_fan_out", "target_parameters")
+BEYOND_PLAIN = (
+    "use_dora",
+    "modules_to_save",
+    "trainable_token_indices",
+    "fan_in_fan_out",
+    "target_parameters",
+    "lora_bias",
+)
 USUAL_STARTS = (True, False, "gaussian")  # PiSSA and others move the base's own tensors
 HALVES = {"lora_A", "lora_B"}
 
@@ -91,6 +99,11 @@ def read_adapter(folder: Path) -> Adapter:
         raise WeightsError(f"The adapter in {folder} is of type {config.get('peft_type')!r}; only LORA can be used.")
     if not isinstance(config.get("lora_alpha"), int | float):
         raise WeightsError(f"The adapter's {folder / CONFIG} names no lora_alpha; fetch it again.")
+    if unknown := unknown_settings(config):
+        raise WeightsError(
+            f"The adapter in {folder} sets {', '.join(unknown)}, which this program does not run, so its numbers would "
+            "be wrong; choose an adapter without."
+        )
     return Adapter(folder, config, _read_tensors(folder / WEIGHTS))
 
 
@@ -168,9 +181,21 @@ def _by_pattern(patterns: dict[str, float], name: str, default: float) -> float:
     return default
 
 
+def _with_room(tree: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    """The tree with as many rows of embeddings as the adapter's own, where it brings some for more tokens."""
+    embeddings = tree.get_input_embeddings()
+    name = next(name for name, module in tree.named_modules() if module is embeddings)
+    brought = [len(tensor) for key, tensor in adapter.tensors.items() if key.endswith(f"{name}.weight")]
+    if brought and brought[0] != len(embeddings.weight):
+        tree.config = copy.deepcopy(tree.config)  # the base's own says how many it has
+        tree.resize_token_embeddings(brought[0], mean_resizing=False)
+    return tree
+
+
 def _with_peft(tree: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
     from peft import PeftModel, get_peft_model_state_dict  # seconds to import, and most adapters need none of it
 
+    tree = _with_room(tree, adapter)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they could tell is checked below

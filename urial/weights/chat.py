@@ -1,4 +1,4 @@
-"""The chat template that comes with an adapter, and the tokens at which a turn ends.
+"""The tokenizer and chat template that come with an adapter, and the tokens at which a turn ends.
 
 Knows nothing about weights.
 """
@@ -6,21 +6,81 @@ Knows nothing about weights.
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
-from jinja2 import TemplateError
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.errors import WeightsMissing
 
 TEMPLATE_FILE = "chat_template.jinja"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 PROBE = "Yes."
+LONGEST = 160  # characters of a template's error in a sentence
 
 
-def with_chat_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
+def adapters_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer and the chat template in an adapter's folder; where it lacks one of them, the base's."""
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return _with_folders_template(tokenizer, folder)
+    own = AutoTokenizer.from_pretrained(folder)
+    if own.chat_template is None:
+        own.chat_template = tokenizer.chat_template
+    return own
+
+
+def _with_folders_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
     """The same tokenizer under the folder's chat template, or itself where the folder has none."""
-    path = folder / TEMPLATE_FILE
-    return with_template_file(tokenizer, path) if path.is_file() else tokenizer
+    path, settings = folder / TEMPLATE_FILE, folder / "tokenizer_config.json"
+    if path.is_file():
+        return with_template_file(tokenizer, path)
+    if not settings.is_file():
+        return tokenizer
+    template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    if not isinstance(template, str):
+        return tokenizer
+    dressed = copy.copy(tokenizer)
+    dressed.chat_template = template
+    return dressed
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Raise WeightsMissing unless the chat template of the model `name` can render a question."""
+    if tokenizer.chat_template is None:
+        raise WeightsMissing(
+            f"The aligned model ({name}) has no chat template; "
+            f"name one in models.yaml, or put a {TEMPLATE_FILE} into its folder or its adapter's."
+        )
+    if isinstance(tokenizer.chat_template, dict) and "default" not in tokenizer.chat_template:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        raise WeightsMissing(
+            f"The aligned model ({name}) has several chat templates ({names}) and none is its default; "
+            "name the file of one in models.yaml (chat_template)."
+        )
+    try:
+        rendered = render(tokenizer, [{"role": "user", "content": PROBE}])
+    except Exception as error:  # a template is a program of its own and may raise anything
+        raise WeightsMissing(
+            f"The chat template of the aligned model ({name}) cannot be used ({reason_of(error)}); "
+            "name another in models.yaml (chat_template)."
+        ) from error
+    if PROBE not in rendered:
+        raise WeightsMissing(
+            f"The chat template of the aligned model ({name}) leaves out what the user says; "
+            "name another in models.yaml (chat_template)."
+        )
+
+
+def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
+    """The conversation with an open assistant turn. Raises whatever the template raises."""
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+def reason_of(error: Exception) -> str:
+    """What a template's error says, in one short line."""
+    said = " ".join(str(error).split())[:LONGEST].rstrip(".")
+    line = getattr(error, "lineno", None)  # of a syntax error
+    return (said or type(error).__name__) + (f", line {line}" if line else "")
 
 
 def with_template_file(tokenizer: PreTrainedTokenizerBase, path: Path) -> PreTrainedTokenizerBase:
@@ -61,5 +121,5 @@ def _after_answer(tokenizer: PreTrainedTokenizerBase) -> str:
     turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
     try:
         return tokenizer.apply_chat_template(turns, tokenize=False).rpartition(PROBE)[2]
-    except (TemplateError, ValueError):  # rendering a real chat will say what is wrong; a base may never need to
+    except Exception:  # rendering a real chat will say what is wrong; a base may never need to
         return ""

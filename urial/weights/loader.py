@@ -14,13 +14,16 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from urial.errors import WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
 from urial.weights.adapters import read_adapter, with_adapter
-from urial.weights.chat import end_ids_of, with_chat_template, with_template_file
-from urial.weights.placement import Placement
+from urial.weights.chat import adapters_tokenizer, check_chat_template, end_ids_of, with_template_file
+from urial.weights.placement import Placement, unpack_on_processors
 from urial.weights.progress import Progress, silent
+from urial.weights.reports import check_report, clear_errors
+from urial.weights.sameness import same_weights
 from urial.weights.sources import locate_adapter, locate_model
+
+FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class LoadedPair:
     base: LoadedModel
     aligned: LoadedModel
     shares_weights: bool
+    same: str = ""  # why both sides are one model, in a sentence; empty where they are two
 
 
 def load_pair_models(
@@ -63,13 +67,19 @@ def load_pair_models(
     first = _load_plain(base, placement, show)
     second = first if same else _load_plain(aligned, placement, show)
     sides = _finished(first, base, show), _finished(second, aligned, show)
-    if sides[1].tokenizer.chat_template is None:
-        raise WeightsMissing(
-            f"The aligned model ({sides[1].description}) has no chat template; "
-            "name one in models.yaml, or put a chat_template.jinja into its folder or its adapter's."
-        )
+    check_chat_template(sides[1].tokenizer, sides[1].description)
     one, other = (side.model.get_input_embeddings().weight for side in sides)
-    return LoadedPair(*sides, shares_weights=one is other)
+    return LoadedPair(*sides, shares_weights=one is other, same=sameness(*sides))
+
+
+def sameness(base: LoadedModel, aligned: LoadedModel) -> str:
+    """Why base and aligned are one model, for people; empty where they are two."""
+    if not same_weights(base.model, aligned.model, by_value=base.revision == aligned.revision):
+        return ""
+    adapter = next((side.adapter_name for side in (aligned, base) if side.adapter_name), None)
+    is_idle = adapter is not None and base.adapter_name != aligned.adapter_name
+    cause = f"the adapter {adapter} changes nothing" if is_idle else f"both sides are {base.description}"
+    return f"Base and aligned model are the same ({cause}): whatever shift there is comes from the prompts alone."
 
 
 def load_model(
@@ -94,20 +104,15 @@ def _load_plain(spec: ModelSpec, placement: Placement, progress: Progress) -> Lo
     options = placement.options()
     found = locate_model(spec, placement.dtype, progress)
     progress("Loading the model", None)
-    with _quiet_transformers(), _clear_errors(found.folder):
+    with _quiet_transformers(), clear_errors(found.folder, FOREIGN):
         tokenizer = AutoTokenizer.from_pretrained(found.folder)
-        model, report = AutoModelForCausalLM.from_pretrained(found.folder, output_loading_info=True, **options)
-    _check_filled(report["missing_keys"], found.folder)
-    model.eval().requires_grad_(False)
-    return LoadedModel(model, tokenizer, end_ids_of(model, tokenizer), found.description, found.revision)
-
-
-def _check_filled(missing: set[str], folder: Path) -> None:
-    """transformers only warns where it makes up a tensor; here that is an error."""
-    if missing:
-        raise WeightsError(
-            f"The weights in {folder} lack {len(missing)} tensors, such as {min(missing)}; fetch them again."
+        model, report = AutoModelForCausalLM.from_pretrained(
+            found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    check_report(report, found.folder)
+    model.eval().requires_grad_(False)
+    unpack_on_processors(model)
+    return LoadedModel(model, tokenizer, end_ids_of(model, tokenizer), found.description, found.revision)
 
 
 def _finished(loaded: LoadedModel, spec: ModelSpec, progress: Progress) -> LoadedModel:
@@ -126,7 +131,8 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
     found = locate_adapter(adapter, progress)
     progress("Loading the adapter", None)
     model = with_adapter(loaded.model, read_adapter(found.folder))
-    tokenizer = with_chat_template(loaded.tokenizer, found.folder)
+    with _quiet_transformers(), clear_errors(found.folder, FOREIGN):
+        tokenizer = adapters_tokenizer(loaded.tokenizer, found.folder)
     ends = end_ids_of(model, tokenizer)
     model.generation_config.eos_token_id = sorted(ends)  # for whoever calls transformers' own generate
     return replace(
@@ -142,23 +148,11 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """transformers' own bars and notices off for a while: progress and errors are told by whoever asked."""
-    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    """transformers' own bars off for a while: progress is told by whoever asked."""
+    shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(level)
         if shown:
             transformers_logging.enable_progress_bar()
-
-
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    """transformers' errors about a folder as one sentence."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise WeightsError(f"The model in {folder} cannot be loaded: {reason}") from error

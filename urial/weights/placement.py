@@ -11,12 +11,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import BitsAndBytesConfig
 
 from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import Dtype, Quantization
 
 INT8_LOGGER = "bitsandbytes.autograd._functions"  # says at every layer of every step that int8 rounds
+
+PACKS = "support_avx512bf16_for_cpu"  # bitsandbytes' own switch, on a layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,14 @@ class Placement:
             return BitsAndBytesConfig(load_in_8bit=True)
         compute = getattr(torch, self.dtype)
         return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
+
+
+def unpack_on_processors(model: nn.Module) -> None:
+    """Keep bitsandbytes' 4-bit layers from a processor's own packing: it rounds scales to bfloat16, and fails where a
+    layer's width is no multiple of a block. What is stored is computed with, the same on every machine."""
+    for module in model.modules():
+        if hasattr(module, PACKS):
+            setattr(module, PACKS, False)
 
 
 def check_device(device: str) -> None:

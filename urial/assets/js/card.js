@@ -52,9 +52,8 @@ function cardKey(event, actions) {
 }
 
 function showCard(store, host, term, row, parts) {
-  const place = row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`;
   const kind = row.special ? "end of turn, " : "";
-  replace(parts.heading, "“", h("bdi", null, wordName(row.text)), `”, position ${row.position}: ${kind}${CLASS_NAMES[row.cls]}, ${place}`);
+  replace(parts.heading, "“", h("bdi", null, wordName(row.text)), `”, position ${row.position}: ${kind}${placeOf(row)}`);
   const text = store.pieces.slice(0, row.position).map((piece) => piece.text).join("");
   replace(parts.before, visible(ending(text, WORDS_BEFORE)).replace(/\n/g, "↵ "), h("b", null, visible(clipped(row.text)).replace(/\n/g, "↵")));
   const names = contextNames(store.meta && store.meta.settings);
@@ -72,14 +71,14 @@ function rankedList(title, row, side, host, term) {
   const items = top.map((entry, k) => listRow(k + 1, entry, entry.id === row.id, side, row.position, host));
   const rank = side === "base" ? row && row.rank : row && row.alignedRank;
   const listed = [...top];
-  if (row && !top.some((entry) => entry.id === row.id)) {
+  if (rank && !top.some((entry) => entry.id === row.id)) {
     const own = { id: row.id, text: row.text, p: side === "base" ? row.pb : row.pa };
     listed.push(own);
     items.push(listRow(rank, own, true, side, row.position, host));
   }
   const rest = Math.max(0, 1 - listed.reduce((sum, entry) => sum + entry.p, 0));
   const restRow = h("li", { class: "uv-entry uv-rest" }, h("span"), h("span", null, term("rest")), h("span"), h("span", null, probability(rest)));
-  return h("div", { class: `uv-list${host.continuation ? " uv-list-go" : ""}` }, h("h4", null, title), h("ol", null, items, top.length ? restRow : []));
+  return h("div", { class: `uv-list${host.continuation ? " uv-list-go" : ""}` }, h("h4", null, title), top.length ? h("ol", null, items, restRow) : h("p", { class: "uv-soft" }, "not known here"));
 }
 
 function listRow(rank, entry, hit, side, position, host) {

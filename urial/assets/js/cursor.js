@@ -64,11 +64,10 @@ function createCursor(store, panes, tip, emit, flush) {
 function showTip(store, tip, pane, unit) {
   const row = worstRow(pane.context(), unit.positions);
   if (!row) return tip.hide();
-  const place = row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`;
   const [first] = topOf(row, "base");
   const lines = [
-    h("p", { class: "uv-tip-text" }, "“", h("b", null, h("bdi", null, wordName(row.text))), `”, ${CLASS_NAMES[row.cls]}: ${place}`),
-    h("p", { class: "uv-tip-more" }, `P base ${probability(row.pb)}, P aligned ${probability(row.pa)}, KL ${distance(row, row.kl)} nats${row.open === null ? "" : `, ${probability(row.open)} of the mass not covered`}`),
+    h("p", { class: "uv-tip-text" }, "“", h("b", null, h("bdi", null, wordName(row.text))), `”, ${placeOf(row)}`),
+    row.cls === "n" ? [] : h("p", { class: "uv-tip-more" }, `P base ${probability(row.pb)}, P aligned ${probability(row.pa)}, KL ${distance(row, row.kl)} nats${row.open === null ? "" : `, ${probability(row.open)} of the mass not covered`}`),
   ];
   if (row.rank > 1 && first) {
     lines.push(h("p", { class: "uv-tip-more" }, "the base first: ", h("bdi", { class: "uv-mono" }, tokenName(first.text)), ` ${probability(first.p)}`));
@@ -76,13 +75,13 @@ function showTip(store, tip, pane, unit) {
   return tip.show(unit.mark, ...lines);
 }
 
-/* Bring the token above the sheet and the card into sight, moving the page as little as possible. */
+/* Bring the token above the sheet and the card into sight, moving the page as little as possible. A sheet that the
+   top of the view still holds down comes up to its place at the window's edge as the page moves. */
 function reveal(pane, position, card) {
   const unit = pane.unitAt(position);
   if (!unit) return;
   const box = unit.mark.getBoundingClientRect();
-  const sheet = card.getBoundingClientRect();
-  const limit = Math.min(window.innerHeight, sheet.top) - 12;
+  const limit = window.innerHeight - (parseFloat(getComputedStyle(card).bottom) || 0) - card.offsetHeight - 12;
   const by = box.bottom > limit ? box.bottom - limit : box.top < 12 ? box.top - 12 : 0;
   if (by) window.scrollBy({ top: by, behavior: calmMotion() ? "auto" : "smooth" });
 }
@@ -94,7 +93,7 @@ function tellingPosition(store) {
   const rows = context.rows.filter((row) => row && !row.special);
   const other = store.contexts[context.name === "zero_shot" ? "urial" : "zero_shot"];
   const word = (row) => /\p{L}{3}/u.test(row.text);
-  const nearer = (row) => other && other.rows[row.position] && other.rows[row.position].rank < row.rank;
+  const nearer = (row) => other && other.rows[row.position] && (other.rows[row.position].rank || Infinity) < row.rank;
   const tests = [
     (row) => row.cls === "s" && word(row) && row.position > 5 && nearer(row),
     (row) => row.cls === "s" && word(row),

@@ -23,11 +23,11 @@ function nats(value) {
 
 /* KL or JS of a row: a lower bound where a part of the aligned mass could not be seen. */
 function distance(row, value) {
-  return row.open === null ? nats(value) : `≥${NBSP}${nats(value)}`;
+  return row.open === null || value === null ? nats(value) : `≥${NBSP}${nats(value)}`;
 }
 
 function whole(count) {
-  return count.toLocaleString("en");
+  return count === null || count === undefined ? "–" : count.toLocaleString("en");
 }
 
 function seconds(value) {

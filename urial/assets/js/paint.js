@@ -45,7 +45,11 @@ const PAINTERS = {
   },
 };
 
+/* The same in every mode: told by a dashed line and a question mark. */
+const NOT_SCORED = { level: 5, style: "uv-c-n", number: "?" };
+
 function paint(row, ui) {
+  if (row.cls === "n") return NOT_SCORED;
   return PAINTERS[ui.mode](row, ui);
 }
 
@@ -76,7 +80,14 @@ function legend(ui) {
 
 /* "However, shifted, base rank 14": class and rank always, the mode's own number where it is another. */
 function sayRow(row, ui, text) {
+  if (row.cls === "n") return `${row.special ? "end of turn" : spoken(text)}, not scored: ${UNSCORED_REASONS[row.reason]}`;
   if (row.special) return `end of turn, ${CLASS_NAMES[row.cls]}, base rank ${whole(row.rank)}`;
   const extra = { kl: `, KL ${nats(row.kl)} nats`, gap: `, gap ${points(row.pa - row.pb)} points` }[ui.mode] || "";
   return `${spoken(text)}, ${CLASS_NAMES[row.cls]}, base rank ${whole(row.rank)}${extra}`;
+}
+
+/* "shifted: number 14 on the base’s list", for a heading. */
+function placeOf(row) {
+  if (row.cls === "n") return `not scored, ${UNSCORED_REASONS[row.reason]}`;
+  return `${CLASS_NAMES[row.cls]}, ${row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`}`;
 }

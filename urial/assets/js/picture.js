@@ -9,7 +9,7 @@ function paletteOf(root) {
     probe.style.color = `var(--uv-${name})`;
     return getComputedStyle(probe).color;
   };
-  const names = ["card", "ink", "soft", "line", "m", "m-ink", "m-line", "s", "s-ink", "s-line"];
+  const names = ["card", "ink", "soft", "line", "m", "m-ink", "m-line", "s", "s-ink", "s-line", "n", "n-ink", "n-line"];
   const palette = Object.fromEntries(names.map((name) => [name, read(name)]));
   palette.font = getComputedStyle(root).fontFamily;
   probe.remove();
@@ -54,7 +54,7 @@ function layOut(pen, store, rows, palette, draws) {
   y = write.wrapped(visible(pictureTitle(store)), y + 2, `15px ${palette.font}`, palette.soft, 24);
   y = drawTokens(pen, rows, palette, y + 26, draws);
   y = write.wrapped(pictureScore(store), y + 44, `600 17px ${palette.font}`, palette.ink, 28);
-  y = write.wrapped("underlined: shifted, with its base rank; dotted: marginal; plain: unshifted", y, `15px ${palette.font}`, palette.soft, 24);
+  y = write.wrapped(`underlined: shifted, with its base rank; dotted: marginal; plain: unshifted${unscoredNote(store)}`, y, `15px ${palette.font}`, palette.soft, 24);
   return y + margin - size;
 }
 
@@ -69,6 +69,12 @@ function pictureScore(store) {
   if (!context) return "";
   const tallied = tally(store, context);
   return `${CLASS_ORDER.map((cls) => `${shareOf(tallied, cls)} ${CLASS_NAMES[cls]}`).join(", ")}, n = ${whole(tallied.n)}`;
+}
+
+function unscoredNote(store) {
+  const context = primaryContext(store);
+  const count = context ? unscoredRows(store, context).length : 0;
+  return count ? `; dashed, with a question mark: not scored (${whole(count)}), in no share` : "";
 }
 
 function textWriter(pen, palette, draws) {
@@ -117,7 +123,8 @@ function pictureParts(row) {
     .flatMap((text) => text.match(/[\s\S]{1,40}/gu) || [])
     .map((text) => ({ text, cls: row.cls, rank: "" }));
   const words = parts.filter(({ text }) => text.trim() !== "");
-  if (row.cls === "s" && words.length) words[words.length - 1].rank = String(row.rank);
+  const sign = { s: String(row.rank), n: "?" }[row.cls] || "";
+  if (words.length) words[words.length - 1].rank = sign;
   return parts;
 }
 
@@ -157,7 +164,7 @@ function markToken(pen, cls, x, y, wide, palette) {
   pen.fillRect(x - 1, y - 19, wide + 2, 25);
   pen.strokeStyle = palette[`${cls}-line`];
   pen.lineWidth = 2.5;
-  pen.setLineDash(cls === "m" ? [2, 3] : []);
+  pen.setLineDash({ m: [2, 3], n: [7, 4] }[cls] || []);
   pen.beginPath();
   pen.moveTo(x - 1, y + 7);
   pen.lineTo(x + wide + 1, y + 7);

@@ -4,6 +4,7 @@ function createScore(store, term) {
   const meters = h("div", { class: "uv-meters" });
   const finding = h("p", { class: "uv-finding" });
   const inexact = h("p", { class: "uv-inexact" });
+  const unscored = h("p", { class: "uv-inexact uv-unscored" });
   const terms = { u: term("unshifted"), m: term("marginal"), s: term("shifted") };
   const blocks = new Map();
 
@@ -20,12 +21,20 @@ function createScore(store, term) {
     if (wanted.some((el, i) => meters.children[i] !== el) || wanted.length !== meters.children.length) replace(meters, wanted);
     setText(finding, held.length === 2 ? findingText(store, names) : "");
     setText(inexact, held.some((name) => !store.contexts[name].exact) ? INEXACT : "");
+    setText(unscored, unscoredWords(store, held, names));
   }
-  return { el: h("div", null, meters, finding, inexact), update };
+  return { el: h("div", null, meters, finding, unscored, inexact), update };
 }
 
 const INEXACT =
   "Not exact: scored by a server that tells only the head of each list. Ranks and probabilities are its own; KL and JS are lower bounds (≥), beside the share of the aligned mass that they do not cover.";
+
+/* One sentence where it is the same in every context, else one for each. */
+function unscoredWords(store, held, names) {
+  const texts = held.map((name) => unscoredText(store, store.contexts[name]));
+  if (new Set(texts).size <= 1) return texts[0] || "";
+  return held.map((name, i) => (texts[i] ? `Where the base sees ${names[name]}, ${texts[i]}` : "")).filter(Boolean).join(" ");
+}
 
 function seesTitle(name, names) {
   return `The base sees ${names[name]}${name === "zero_shot" ? " (the paper’s setting)" : ""}`;
@@ -110,7 +119,7 @@ function paperRow(name, values, style) {
 function whyText(store) {
   const context = primaryContext(store);
   const n = context ? whole(tally(store, context).n) : "no";
-  const sampled = store.meta && store.meta.settings && store.meta.settings.temperature > 0;
+  const sampled = store.meta && store.meta.settings && decodingOf(store, "aligned").temperature > 0;
   return (
     `One answer is one sample: yours has ${n} tokens, the paper’s rows are over the answers to 1,000 queries. ` +
     "They also differ in models, templates, system prompts and precision, and the paper counts the end token." +

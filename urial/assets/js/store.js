@@ -32,6 +32,12 @@ function resetStore(store, meta) {
   store.changed("meta");
 }
 
+/* How one side was decoded: what is its own, else what both share. */
+function decodingOf(store, name) {
+  const { settings } = store.meta;
+  return store.sides[name].settings || { ...settings, repetition_penalty: settings.repetition_penalty[name] };
+}
+
 function addBase(store, text, tokens) {
   store.sides.base.text += text;
   store.sides.base.tokens += tokens;
@@ -65,6 +71,7 @@ function addRows(store, name, columns) {
       kl: columns.kl[i],
       js: columns.js[i],
       open: columns.uncovered ? columns.uncovered[i] : null,
+      reason: columns.unscored ? columns.unscored[position] || null : null,
       packed: columns,
       at: i,
     };
@@ -108,7 +115,22 @@ function primaryContext(store) {
 }
 
 function countedRows(store, context) {
-  return context.rows.filter((row) => store.ui.countEnd || !row.special);
+  return context.rows.filter((row) => row.cls !== "n" && (store.ui.countEnd || !row.special));
+}
+
+/* Rows that could not be scored and would count otherwise. */
+function unscoredRows(store, context) {
+  return context.rows.filter((row) => row.cls === "n" && (store.ui.countEnd || !row.special));
+}
+
+/* "2 tokens are not scored and in no share: the server told no number (2)."; empty where all are scored. */
+function unscoredText(store, context) {
+  const rows = unscoredRows(store, context);
+  if (!rows.length) return "";
+  const times = new Map();
+  rows.forEach((row) => times.set(row.reason, (times.get(row.reason) || 0) + 1));
+  const reasons = [...times].map(([reason, count]) => `${UNSCORED_REASONS[reason]} (${whole(count)})`).join(", ");
+  return `${plural(rows.length, "token")} ${rows.length === 1 ? "is" : "are"} not scored and in no share or mean: ${reasons}.`;
 }
 
 /* {n, u, m, s, meanKl, openKl, laterKl}: counts of classes and means of KL, over the rows that count. */
@@ -154,12 +176,12 @@ function wordStarts(text) {
   return starts;
 }
 
-/* The row that speaks for a unit: the one the base ranks lowest. */
+/* The row that speaks for a unit: the one the base ranks lowest; one that is not scored only where no other is. */
 function worstRow(context, positions) {
   let worst = null;
   for (const position of positions) {
     const row = context.rows[position];
-    if (row && (!worst || row.rank > worst.rank)) worst = row;
+    if (row && (!worst || (row.rank || 0) > (worst.rank || 0))) worst = row;
   }
   return worst;
 }

@@ -1,11 +1,17 @@
 /* The words of the page: names, the glossary, the paper's numbers. Knows nothing about how they are shown. */
 
-const CLASS_NAMES = { u: "unshifted", m: "marginal", s: "shifted" };
+const CLASS_NAMES = { u: "unshifted", m: "marginal", s: "shifted", n: "not scored" };
 const CLASS_ORDER = ["u", "m", "s"];
 const CLASS_MEANING = {
   u: "number 1 on the base’s list",
   m: "number 2 or 3 on the base’s list",
   s: "further down the base’s list than number 3",
+};
+/* Rows of class n are in no share and no mean; why, by the record's reason. */
+const UNSCORED_REASONS = {
+  impossible_numbers: "the server’s numbers contradict themselves",
+  missing: "the server told no number",
+  not_in_base_vocabulary: "the base does not know this token",
 };
 
 const METHOD_NAMES = {
@@ -73,6 +79,11 @@ const GLOSSARY = {
     word: "shifted",
     says: "The token is not among the base model’s first three: here tuning changed what is said.",
     exact: "rank > 3",
+  },
+  unscored: {
+    word: "not scored",
+    says: "A position whose numbers could not be had or cannot be right. It keeps its place in the answer, with a question mark, and is in no share and no mean.",
+    exact: "no base rank: what a server told contradicts itself or is missing, or the token is not in the base’s vocabulary",
   },
   kl: {
     word: "KL",

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-from pydantic_core import from_json
 
 from urial.engines.server import failures
 from urial.engines.server.address import Address
 from urial.engines.server.gate import Gate, Ticket
+from urial.engines.server.parsing import parse
 from urial.engines.server.sse import data_fields
 from urial.engines.server.tries import Patience, Tries, Wait
 
@@ -73,7 +73,7 @@ class ServerClient:
             tries = Tries(self._patience, self._patience.away if away is None else away)
             while True:
                 try:
-                    return await self._whole("POST", "/completions", body)
+                    return self._answered(await self._whole("POST", "/completions", body), has_begun=False)
                 except failures.Passing as error:
                     await tries.pause_or_raise(error)
 
@@ -120,7 +120,7 @@ class ServerClient:
                 while (data := await self._within(wait.left(), anext(fields, None))) != DONE:
                     if data is None:
                         raise failures.cut_short(self.address)
-                    yield self._event(data, wait.has_begun)
+                    yield self._answered(self._parsed(data), wait.has_begun)
                     wait.has_begun = True
         except TimeoutError as error:
             raise failures.silent(self.address, wait.limit, wait.has_begun) from error
@@ -129,12 +129,12 @@ class ServerClient:
         except httpx.DecodingError as error:
             raise failures.not_json(self.address) from error
 
-    def _event(self, data: str, has_begun: bool) -> Any:
-        event = self._parsed(data)
-        message = failures.error_message(event)
-        if message:
+    def _answered(self, found: Any, has_begun: bool) -> Any:
+        """Raises EngineError for an error that came in place of an answer, under a status of success."""
+        message = failures.error_in(found)
+        if message is not None:
             raise failures.reported(self.address, message, has_begun)
-        return event
+        return found
 
     async def _opened(self, body: Body) -> httpx.Response:
         """The answer up to its headers."""
@@ -153,6 +153,6 @@ class ServerClient:
 
     def _parsed(self, data: str | bytes) -> Any:
         try:
-            return from_json(data)
+            return parse(data)
         except ValueError as error:
             raise failures.not_json(self.address) from error

@@ -17,12 +17,11 @@ from urial.engines.server.pieces import PieceReader
 from urial.engines.server.probe import Abilities
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.wire import generation_body
-from urial.engines.text import TokenNames, pieces_of
-from urial.errors import MismatchError, SettingsError
-from urial.records import Message
+from urial.errors import SettingsError
+from urial.tokenizer.chat import ChatTokenizer
 
 
-class ServerEngine:
+class ServerEngine(ChatTokenizer):
     """One model of a server. Any number of requests may run at once; the server batches them."""
 
     def __init__(
@@ -34,7 +33,7 @@ class ServerEngine:
         ends: frozenset[int],
     ) -> None:
         """`model` is the server's name for it; `ends` are the ids that end a turn."""
-        self.name = f"{model} at {client.address.url}"
+        super().__init__(tokenizer, name=f"{model} at {client.address.url}", ends=ends)
         self.capabilities = abilities.capabilities
         self.context_length = abilities.context_length
         self.vocabulary_size = len(tokenizer)
@@ -43,50 +42,11 @@ class ServerEngine:
         self._client = client
         self._model = model
         self._telling = abilities.telling
-        self._tokenizer = tokenizer
-        self._ends = ends
-        self._names = TokenNames(tokenizer)
-        self._special = frozenset(tokenizer.all_special_ids) | ends
 
     @property
     def waiting(self) -> int:
         """Answers in line before this server."""
         return self._client.generating.waiting
-
-    # Text and ids
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-    def encode_answer(self, text: str) -> list[int]:
-        """Token ids of a given answer: nothing is added at its beginning."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        """The chat template with an open assistant turn. Raises MismatchError where there is none."""
-        if not self._tokenizer.chat_template:
-            raise MismatchError(
-                f"The tokenizer of {self.name} has no chat template; name one that has, or an adapter with a "
-                "chat_template.jinja, in models.yaml."
-            )
-        turns = [message.model_dump() for message in messages]
-        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-    def encode_chat(self, rendered: str) -> list[int]:
-        return self._tokenizer.encode(rendered, add_special_tokens=False)
-
-    def token_text(self, token_id: int) -> str:
-        return self._names[token_id]
-
-    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        return pieces_of(self._tokenizer, ids)
-
-    def is_special(self, token_id: int) -> bool:
-        return token_id in self._special
-
-    def vocabulary(self) -> dict[str, int]:
-        """Token strings and their ids, to compare two siblings."""
-        return self._tokenizer.get_vocab()
 
     # Running
 
@@ -109,9 +69,9 @@ class ServerEngine:
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
         body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._telling)
-        reader = PieceReader(self._tokenizer, self._ends, self._telling, sampling.max_new_tokens)
+        reader = PieceReader(self._tokenizer, self._ends, self._special, self._telling, sampling.max_new_tokens)
         return Answer(self._client, body, reader)
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
-        return ServerScoreSession(self._client, self._model, context_ids)
+        return ServerScoreSession(self._client, self._model, self._telling, context_ids)

@@ -16,6 +16,18 @@ BEHIND_A_PROXY = (502, 503, 504)  # what a proxy says of a server that is down
 KEPT = "what it had written is kept; try again."
 
 
+class Malformed(Exception):
+    """A reply lacks a key or fills it wrongly; `str(error)` is the key."""
+
+
+class Refused(EngineError):
+    """A request that the server does not take as it is; `words` are its own, empty where it has none."""
+
+    def __init__(self, sentence: str, words: str) -> None:
+        super().__init__(sentence)
+        self.words = words
+
+
 class Passing(Exception):
     """A failure that may be over soon: the request may be sent again as long as nothing of it was shown.
 
@@ -44,6 +56,19 @@ def cut_short(address: Address) -> Passing:
 
 def broke_off(address: Address) -> EngineError:
     return EngineError(f"The server {address.url} broke off in the middle of the answer; {KEPT}")
+
+
+def unfinished(address: Address) -> EngineError:
+    """A stream that ends as it should, but no event of it said that the answer has ended."""
+    return EngineError(
+        f"The server {address.url} ended its reply without saying that the answer had ended: it was cut off; {KEPT}"
+    )
+
+
+def gave_up(address: Address, reason: str, trouble: str) -> EngineError:
+    """The server ended an answer for a reason that is none of the model's."""
+    why = f"{reason}: {trouble}" if trouble else reason
+    return EngineError(f"The server {address.url} broke the answer off ({address.quote(why).rstrip('.')}); {KEPT}")
 
 
 def silent(address: Address, seconds: float, has_begun: bool) -> EngineError:
@@ -90,7 +115,8 @@ def refused(address: Address, status: int, body: bytes) -> UrialError | Passing:
     if status >= 500:
         sentence = f"The server {address.url} failed ({status}{words}); look into its log, then try again."
         return Passing(EngineError(sentence), is_away=status in BEHIND_A_PROXY)
-    return EngineError(f"The server {address.url} refused the request ({status}{words}); change what it names.")
+    sentence = f"The server {address.url} refused the request ({status}{words}); change what it names."
+    return Refused(sentence, words)
 
 
 def refused_key(address: Address, status: int) -> str:
@@ -113,11 +139,25 @@ def said(address: Address, body: bytes) -> str:
     return f": {address.quote(message).rstrip('.')}" if message.strip() else ""
 
 
+def error_in(event: object) -> str | None:
+    """What an error that came in place of an answer says; None for an answer. Some say nothing at all."""
+    if not isinstance(event, dict):
+        return None
+    if event.get("error") or event.get("object") == "error" or "choices" not in event:
+        said = error_message(event)
+        is_error = event.get("error") is not None or event.get("object") == "error"
+        return said or ("an error without a word" if is_error else None)
+    return None
+
+
 def error_message(data: object) -> str:
-    """The message in an OpenAI-style error, or in FastAPI's; empty where there is none."""
+    """The message in an OpenAI-style error, or in FastAPI's; empty where there is none.
+
+    Of an error that has no message its type or its code is told.
+    """
     if not isinstance(data, dict):
         return ""
-    found = data.get("error", data.get("detail", data.get("message", "")))
+    found = data.get("error") or data.get("detail") or data.get("message") or ""
     if isinstance(found, dict):
-        found = found.get("message", "")
-    return found if isinstance(found, str) else ""
+        found = next((found[key] for key in ("message", "type", "code", "status") if found.get(key)), "")
+    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""

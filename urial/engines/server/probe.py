@@ -15,25 +15,15 @@ from transformers import PreTrainedTokenizerBase
 from urial.engines.base import Capabilities
 from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
-from urial.engines.server.wire import (
-    OWN_ROWS,
-    READERS,
-    TOP_K,
-    IdSource,
-    Malformed,
-    Telling,
-    find_ids,
-    first_choice,
-    own_rows,
-    probe_body,
-    read_row,
-)
-from urial.errors import EngineError, MismatchError, SettingsError
+from urial.engines.server.failures import Malformed
+from urial.engines.server.ladder import ask_for_all
+from urial.engines.server.rows import MISSING, own_rows, read_row
+from urial.engines.server.wire import READERS, IdSource, Telling, find_ids, first_choice
+from urial.errors import MismatchError, SettingsError
 
 PROBE_TEXT = "The capital of France"
 PROBE_TOKENS = 3
-NO_PROMPT = {"prompt_logprobs": None}
-AWAY = 5.0  # seconds: at a start a server that is down is a mistake to report, not something to wait for
+TELLS_CLASSES = 3  # entries of a list that tells the three classes apart where no rank is told
 UNLIMITED = 2**31  # where a server does not say how much it reads, it is left to refuse
 
 
@@ -51,16 +41,18 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     """Ask once. Raises SettingsError (model, key), EngineError (unreachable, no model server) or MismatchError."""
     context_length = await find_context_length(client, model)
     ids = tokenizer.encode(PROBE_TEXT)[:PROBE_TOKENS]
-    choice, refusal = await ask_for_all(client, model, ids)
+    reply, wish, refusal = await ask_for_all(client, model, ids)
+    choice = the_choice(client, reply)
     id_source = find_ids(choice)
-    rows, has_ranks = prompt_rows(choice, ids) if id_source != "none" else (False, False)
-    if rows:
+    top, has_ranks = prompt_rows(choice, ids, wish.top) if id_source != "none" else (0, False)
+    if top:
         check_same_words(client, choice["prompt_logprobs"], ids, tokenizer)
-    telling = Telling(id_source, own_rows=not rows and tells_own_rows(choice, id_source))
+    tells_own = not top and wish.own and tells_own_rows(choice, id_source, wish.top)
+    telling = Telling(id_source, own_rows=tells_own, top=top or wish.top, salted=wish.salted)
     found = Capabilities(
-        has_logits=False, has_exact_rank=has_ranks, has_top=rows, rereads_context=True, tells_own=telling.own_rows
+        has_logits=False, has_exact_rank=has_ranks, has_top=top > 0, rereads_context=True, tells_own=tells_own
     )
-    return Abilities(found, telling, context_length, "" if rows else why_nothing(client, refusal, id_source))
+    return Abilities(found, telling, context_length, "" if top else why_nothing(client, refusal, id_source))
 
 
 async def find_context_length(client: ServerClient, model: str) -> int:
@@ -88,46 +80,41 @@ def told_length(entry: dict[str, Any]) -> int:
     return next((length for length in told if isinstance(length, int) and length > 0), 0)
 
 
-async def ask_for_all(client: ServerClient, model: str, ids: Sequence[int]) -> tuple[dict[str, Any], str]:
-    """One choice, and why the prompt's log-probabilities were refused, if they were: then less is asked for."""
-    refusal = ""
-    for more in (OWN_ROWS, OWN_ROWS | NO_PROMPT, {"logprobs": 1} | NO_PROMPT):
-        try:
-            reply = await client.ask(probe_body(model, ids, more), away=AWAY)
-            break
-        except EngineError as error:
-            refusal = refusal or str(error)
-    else:
-        raise EngineError(refusal)
+def the_choice(client: ServerClient, reply: Any) -> dict[str, Any]:
+    """Raises EngineError where there is none."""
     try:
         choice = first_choice(reply)
     except Malformed as error:
         raise failures.missing(client.address, str(error)) from error
     if choice is None:
         raise failures.missing(client.address, "choices")
-    return choice, refusal
+    return choice
 
 
-def prompt_rows(choice: dict[str, Any], ids: Sequence[int]) -> tuple[bool, bool]:
-    """Whether lists for the prompt came, and whether each told the exact rank of the prompt's own token."""
+def prompt_rows(choice: dict[str, Any], ids: Sequence[int], asked: int) -> tuple[int, bool]:
+    """How long the lists for the prompt are (0 where none can be read), and whether own tokens have their exact ranks.
+
+    A server may tell fewer entries than were asked for, without a word; of such a list the last may be the own token.
+    """
     entries = choice.get("prompt_logprobs")
     if not isinstance(entries, list) or len(entries) != len(ids):
-        return False, False
-    try:
-        for entry, token_id in zip(entries[1:], ids[1:], strict=True):
-            read_row(entry, token_id, TOP_K)
-    except Malformed:
-        return False, False
-    own = [entry[str(token_id)] for entry, token_id in zip(entries[1:], ids[1:], strict=True)]
-    return True, all(isinstance(value.get("rank"), int) for value in own)
+        return 0, False
+    own = [(entry, token_id) for entry, token_id in zip(entries[1:], ids[1:], strict=True) if isinstance(entry, dict)]
+    shortest = min((len(entry) for entry, _ in own), default=0)
+    top = asked if shortest >= asked else shortest - 1
+    read = [(entry, token_id) for entry, token_id in own if top > 0 and read_row(entry, token_id, top) != MISSING]
+    own_entries = [entry.get(str(token_id)) or {} for entry, token_id in read]
+    has_ranks = bool(read) and all(isinstance(entry.get("rank"), int) for entry in own_entries)
+    return (top if read and (has_ranks or top >= TELLS_CLASSES) else 0), has_ranks
 
 
-def tells_own_rows(choice: dict[str, Any], id_source: IdSource) -> bool:
+def tells_own_rows(choice: dict[str, Any], id_source: IdSource, top: int) -> bool:
     """Whether the token that was written came with its list."""
     try:
-        return bool(own_rows(choice, READERS[id_source](choice)))
+        rows = own_rows(choice, READERS[id_source](choice), top)
     except Malformed:
         return False
+    return any(row != MISSING for row in rows)
 
 
 def check_same_words(
@@ -135,7 +122,8 @@ def check_same_words(
 ) -> None:
     """Raise MismatchError where the server reads the probe's ids as other words than the tokenizer here."""
     for entry, token_id in zip(entries[1:], ids[1:], strict=True):
-        there, here = entry[str(token_id)].get("decoded_token"), tokenizer.decode([token_id])
+        own = entry.get(str(token_id)) if isinstance(entry, dict) else None
+        there, here = own.get("decoded_token") if isinstance(own, dict) else None, tokenizer.decode([token_id])
         if isinstance(there, str) and there.strip() != here.strip():
             raise MismatchError(
                 f"The server {client.address.url} reads token {token_id} as {client.address.quote(there)!r}, the "

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from urial.engines.base import FIRST_REREAD, TopRow
+from urial.engines.base import FIRST_REREAD, ToldRow
 from urial.engines.server import failures
 from urial.engines.server.background import background
 from urial.engines.server.client import ServerClient
-from urial.engines.server.wire import TOP_K, Malformed, first_choice, read_rows, scoring_body
+from urial.engines.server.failures import Malformed
+from urial.engines.server.rows import read_rows
+from urial.engines.server.wire import Telling, first_choice, scoring_body
 
 
 class RequestedRows:
     """Rows that are on their way: several may be asked for before the first is waited for."""
 
-    def __init__(self, work: Future[list[TopRow]], count: int) -> None:
+    def __init__(self, work: Future[list[ToldRow]], count: int) -> None:
         self._work = work
         self._count = count
 
@@ -29,7 +31,7 @@ class RequestedRows:
     def is_ready(self) -> bool:
         return self._work.done()
 
-    def rows(self) -> list[TopRow]:
+    def rows(self) -> list[ToldRow]:
         """One row for each answer token; waits for them. Raises EngineError or SettingsError."""
         return self._work.result()
 
@@ -43,9 +45,10 @@ class ServerScoreSession:
 
     chunk = FIRST_REREAD
 
-    def __init__(self, client: ServerClient, model: str, context_ids: Sequence[int]) -> None:
+    def __init__(self, client: ServerClient, model: str, telling: Telling, context_ids: Sequence[int]) -> None:
         self._client = client
         self._model = model
+        self._telling = telling
         self._ids = list(context_ids)
 
     def extend(self, answer_ids: Sequence[int]) -> RequestedRows:
@@ -57,12 +60,12 @@ class ServerScoreSession:
     def close(self) -> None:
         """Nothing to give back: what is under way ends by itself."""
 
-    async def _ask(self, ids: list[int], start: int) -> list[TopRow]:
-        reply = await self._client.ask(scoring_body(self._model, ids, TOP_K))
+    async def _ask(self, ids: list[int], start: int) -> list[ToldRow]:
+        reply = await self._client.ask(scoring_body(self._model, ids, self._telling))
         try:
             choice = first_choice(reply)
             if choice is None:
                 raise Malformed("choices")
-            return read_rows(choice, ids, start, TOP_K)
+            return read_rows(choice, ids, start, self._telling.top)
         except Malformed as error:
             raise failures.missing(self._client.address, str(error)) from error

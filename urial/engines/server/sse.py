@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from urial.engines.server.parsing import MARK
 from urial.errors import EngineError
 
 LONGEST_LINE = 8 * 2**20  # bytes; a stream without line ends must not fill the memory
@@ -20,7 +21,9 @@ async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     Raises EngineError for a line without end and for bytes that are not UTF-8.
     """
     data: list[bytes] = []
+    before = MARK  # the standard: one leading byte order mark is ignored
     async for line in lines(chunks):
+        line, before = line.removeprefix(before), b""
         if not line and data:
             yield decode(b"\n".join(data))
             data = []

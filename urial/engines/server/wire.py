@@ -7,43 +7,42 @@ Sources: vLLM 0.32, its OpenAI completion protocol and serving modules; llama.cp
 
 from __future__ import annotations
 
-import math
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from urial.engines.base import Sampling, TopRow
+from urial.engines.base import Sampling, ToldRow
+from urial.engines.server.failures import Malformed, error_message
+from urial.engines.server.rows import is_id, own_rows
 
-UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSON of another shape
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
-OWN_ROWS = {"logprobs": TOP_K, "return_tokens_as_token_ids": True}  # the ids are vLLM's way of naming the listed tokens
-ID_NAME = "token_id:"  # what those names begin with
-
-
-class Malformed(Exception):
-    """A reply lacks a key or fills it wrongly; `str(error)` is the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What a server tells of the tokens that it writes: where their ids are, and whether their rows are there too."""
+    """What a server tells: where the ids of the tokens that it writes are, whether their rows are there too, how long
+    a list may be (K entries), and whether it takes a salt for its prefix cache."""
 
     ids: IdSource
     own_rows: bool = False
+    top: int = TOP_K
+    salted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """One event of a stream: new tokens (ids where the server tells them), their text, and whether it is the last.
 
-    `rows` is aligned to `ids`, None where none were asked for.
+    `rows` is aligned to `ids`, None where none were asked for. `trouble`: what the server says went wrong.
     """
 
     ids: list[int]
-    rows: list[TopRow | None]
+    rows: list[ToldRow | None]
     text: str
     finish: str | None
+    trouble: str
 
 
 def generation_body(
@@ -68,29 +67,33 @@ def generation_body(
     if telling.ids == "logprobs":  # llama.cpp, which has a name of its own for the penalty
         reach = len(prompt_ids) + sampling.max_new_tokens
         body |= {"logprobs": 1, "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": reach}
-    return body | OWN_ROWS if telling.own_rows else body
+    return body | listing(telling.top) if telling.own_rows else body
 
 
-def scoring_body(model: str, ids: Sequence[int], top: int) -> dict[str, Any]:
-    """The log-probabilities of a given text: one token is generated because servers refuse to generate none."""
-    return {
-        "model": model,
-        "prompt": list(ids),
-        "max_tokens": 1,
-        "temperature": 0.0,
-        "prompt_logprobs": top,
-    }
+def listing(top: int) -> dict[str, Any]:
+    """Lists of `top` entries of each token that is written; naming them by their ids is vLLM's."""
+    return {"logprobs": top, "return_tokens_as_token_ids": True}
 
 
-def probe_body(model: str, ids: Sequence[int], more: Mapping[str, Any]) -> dict[str, Any]:
-    """One token after a tiny prompt, with its id and what else `more` asks for; None takes a key away."""
-    body = scoring_body(model, ids, TOP_K) | {"return_token_ids": True} | more
-    return {key: value for key, value in body.items() if value is not None}
+def one_token_body(model: str, ids: Sequence[int], *, salted: bool) -> dict[str, Any]:
+    """One token after a text: servers refuse to generate none.
+
+    A fresh salt keeps a server's prefix cache from handing out what it worked out for an earlier request.
+    """
+    body = {"model": model, "prompt": list(ids), "max_tokens": 1, "temperature": 0.0}
+    return body | {"cache_salt": secrets.token_urlsafe(32)} if salted else body
+
+
+def scoring_body(model: str, ids: Sequence[int], telling: Telling) -> dict[str, Any]:
+    """The log-probabilities of a given text."""
+    return one_token_body(model, ids, salted=telling.salted) | {"prompt_logprobs": telling.top}
 
 
 def first_choice(reply: Any) -> dict[str, Any] | None:
     """The one choice of a reply; None where an event holds none (usage at the end). Raises Malformed."""
-    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choices = reply.get("choices", "absent") if isinstance(reply, dict) else "absent"
+    if choices is None:
+        return None
     if not isinstance(choices, list):
         raise Malformed("choices")
     if not choices:
@@ -106,8 +109,14 @@ def read_delta(choice: Mapping[str, Any], telling: Telling) -> Delta:
     if not isinstance(text, str):
         raise Malformed("text")
     ids = READERS[telling.ids](choice)
-    rows = own_rows(choice, ids) if telling.own_rows else [None] * len(ids)
-    return Delta(ids, rows, text, finish if isinstance(finish, str) and finish else None)
+    rows = own_rows(choice, ids, telling.top) if telling.own_rows else [None] * len(ids)
+    return Delta(
+        ids,
+        rows,
+        text,
+        finish if isinstance(finish, str) and finish else None,
+        error_message({"error": choice.get("error")}),
+    )
 
 
 def ids_beside_text(choice: Mapping[str, Any]) -> list[int]:
@@ -128,7 +137,7 @@ READERS = {"token_ids": ids_beside_text, "logprobs": ids_in_logprobs, "none": la
 
 
 def checked_ids(found: Any, key: str) -> list[int]:
-    if not isinstance(found, list) or not all(isinstance(i, int) and i >= 0 for i in found):
+    if not isinstance(found, list) or not all(map(is_id, found)):
         raise Malformed(key)
     return found
 
@@ -142,69 +151,3 @@ def find_ids(choice: Mapping[str, Any]) -> IdSource:
         except Malformed:
             continue
     return "none"
-
-
-def read_rows(choice: Mapping[str, Any], ids: Sequence[int], start: int, top: int) -> list[TopRow]:
-    """Rows for ids[start:], from the log-probabilities of a prompt that is `ids`. Raises Malformed."""
-    entries = choice.get("prompt_logprobs")
-    if not isinstance(entries, list) or len(entries) != len(ids):
-        raise Malformed("prompt_logprobs")
-    return [read_row(entry, token_id, top) for entry, token_id in zip(entries[start:], ids[start:], strict=True)]
-
-
-def read_row(entry: Any, token_id: int, top: int) -> TopRow:
-    """One position: the `top` most probable tokens and, among them or beside them, the prompt's own."""
-    try:
-        found = {int(key): value["logprob"] for key, value in entry.items()}
-        return make_row(found, token_id, entry[str(token_id)].get("rank"), top)
-    except UNREADABLE as error:
-        raise Malformed("prompt_logprobs[]") from error
-
-
-def own_rows(choice: Mapping[str, Any], ids: Sequence[int]) -> list[TopRow | None]:
-    """Rows of the tokens of one event, told while they are written. Raises Malformed."""
-    if not ids:
-        return []
-    logprobs = choice.get("logprobs")
-    try:
-        lists = logprobs["content"] if "content" in logprobs else named_lists(logprobs)
-        return [
-            make_row({each["id"]: each["logprob"] for each in [*entry["top_logprobs"], entry]}, token_id, None, TOP_K)
-            for entry, token_id in zip(lists, ids, strict=True)
-        ]
-    except UNREADABLE as error:
-        raise Malformed("logprobs") from error
-
-
-def named_lists(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """vLLM's lists in the shape of llama.cpp's: its tokens are named by their ids."""
-    columns = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
-    return [
-        {
-            "id": id_of(name),
-            "logprob": logprob,
-            "top_logprobs": [{"id": id_of(other), "logprob": value} for other, value in top.items()],
-        }
-        for name, logprob, top in columns
-    ]
-
-
-def id_of(name: str) -> int:
-    """Raises ValueError for a name that is not an id's."""
-    return int(name.removeprefix(ID_NAME))
-
-
-def make_row(logprobs: Mapping[int, float], token_id: int, rank: Any, top: int) -> TopRow:
-    """From the listed tokens, the own among them. Raises KeyError, TypeError or ValueError where they do not fit."""
-    found = {key: math.exp(min(value, 0.0)) for key, value in logprobs.items()}
-    listed = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:top]
-    if len(listed) < top:  # the bounds rest on these being the most probable ones
-        raise ValueError(f"a list of {len(listed)}")
-    return TopRow(rank=rank_of(rank, token_id, listed), probability=found[token_id], top=tuple(listed))
-
-
-def rank_of(told: Any, token_id: int, listed: Sequence[tuple[int, float]]) -> int:
-    """The rank that the server tells; else the place in its list, or the first place beyond it."""
-    if isinstance(told, int) and told >= 1:
-        return told
-    return next((place for place, (i, _) in enumerate(listed, 1) if i == token_id), len(listed) + 1)

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from urial.errors import WeightsMissing
 from urial.pairs import ModelSpec
-from urial.weights.chat import end_ids, with_chat_template, with_template_file
+from urial.weights.chat import adapters_tokenizer, end_ids, with_template_file
 from urial.weights.sources import locate_adapter, locate_model
 
 Progress = Callable[[str, float | None], None]
@@ -49,7 +49,7 @@ def under_template(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, progress
     if spec.chat_template is not None:
         return with_template_file(tokenizer, Path(spec.chat_template))
     if spec.adapter is not None:
-        return with_chat_template(tokenizer, locate_adapter(spec.adapter, progress).folder)
+        return adapters_tokenizer(tokenizer, locate_adapter(spec.adapter, progress).folder)
     return tokenizer
 
 

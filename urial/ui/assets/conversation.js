@@ -1,19 +1,24 @@
-/* The turns of this visit: asking, going on, stopping, once more, starting over. One live view serves the newest turn;
-   earlier turns fold and get a view of their own when they are opened. */
+/* The turns of one conversation: asking, going on, stopping, once more, putting away and bringing back. One live view
+   serves the newest turn; earlier turns fold and get a view of their own when they are opened. */
 
 const NO_PLACE = "There is no free place right now: as many visitors wait as may. Try again in a minute.";
+const NOT_BEGUN = "Stopped before it began.";
+const STILL_WRITING = "The last answer is still being written: wait for its end or stop it, then go on.";
+const ALREADY_HERE = "This is the answer to this very question, with these settings.";
 
-function createConversation(place, askServer, trigger) {
+/* `tell` says a sentence above the turns. */
+function createConversation(place, askServer, trigger, tell) {
   const turns = [];
   const live = make("div", { class: "live" });
   const newest = () => turns[turns.length - 1];
   const feeds = createFeeds(askServer);
   const placed = {}; // the newest run of each stream, by the stream's name
+  const away = createAway(bringBack);
   let branchId = null;
   let view = null;
 
   const acts = {
-    stop: (turn, side) => askServer("stop", { id: turn.active || "", side }).then(() => stopWaiting(turn)),
+    stop,
     again,
     branch,
     closeBranch,
@@ -22,49 +27,64 @@ function createConversation(place, askServer, trigger) {
     copyLink: copyLinkOf,
   };
 
-  /* A new conversation. Resolves to whether the question was accepted. */
-  function ask(values) {
-    startOver();
-    return begin({ ...values, history: [] });
+  /* A new comparison. What is in sight is put away, unless it is the answer to this very question. */
+  async function ask(values) {
+    const asked = { ...values, history: [] };
+    if (turns.length === 1 && isAnswering(newest(), asked)) return newest().state === "done" && say(newest(), ALREADY_HERE);
+    putAway();
+    return begin(asked);
   }
 
   /* The next turn: every aligned answer so far is what both models are shown as said. */
   async function goOn(values) {
-    const last = newest();
-    if (!last || last.state !== "done") return false;
+    if (turns.some((turn) => turn.active || turn.state === "waiting")) return tell(STILL_WRITING);
+    dropRefused();
+    const last = turns.findLast((turn) => turn.state === "done");
+    if (!last) return ask(values);
     const said = [{ role: "user", content: last.ask.query }, { role: "assistant", content: last.answer }];
-    const accepted = await begin({ ...values, history: [...last.ask.history, ...said] });
-    return accepted;
+    return begin({ ...values, history: [...last.ask.history, ...said] });
   }
+
+  /* Enter never ends a conversation. */
+  const enter = (values) => (turns.length > 1 ? goOn(values) : ask(values));
 
   async function begin(asked) {
     const turn = addTurn(asked);
     say(turn, "Waiting for a free place…");
     const id = newId();
     const found = await askServer("look_up", { id, ask: asked });
-    if (!turns.includes(turn)) return false;
+    if (!turns.includes(turn)) return refuse(turn, NOT_BEGUN);
     if (found.error) {
       refuse(turn, found.error);
-      return false;
+      return showFollow();
     }
-    if (found.hit) showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
-    else stream(turn, id, "run", { ask: asked });
-    return true;
+    if (!found.hit) return stream(turn, id, "run", { ask: asked });
+    turn.isWhole = true;
+    return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
   }
 
   function addTurn(asked) {
-    turns.forEach((turn) => fold(turn, true));
+    turns.forEach((turn) => (leaveLive(turn), fold(turn, true)));
     const turn = createTurn(asked, acts);
     turns.push(turn);
     place.append(turn.el);
     view = view || mountView(live, acts, newest);
-    turn.view = view;
-    turn.parts.body.append(live);
-    turn.parts.body.hidden = true;
+    takeLive(turn);
     setState(turn, "waiting");
     showFollow();
     turn.el.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
     return turn;
+  }
+
+  /* The live view, empty: the answers' room is there before they come. */
+  function takeLive(turn) {
+    turn.view = view;
+    view.clear();
+    turn.parts.body.append(live);
+  }
+
+  function leaveLive(turn) {
+    if (turn.view === view) turn.view = UNSEEN;
   }
 
   /* Take a place in the queue; the batches come by the feed. */
@@ -82,12 +102,13 @@ function createConversation(place, askServer, trigger) {
 
   function apply(turn, id, name, argument) {
     if (turn.active !== id) return;
-    if (name === "reset" || name === "restart") {
+    if (name === "reset" || name === "restart" || name === "load") {
       turn.parts.body.hidden = false;
       setState(turn, "running");
     }
-    applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
+    const isStale = turn.stopping === id && (name === "say" || name === "line" || name === "queue");
+    if (!isStale) applyStep(turn, name, argument);
+    if (name === "append" && turn.stopping !== id && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
@@ -95,9 +116,11 @@ function createConversation(place, askServer, trigger) {
 
   function finish(turn, id, record) {
     turn.resultId = id;
+    turn.isWhole = hasEnded(record);
     end(turn, id);
     setState(turn, "done");
     say(turn, "");
+    if (turn === newest()) tell("");
     if (!isComplete(turn, record)) fetchWhole(turn, id);
   }
 
@@ -123,15 +146,26 @@ function createConversation(place, askServer, trigger) {
 
   /* A saved comparison in the place of a conversation. */
   function open({ id, record }, words) {
-    startOver();
+    putAway();
     showRecord(addTurn(askOf(record)), id, record, words);
   }
 
-  function stopWaiting(turn) {
-    if (turn.state === "waiting" && turn.active) {
-      end(turn, turn.active);
-      refuse(turn, "Stopped before it began.");
-    }
+  /* Says at once that it stops: a model may be in the middle of reading. */
+  async function stop(turn, side) {
+    turn.isStopped = true;
+    const asked = askServer("stop", { id: turn.active || "", side });
+    if (turn.active) tellStopping(turn, side);
+    await asked;
+    if (turn.state !== "waiting" || !turn.active) return;
+    end(turn, turn.active);
+    refuse(turn, NOT_BEGUN);
+  }
+
+  function tellStopping(turn, side) {
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side !== "both") return;
+    turn.stopping = turn.active;
+    say(turn, "Stopping…");
   }
 
   /* Gradio could not carry the newest run of a stream: it never began where the queue has no place. */
@@ -176,7 +210,7 @@ function createConversation(place, askServer, trigger) {
   }
 
   function unfold(turn) {
-    if (turn.view === view && turn !== newest()) {
+    if (turn.view === UNSEEN) {
       turn.view = window.UrialView.mount(turn.parts.body, { theme: "host", actions: [], continuation: false, visit: false });
       turn.parts.body.hidden = turn.log.length === 0;
       replay(turn);
@@ -184,27 +218,51 @@ function createConversation(place, askServer, trigger) {
     fold(turn, false);
   }
 
-  function startOver() {
+  /* What is in sight makes room. What still runs is stopped; its feed stays open, so that all that came is kept. */
+  function putAway() {
     closeBranch();
+    dropRefused();
     for (const turn of turns) {
-      if (turn.active) askServer("stop", { id: turn.active, side: "both" });
-      if (turn.active) end(turn, turn.active);
+      if (turn.active) stop(turn, "both");
+      leaveLive(turn);
       turn.el.remove();
     }
-    turns.length = 0;
+    if (turns.length) away.add(turns.splice(0));
     showFollow();
   }
 
+  function bringBack(found) {
+    putAway();
+    tell("");
+    turns.push(...found);
+    place.append(...turns.map((turn) => turn.el));
+    takeLive(newest());
+    replay(newest());
+    showFollow();
+  }
+
+  /* Newest turns that never got anything to show: their sentence has been read. */
+  function dropRefused() {
+    while (turns.length && newest().state === "failed" && !newest().log.length) turns.pop().el.remove();
+  }
+
   function showFollow() {
-    const last = newest();
-    document.body.classList.toggle("has-answer", Boolean(last && last.state === "done"));
-    document.body.classList.toggle("has-turns", Boolean(last));
+    const talks = turns.length > 1;
+    const follows = talks || turns.some((turn) => turn.state === "done");
+    document.body.classList.toggle("has-answer", follows);
+    document.body.classList.toggle("has-turns", turns.length > 0);
+    document.body.classList.toggle("has-talk", talks);
+    const [compare, next] = ["#go", "#go-on"].map((place) => document.querySelector(place));
+    if (!compare || !next) return; // Gradio makes the form when it likes
+    next.disabled = !follows;
+    setText(compare, talks ? "New comparison" : "Compare");
   }
 
   const lastQuery = () => (newest() ? newest().ask.query : "");
-  return { ask, goOn, open, startOver, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
+  return { ask, goOn, enter, open, putAway, showFollow, away: away.el, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
 }
 
 function when(iso) {
-  return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? iso : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }

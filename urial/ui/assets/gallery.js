@@ -39,7 +39,7 @@ function createGallery(place, ask, askYourself) {
     const head = make("div", { class: "shown-head" }, back, turns, own);
     const title = make("h2", { class: "shown-query", dir: "auto", tabindex: "-1" }, plainText(entry.queries[turn]));
     const look = make("p", { class: "shown-look", dir: "auto" }, make("b", null, "Look at: "), plainText(entry.look_at));
-    const note = make("p", { class: "quiet" }, `Recorded ${plainText(entry.recorded_at)}; nothing was computed just now.`);
+    const note = make("p", { class: "quiet" }, `Recorded ${plainText(when(entry.recorded_at))}; nothing was computed just now.`);
     shown.replaceChildren(head, title, look, note, body);
     title.focus({ preventScroll: true });
     if (view) view.destroy();

@@ -38,9 +38,10 @@ function attachCompare(place, trigger, server) {
   door = { trigger, server };
   const turns = make("div", { id: "turns" });
   notice = make("p", { class: "notice", id: "page-notice", role: "status", hidden: true });
-  const opener = make("div", { id: "opener" }, createOpener(askServer, opened));
-  place.append(notice, turns, opener);
-  conversation = createConversation(turns, askServer, trigger);
+  conversation = createConversation(turns, askServer, trigger, tell);
+  const over = button("Start over", startOver, { id: "start-over" });
+  const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
+  place.append(opener, conversation.away, notice, turns);
 }
 
 function opened(found) {
@@ -80,8 +81,15 @@ async function goOn(list) {
   await conversation.goOn(valuesOf(list));
 }
 
+async function enter(list) {
+  const values = valuesOf(list);
+  tell("");
+  await conversation.enter(values);
+  watchPair(values.pair);
+}
+
 function startOver() {
-  conversation.startOver();
+  conversation.putAway();
   tell("");
   window.history.replaceState(null, "", window.location.pathname);
   document.querySelector("#query textarea").focus();
@@ -89,6 +97,7 @@ function startOver() {
 
 /* Once the form is there: a link's question is asked by a click, not by opening the page. */
 function arrived(list, words) {
+  conversation.showFollow();
   watchPair(valuesOf(list).pair);
   const hasQuery = new URLSearchParams(window.location.search).has("query");
   if (hasQuery || words) tell(words || "This link brings a question with its settings. Press Compare to run it.");
@@ -111,7 +120,7 @@ function showRoom(state, message, fraction) {
   const line = document.querySelector("#room-line");
   if (!line) return;
   const share = typeof fraction === "number" ? `: ${Math.round(100 * fraction)} %` : "…";
-  const words = { ready: "models ready", absent: "models load with the first question", loading: `${message}${share}` };
+  const words = { ready: "models ready", absent: message || "models load with the first question", loading: `${message}${share}` };
   line.dataset.state = state || "failed";
   setText(line, plainText(words[state] || message || ""));
 }
@@ -135,7 +144,7 @@ window.UrialPage = {
   ask,
   askExample,
   goOn,
-  startOver,
+  enter,
   arrived,
   watchPair,
 };

@@ -8,7 +8,7 @@ const KINDS = [
 ];
 
 function createTurn(ask, acts) {
-  const turn = { ask, state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, line: {}, view: null };
+  const turn = { ask, state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, line: {}, view: null, isWhole: false, isStopped: false };
   const parts = (turn.parts = {
     query: make("button", { type: "button", class: "turn-query", dir: "auto", "aria-expanded": "true" }, plainText(ask.query)),
     brief: make("span", { class: "turn-brief" }),
@@ -19,8 +19,9 @@ function createTurn(ask, acts) {
     keep: make("div", { class: "turn-keep", hidden: true }),
   });
   parts.query.addEventListener("click", () => acts.toggle(turn));
-  const head = make("header", { class: "turn-head" }, parts.query, parts.brief, parts.stop, parts.keep);
-  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, parts.status, parts.problem, parts.body);
+  const head = make("header", { class: "turn-head" }, make("h2", { class: "turn-title" }, parts.query), parts.brief);
+  const line = make("div", { class: "turn-line" }, parts.status, parts.stop, parts.keep); // keeps its room from the start
+  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, line, parts.problem, parts.body);
   fillKeep(turn, acts);
   return turn;
 }
@@ -56,6 +57,18 @@ function refuse(turn, message) {
   if (turn.view) turn.view.stopped();
   turn.parts.body.hidden = turn.log.length === 0;
   setState(turn, turn.resultId ? "done" : "failed");
+}
+
+/* Whether a turn is, or will be, the answer to a question; a stopped, failed or drawn one is not. */
+function isAnswering(turn, asked) {
+  const isSame = Object.keys(asked).every((name) => JSON.stringify(asked[name]) === JSON.stringify(turn.ask[name]));
+  const isComing = turn.state === "waiting" || (turn.active && !turn.isStopped);
+  return isSame && !Object.keys(turn.draws).length && (isComing || turn.isWhole);
+}
+
+/* Whether both answers of a record ran to their end. */
+function hasEnded(record) {
+  return ["base", "aligned"].every((side) => ["stop", "length"].includes(record[side].stop_reason));
 }
 
 function forgive(turn) {

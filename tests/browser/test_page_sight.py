@@ -1,0 +1,80 @@
+"""What is chosen is in sight: the card of a token inside the window, ticked boxes in colours that can be told apart."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.demo_page import Visit, answered, short, tokens_of
+from tests.ui_server import GRADIO_WARNS
+
+pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
+
+BOXES = ("only shifted", "spaces and line breaks", "whole words", "count the end token")
+
+
+def lies_in_the_window(page: Page, part: Locator) -> None:
+    """At rest, after any scrolling, the whole of a part."""
+    page.wait_for_timeout(700)
+    box, height = part.bounding_box(), page.evaluate("innerHeight")
+    assert 0 <= box["y"] and box["y"] + box["height"] <= height + 1, f"{box} in a window of {height}"
+
+
+@pytest.mark.parametrize(("width", "height", "touch"), [(1280, 800, False), (390, 844, True)], ids=["desktop", "phone"])
+@pytest.mark.parametrize("tokens", [8, 200], ids=["short", "long"])
+def test_the_card_of_a_chosen_token_lies_in_the_window(
+    visit: Visit, width: int, height: int, touch: bool, tokens: int
+) -> None:
+    page = answered(
+        short(visit, tokens, viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch),
+        "show me the card",
+    )
+    card = page.get_by_role("region", name="Token card")
+    for place in (2, tokens - 2):
+        token = tokens_of(page).nth(place)
+        token.scroll_into_view_if_needed()
+        token.tap() if touch else token.click()
+        expect(token).to_have_attribute("aria-selected", "true")
+        lies_in_the_window(page, card)
+        lies_in_the_window(page, token)
+        assert token.bounding_box()["y"] < card.bounding_box()["y"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_ticked_box_is_seen(visit: Visit, scheme: str) -> None:
+    """The box against the panel, and the tick against the box: 3 to 1, as WCAG 2.2 asks of controls."""
+    page = answered(short(visit, color_scheme=scheme), "tick them")
+    panel = colour(page.locator(".live .uv-what"), "backgroundColor")
+    for label in BOXES:
+        box = page.locator(".live").get_by_label(label, exact=True)
+        assert contrast(colour(box, "borderTopColor"), panel) >= 3, label
+        box.check()
+        for pointed in (True, False):
+            box.hover() if pointed else page.mouse.move(0, 0)
+            filled = colour(box, "backgroundColor")
+            assert contrast(filled, panel) >= 3, label
+            assert contrast(colour(box, "backgroundColor", "::before"), filled) >= 3, label
+        box.uncheck()
+        page.mouse.move(0, 0)
+        assert colour(box, "backgroundColor") == panel
+
+
+def colour(part: Locator, name: str, pseudo: str | None = None) -> tuple[float, ...]:
+    """A computed colour as red, green, blue; one that lets through what is behind fails."""
+    text = part.evaluate("(e, [name, pseudo]) => getComputedStyle(e, pseudo)[name]", [name, pseudo])
+    values = tuple(float(value) for value in re.findall(r"[\d.]+", text))
+    assert text.startswith("rgb") and len(values) == 3, f"{name} is {text}"
+    return values
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(rgb: tuple[float, ...]) -> float:
+    shares = [value / 255 for value in rgb]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
