@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from urial.cli import main
-from urial.events import Failed
+from urial.compare.events import Failed
 from urial.gallery import FOLDER, Entry, files, load_entries, load_entry, recording
 from urial.gallery.listing import load_items
 from urial.records import summarize

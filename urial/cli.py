@@ -54,6 +54,7 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", metavar="M", help="how the base is prompted (default: urial)")
     parser.add_argument("--examples", metavar="K", type=whole_number(0), help="examples in the prompt: 0, 1, 3 or 8")
     parser.add_argument("--prompt-file", metavar="F", help="a prompt file; means --method file")
+    parser.add_argument("--pool", metavar="F", help="examples that retrieval_icl searches: JSONL of query and answer")
     parser.add_argument("--history", metavar="FILE", help="earlier turns: a JSON list of role and content")
 
 
@@ -64,6 +65,12 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
     parser.add_argument("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
     parser.add_argument("--seed", metavar="S", type=int, default=0)
+    for side in ("base", "aligned"):  # after another draw of one side, the two were not decoded alike
+        only = f"of the {side} side only"
+        parser.add_argument(f"--{side}-temperature", metavar="T", type=float, help=only)
+        parser.add_argument(f"--{side}-top-p", metavar="P", type=float, help=only)
+        parser.add_argument(f"--{side}-max-new-tokens", metavar="N", type=whole_number(1), help=only)
+        parser.add_argument(f"--{side}-seed", metavar="S", type=int, help=only)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,9 +112,11 @@ def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
     from urial import commands
     from urial.bench import cli as bench
+    from urial.corpus import cli as corpus
     from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
     from urial.ui import serve
+    from urial.workshop import cli as workshop
 
     parser = OneLineParser(prog="urial", description="A base model beside its chat-tuned sibling.")
     parser.add_argument("--verbose", action="store_true", help="show the log on standard error")
@@ -119,8 +128,10 @@ def make_parser() -> OneLineParser:
         ("score", "the shift of a given answer", add_score, commands.score),
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
+        ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
+        ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

@@ -8,7 +8,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import ui_server
-from tests.browser.demo_page import Visit, answered, ask, column, newest, set_number, short, tokens_of, wait_for
+from tests.browser.demo_page import (
+    Visit,
+    answered,
+    ask,
+    column,
+    newest,
+    once_more,
+    set_number,
+    short,
+    tokens_of,
+    wait_for,
+)
+from tests.browser.report_page import open_more
 from tests.ui_server import GRADIO_WARNS
 from urial.reproduce import command
 from urial.ui.form import EXAMPLES
@@ -69,12 +81,13 @@ def test_contexts_colours_and_cards_ask_the_server_nothing(visit: Visit, demo: u
     expect(page.locator("#room-line")).to_have_text("models ready")  # the last that the page asks by itself
     asked, runs = requests_of(page), len(demo.service.runs)
     live = page.locator(".live")
+    open_more(page)
     for label in ("rank", "KL", "gap", "class"):
         live.get_by_label(label, exact=True).check()
     live.get_by_label("only shifted").check()
     live.get_by_label("only shifted").uncheck()
     tokens_of(page).nth(4).click()
-    expect(page.get_by_role("region", name="Token card")).to_contain_text("position 4")
+    expect(page.get_by_role("region", name="Token card")).to_contain_text("token 5:")
     live.get_by_text("Every token as a table").click()
     expect(live.locator(".uv-token-table tbody tr")).to_have_count(tokens_of(page).count())
     assert asked == [] and len(demo.service.runs) == runs
@@ -86,6 +99,7 @@ def test_what_the_base_sees_is_switched_without_running_anything(visit: Visit, d
     expect(page.locator("#room-line")).to_have_text("models ready")
     asked, live = requests_of(page), page.locator(".live")
     record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
+    open_more(page)
     for label, name in (("the URIAL prompt", "urial"), ("only the question", "zero_shot")):
         live.get_by_label(label, exact=True).check()
         row = record.shift[name].tokens[0]
@@ -102,11 +116,11 @@ def test_a_token_opens_by_pointing_touch_and_keys(visit: Visit) -> None:
     tokens.nth(2).hover()
     expect(page.locator(".live .uv-tip")).to_be_visible()
     tokens.nth(5).tap()
-    expect(card).to_contain_text("position 5")
+    expect(card).to_contain_text("token 6:")
     tokens.nth(5).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(card).to_contain_text("position 6")
+    expect(card).to_contain_text("token 7:")
     for title in ("The base would have said", "The aligned model’s own list"):
         entries = card.locator(".uv-list", has_text=title).locator(".uv-entry:not(.uv-rest)")
         assert entries.count() in (10, 11)
@@ -118,6 +132,33 @@ def test_most_shifted_words_of_the_answer_and_of_the_visit(visit: Visit) -> None
     expect(live.get_by_text("Most shifted words in this answer")).to_be_visible()
     answered(page, "second of the visit")
     expect(live.get_by_text("Most shifted words of this visit (2 answers)")).to_be_visible()
+
+
+def test_an_answer_that_stays_beside_a_new_draw_counts_once_in_the_visit(visit: Visit) -> None:
+    """Again on the base leaves the aligned answer as it is; another question adds one answer, not two."""
+    page = answered(short(visit), "count me once")
+    tally = page.locator(".live").get_by_text("Most shifted words of this visit")
+    once_more(page, "Base")
+    expect(tally).to_be_hidden()
+    answered(page, "and me too")
+    expect(tally).to_have_text("Most shifted words of this visit (2 answers)")
+    once_more(page, "Aligned")
+    expect(tally).to_have_text("Most shifted words of this visit (3 answers)")
+
+
+def test_another_draw_is_named_on_its_own_side_only(visit: Visit, demo: ui_server.Live) -> None:
+    page = answered(short(visit), "greedy, then drawn")
+    once_more(page, "Base")
+    expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text("another draw, temperature 0.7, seed 1")
+    expect(column(page, "Aligned").locator(".uv-facts-line")).not_to_contain_text("draw")
+    record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
+    page.locator(".live summary", has_text="What exactly was run").click()
+    told = page.locator(".live .uv-fold", has_text="What exactly was run")
+    expect(told).to_contain_text("sampled, temperature 0.7, top-p 1, at most 24 tokens, seed 1")
+    expect(told).to_contain_text("greedy (temperature 0), at most 24 tokens, seed 0")
+    expect(told).to_contain_text("--temperature 0 ")
+    expect(told).to_contain_text("--base-temperature 0.7 --base-seed 1")
+    expect(told).to_contain_text(command(record))
 
 
 def test_what_was_run_is_told_in_full(visit: Visit, demo: ui_server.Live) -> None:

@@ -10,20 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.events import Done, Event, Failed, SideDone
+from urial.compare.request import ALL_CONTEXTS, Request, make_prompts
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError
-from urial.events import Done, Event, Failed, SideDone
 from urial.prompts import method
 from urial.records import Comparison, ContextName, ContextShift, Message, Side, SideName, SidePenalties
-from urial.request import ALL_CONTEXTS, Control, Request, make_prompts
 
 T = TypeVar("T", bound=Event)
 TINY = 1e-30  # a probability that float32 rounds to zero still has a log
-UNSEEN = Side(
-    prompt="", prompt_ids=[], text="", token_ids=[], stop_reason="stop", seconds=0.0,
-    first_token_seconds=None, tokens_per_second=None,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def _answer(
         return _told(ask.id, _last(core.continue_base(engines, request, []), SideDone).side, {})
     if contexts:  # the constant beginning of the URIAL prompt is read once and kept for the next question
         engines.base.read_ahead(make_prompts(engines, request).constant_ids)
-    record = _last(core.run_sides(engines, request, Control(), ("aligned",), {"base": UNSEEN}, {}), Done).comparison
+    record = _last(core.aligned_alone(engines, request), Done).comparison
     return _told(ask.id, record.aligned, _shares(record))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
 from urial.pairs import AdapterSpec, Pair

@@ -60,6 +60,7 @@ function createConversation(place, askServer, trigger, tell) {
     }
     if (!found.hit) return stream(turn, id, "run", { ask: asked });
     turn.isWhole = true;
+    keepHere(id, asked.query);
     return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
   }
 
@@ -72,7 +73,7 @@ function createConversation(place, askServer, trigger, tell) {
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
-    turn.el.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    turn.el.scrollIntoView({ block: isNarrow() ? "start" : "nearest", behavior: calm() ? "auto" : "smooth" });
     return turn;
   }
 
@@ -102,12 +103,13 @@ function createConversation(place, askServer, trigger, tell) {
 
   function apply(turn, id, name, argument) {
     if (turn.active !== id) return;
-    if (name === "reset" || name === "restart") {
+    if (name === "reset" || name === "restart" || name === "load") {
       turn.parts.body.hidden = false;
       setState(turn, "running");
     }
-    applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
+    const isStale = turn.stopping === id && (name === "say" || name === "line" || name === "queue");
+    if (!isStale) applyStep(turn, name, argument);
+    if (name === "append" && turn.stopping !== id && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
@@ -120,6 +122,7 @@ function createConversation(place, askServer, trigger, tell) {
     setState(turn, "done");
     say(turn, "");
     if (turn === newest()) tell("");
+    keepHere(id, turn.ask.query);
     if (!isComplete(turn, record)) fetchWhole(turn, id);
   }
 
@@ -149,12 +152,22 @@ function createConversation(place, askServer, trigger, tell) {
     showRecord(addTurn(askOf(record)), id, record, words);
   }
 
+  /* Says at once that it stops: a model may be in the middle of reading. */
   async function stop(turn, side) {
     turn.isStopped = true;
-    await askServer("stop", { id: turn.active || "", side });
+    const asked = askServer("stop", { id: turn.active || "", side });
+    if (turn.active) tellStopping(turn, side);
+    await asked;
     if (turn.state !== "waiting" || !turn.active) return;
     end(turn, turn.active);
     refuse(turn, NOT_BEGUN);
+  }
+
+  function tellStopping(turn, side) {
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side !== "both") return;
+    turn.stopping = turn.active;
+    say(turn, "Stopping…");
   }
 
   /* Gradio could not carry the newest run of a stream: it never began where the queue has no place. */
