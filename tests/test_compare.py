@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 
 import pytest
 
 from tests import tiny
+from tests.runners import engine_over, until
 from urial import records
-from urial.compare import again, compare, continue_base, result, score
-from urial.engines import sessions
-from urial.engines.base import Piece
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
+from urial.compare.request import Control, Request
+from urial.compare.run import BOTH, again, compare, continue_base, result, score
+from urial.engines.base import Piece, PieceStream, Sampling
+from urial.engines.local.torch_runner import SequentialRunner
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.prompts import method
 from urial.records import Message, SidePenalties
-from urial.request import Control, Request
 
 PLAIN = SidePenalties(base=1.0, aligned=1.0)
 
@@ -30,12 +31,12 @@ def kinds(events: list[Event]) -> list[type]:
     return [type(event) for event in events]
 
 
-def test_events_come_in_order_and_both_sides_take_turns() -> None:
+def test_events_come_in_order_and_both_sides_stream_at_once() -> None:
     events = list(compare(tiny.pair(), request()))
     assert isinstance(events[0], Started) and isinstance(events[-1], Done)
     assert sorted(e.name for e in events if isinstance(e, SideDone)) == ["aligned", "base"]
     tokens = [type(e) for e in events if isinstance(e, BaseToken | AlignedToken)]
-    assert tokens[:6] == [BaseToken, AlignedToken] * 3
+    assert {*tokens[:40]} == {*tokens[-40:]} == {BaseToken, AlignedToken}, "both sides stream side by side"
     first_rows = kinds(events).index(ShiftRows)
     assert first_rows < kinds(events).index(SideDone), "colours come while the answers stream"
 
@@ -74,13 +75,16 @@ def test_the_record_keeps_its_promises(family: str) -> None:
     assert found.shift["urial"].context_ids == found.base.prompt_ids
 
 
-def test_rows_do_not_depend_on_how_the_answer_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_do_not_depend_on_how_the_answer_was_cut() -> None:
+    """Read in step with its writing, and by a runner for which a sequence waits until several tokens are there."""
     whole = result(compare(tiny.pair(), request()))
-    engines = tiny.pair()
-    monkeypatch.setitem(sessions.CHUNKS, "cpu", 3)
-    events = list(compare(engines, request()))
+    models = [tiny.unchanged("llama", seed) for seed in (0, 1)]
+    base, aligned = (
+        engine_over(SequentialRunner(model), model, side) for model, side in zip(models, BOTH, strict=True)
+    )
+    events = list(compare(tiny.pair_of(base, aligned), request()))
     pieces = result(iter(events))
-    assert max(len(event.rows) for event in events if isinstance(event, ShiftRows)) == 3
+    assert pieces.aligned.token_ids == whole.aligned.token_ids
     for name, context in whole.shift.items():
         for one, other in zip(context.tokens, pieces.shift[name].tokens, strict=True):
             assert one.base_rank == other.base_rank
@@ -119,21 +123,31 @@ def test_leaving_in_the_middle_frees_what_the_engines_kept() -> None:
     for _ in range(50):
         next(running)
     running.close()
-    assert len(engines.aligned._store) == 0
-    assert len(engines.base._store) == 1, "only the method's constant beginning stays"
+    until(lambda: engines.base.held().sequences == engines.aligned.held().sequences == 0)
+    assert engines.aligned.held().prefixes == 0
+    assert engines.base.held().prefixes <= 1, "only the method's constant beginning stays"
+
+
+class Failing:
+    """Pieces that break off after some."""
+
+    def __init__(self, pieces: PieceStream, count: int) -> None:
+        self._pieces, self._left = pieces, count
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._pieces, name)
+
+    def __next__(self) -> Piece:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("secret inside")
+        return next(self._pieces)
 
 
 def test_a_side_that_fails_keeps_its_part_and_the_other_goes_on() -> None:
     engines = tiny.pair()
     whole = engines.base.generate
-
-    def failing(ids: list[int], sampling: object) -> Iterator[Piece]:
-        for count, piece in enumerate(whole(ids, sampling)):
-            if count == 7:
-                raise RuntimeError("secret inside")
-            yield piece
-
-    engines.base.generate = failing
+    engines.base.generate = lambda ids, sampling: Failing(whole(ids, sampling), 7)
     events = list(compare(engines, request()))
     (failed,) = [e for e in events if isinstance(e, Failed)]
     assert failed.name == "base" and "secret" not in failed.message
@@ -236,3 +250,77 @@ def test_siblings_must_agree_on_their_ids(aligned: dict[str, int], fits: bool) -
         return
     with pytest.raises(MismatchError, match="same tokenizer"):
         check_same_tokens({"a": 0, "b": 1}, aligned, "p")
+
+
+# Settings belong to a side
+
+
+def test_another_draw_is_recorded_as_that_sides_own() -> None:
+    engines, asked = tiny.pair(), request()
+    first = result(compare(engines, asked))
+    events = list(again(engines, request(temperature=0.7, seed=1), "base", first))
+    second = events[-1].comparison
+    assert events[0].own == {"base": second.base.settings}
+    assert second.settings == first.settings and second.settings.temperature == 0
+    assert (second.settings_of("base").temperature, second.settings_of("base").seed) == (0.7, 1)
+    assert second.aligned == first.aligned and second.settings_of("aligned") == first.settings.of("aligned")
+    assert records.from_json(records.to_json(second)) == second
+    third = result(again(engines, request(temperature=0.7, seed=4), "aligned", second))
+    assert third.base == second.base, "the draw before it keeps its settings"
+    assert third.settings_of("aligned").seed == 4 and third.settings == first.settings
+
+
+def test_a_side_that_runs_again_as_it_was_has_no_settings_of_its_own() -> None:
+    engines, asked = tiny.pair(), request(temperature=1.0, seed=3)
+    first = result(compare(engines, asked))
+    assert "settings" not in json.loads(records.to_json(first))["base"]
+    drawn = result(again(engines, request(temperature=1.0, seed=4), "base", first))
+    assert drawn.base.settings is not None
+    back = result(again(engines, asked, "base", drawn))
+    assert back.base.settings is None and back.base.token_ids == first.base.token_ids
+
+
+def test_sides_can_be_asked_for_with_settings_of_their_own() -> None:
+    engines = tiny.pair()
+    own = Sampling(temperature=0.9, top_p=0.8, repetition_penalty=1.0, max_new_tokens=7, seed=5)
+    found = result(compare(engines, request(own={"aligned": own})))
+    assert len(found.aligned.token_ids) == 7 and len(found.base.token_ids) == 40
+    alone = request(temperature=0.9, top_p=0.8, max_new_tokens=7, seed=5)
+    assert found.aligned.token_ids == result(compare(engines, alone)).aligned.token_ids
+    assert found.base.settings is None and found.settings_of("aligned").top_p == 0.8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"query": "another?"},
+        {"method": method("zero_shot")},
+        {"method": method("urial", 1)},
+        {"history": (Message(role="user", content="a"), Message(role="assistant", content="b"))},
+    ],
+)
+def test_answers_of_two_questions_are_never_joined(changes: dict) -> None:
+    engines = tiny.pair()
+    first = result(compare(engines, request()))
+    with pytest.raises(SettingsError, match="another question"):
+        next(again(engines, request(**changes), "base", first))
+
+
+def test_answers_of_two_machines_are_never_joined() -> None:
+    engines = tiny.pair()
+    first = result(compare(engines, request()))
+    elsewhere = first.model_copy(update={"pair": first.pair.model_copy(update={"device": "cuda", "dtype": "bfloat16"})})
+    with pytest.raises(SettingsError, match="another machine"):
+        next(again(engines, request(), "base", elsewhere))
+
+
+def test_the_record_says_what_failed_and_forgets_it_with_a_new_draw() -> None:
+    engines = tiny.pair()
+    wide = PairEngines(engines.info, engines.base, engines.aligned, vocabulary=10_000)  # more than their heads give
+    first = result(compare(wide, request()))
+    (problem,) = first.problems
+    assert problem.name is None and "ValueError" in problem.message
+    assert records.from_json(records.to_json(first)) == first
+    assert result(again(wide, request(seed=1), "base", first)).problems == [problem]
+    assert result(again(engines, request(seed=1), "aligned", first)).problems == []
+    assert "problems" not in json.loads(records.to_json(result(compare(engines, request()))))

@@ -13,10 +13,10 @@ import pytest
 import urial
 from tests import tiny
 from tests.records_builder import build
-from urial import compare as core
 from urial import notebook
+from urial.compare import run as core
+from urial.compare.events import AlignedToken, Done
 from urial.errors import PromptError, SettingsError
-from urial.events import AlignedToken, Done
 from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
 from urial.records import Comparison
 
@@ -30,13 +30,22 @@ def pair() -> LoadedPair:
 
 def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
     code = (
-        "import time; start = time.perf_counter(); import urial; took = time.perf_counter() - start; import sys; "
+        "import time; start = time.process_time(); import urial; took = time.process_time() - start; import sys; "
         "print(took < 0.05, [m for m in ('torch', 'gradio', 'transformers', 'numpy', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "True []"
     assert {"load", "__version__"} <= set(dir(urial))
     assert urial.load is notebook.load
+
+
+def assert_same_shift(one: Comparison, other: Comparison) -> None:
+    """To float32's rounding: what else is in a step changes the last bits of a library's sums."""
+    assert list(one.shift) == list(other.shift)
+    for name, shift in one.shift.items():
+        for row, twin in zip(shift.tokens, other.shift[name].tokens, strict=True):
+            assert (row.id, row.base_rank, row.aligned_rank) == (twin.id, twin.base_rank, twin.aligned_rank)
+            assert row.kl == pytest.approx(twin.kl, abs=1e-5)
 
 
 def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> None:
@@ -46,7 +55,7 @@ def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> Non
     )
     assert isinstance(found, Comparison)
     assert found.aligned.token_ids == plain.aligned.token_ids
-    assert found.shift == plain.shift
+    assert_same_shift(found, plain)
     assert set(found.shift) == {"zero_shot", "urial"}
 
 
@@ -57,7 +66,7 @@ def test_the_stream_ends_with_the_record_and_can_be_left(pair: LoadedPair) -> No
     left = pair.stream("Hello", max_new_tokens=200, examples=0)
     next(left)
     left.close()
-    assert pair.compare("Hello", max_new_tokens=4, examples=0).shift == events[-1].comparison.shift
+    assert_same_shift(pair.compare("Hello", max_new_tokens=4, examples=0), events[-1].comparison)
 
 
 def test_a_given_answer_is_scored_and_a_table_has_a_row_a_token(pair: LoadedPair) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import shlex
 import subprocess
 from html.parser import HTMLParser
 
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial import render
 from urial.cli import make_parser
+from urial.commands import make_request
 from urial.prompts import METHODS
-from urial.records import Comparison, Message, TokenShift, from_json, to_json
+from urial.records import Comparison, Message, SideSettings, TokenShift, from_json, to_json
 from urial.reproduce import command, quote
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -381,6 +383,31 @@ def test_the_command_line_takes_the_command(name: str, query: str) -> None:
     assert (options.method, options.seed, options.max_new_tokens) == (name, 7, 256)
     assert options.examples == (3 if METHODS[name].counts else None)
     assert (options.base_penalty, options.aligned_penalty) == (1.1, 1.0)
+
+
+OWN_SETTINGS = st.one_of(
+    st.none(),
+    st.builds(
+        SideSettings,
+        temperature=st.floats(0, 5),
+        top_p=st.floats(0.001, 1),
+        repetition_penalty=st.floats(0.5, 2),
+        max_new_tokens=st.integers(1, 1024),
+        seed=st.integers(0, 2**31 - 1),
+    ),
+)
+
+
+@given(OWN_SETTINGS, OWN_SETTINGS)
+@settings(max_examples=40, deadline=None)
+def test_the_command_asks_each_side_as_it_was_asked(base: SideSettings | None, aligned: SideSettings | None) -> None:
+    """The real parser and the real request: after another draw of a side, the command still does the same again."""
+    comparison = build()
+    own = {"base": base, "aligned": aligned}
+    sides = {name: comparison.side(name).model_copy(update={"settings": own[name]}) for name in own}
+    comparison = comparison.model_copy(update=sides)
+    asked = make_request(make_parser().parse_args(shlex.split(command(comparison))[3:]))
+    assert {name: asked.decoding(name) for name in own} == {name: comparison.settings_of(name) for name in own}
 
 
 def test_a_pair_behind_servers_names_no_device() -> None:

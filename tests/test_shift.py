@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from urial import shift
-from urial.distributions import in_loops, in_torch
-from urial.distributions.base import Arithmetic
-from urial.shift import BLOCK_ENTRIES, ShiftStatistics, statistics
+from urial.shift import numba_backend as in_loops
+from urial.shift import statistics as shift
+from urial.shift import torch_backend as in_torch
+from urial.shift.backend import Arithmetic
+from urial.shift.statistics import BLOCK_ENTRIES, ShiftStatistics, statistics
 
 
 @pytest.fixture(params=[in_loops.compare, in_torch.compare], ids=["loops", "torch"], scope="module", autouse=True)

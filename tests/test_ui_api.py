@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests import records_builder, ui_server
 from tests.ui_server import GRADIO_WARNS
+from urial.engines.pair import PairEngines
+from urial.pairs import Pair
 from urial.records import Comparison, TokenShift
 from urial.ui import api, api_brief
+from urial.ui.room import Progress
 
 pytestmark = GRADIO_WARNS
 ROOT = Path(__file__).parent.parent
@@ -122,6 +126,35 @@ def test_compare_gives_a_record(client: Client) -> None:
     assert len(record.shift["zero_shot"].tokens) == len(record.aligned.token_ids) > 0
     again = Comparison.model_validate(client.predict("a question", **SHORT, api_name="/compare"))
     assert again == record  # from the cache: even the seconds are the same
+
+
+def test_compare_streams_records_that_grow(client: Client) -> None:
+    job = client.submit("a long question", method="zero_shot", max_new_tokens=400, api_name="/compare")
+    records = [Comparison.model_validate(value) for value in job]
+    assert len(records) >= 3
+    whole = records[-1]
+    assert whole == Comparison.model_validate(job.result())
+    for earlier, later in itertools.pairwise(records):
+        for side in ("base", "aligned"):
+            assert getattr(later, side).text.startswith(getattr(earlier, side).text)
+        for name, shift in earlier.shift.items():
+            assert shift.summary.tokens <= later.shift[name].summary.tokens
+    assert whole.shift["zero_shot"].summary.tokens == len(whole.shift["zero_shot"].tokens) > 0
+    assert not any(shift.tokens for record in records[:-1] for shift in record.shift.values())
+
+
+def test_a_shift_that_fails_leaves_its_reason_in_the_record_and_in_brief() -> None:
+    def wide(pair: Pair, progress: Progress) -> PairEngines:
+        return replace(ui_server.long_pair(), vocabulary=10_000)  # more than their heads give
+
+    with ui_server.live(ui_server.tiny_service(wide)) as found:
+        here = Client(found.url, verbose=False, ssl_verify=False)
+        record = Comparison.model_validate(here.predict("a question", **SHORT, api_name="/compare"))
+        brief = json.loads(here.predict("a question", **SHORT, api_name="/brief"))
+    assert record.shift["zero_shot"].tokens == [] and len(record.aligned.token_ids) == 12
+    (problem,) = record.problems
+    assert problem.name is None and "ValueError" in problem.message
+    assert brief["problems"] == [problem.message]
 
 
 def test_score_measures_a_given_answer(client: Client) -> None:

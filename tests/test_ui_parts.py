@@ -18,17 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny, ui_server
-from urial.compare import compare, result
-from urial.errors import EngineError, PairsError, UrialError, UserMistake
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, Waiting
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, Waiting
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, result
+from urial.errors import EngineError, PairsError, UrialError, UserMistake, WeightsMissing
+from urial.pairs import Pair
 from urial.prompts import METHODS, method
 from urial.render import rows_payload
-from urial.request import Control, Request
 from urial.ui import gpu, wire
 from urial.ui.desk import file_stem
-from urial.ui.form import DEFAULT_METHOD, FIELDS, method_choices, settings_words
+from urial.ui.form import DEFAULT_METHOD, FIELDS, method_choices, pair_choices, settings_words
 from urial.ui.links import read_link
-from urial.ui.room import Room
+from urial.ui.room import Room, Status
 from urial.ui.tasks import CompareTask, Task
 
 METHOD_VALUES = [value for _, value in method_choices()]
@@ -181,7 +182,7 @@ def test_another_pair_takes_the_place_of_one_that_nobody_uses() -> None:
         assert lent is not None
         assert not room.wait("b", 0.3)
         assert room.status("b").state == "loading"
-        assert room.status("b").message == "Waiting for the memory of the pair in use"
+        assert room.status("b").message == "Waiting until the pair in use is free"
     assert room.wait("b", 20)
     assert room.status("a").state == "absent"
     with room.lend("a") as gone:
@@ -198,8 +199,10 @@ def test_a_failure_is_said_to_all_and_tried_again_later(monkeypatch: pytest.Monk
 
     room = room_of("a", open_pair=open_pair)
     for _ in range(2):
-        with pytest.raises(EngineError, match="first try"):
+        with pytest.raises(PairsError, match="could not be loaded just now; choose another pair"):
             room.wait("a", 20)
+    with pytest.raises(EngineError, match="first try"):
+        room.load("a")  # who starts this machine reads all of it
     monkeypatch.setattr("urial.ui.room.RETRY_SECONDS", 0)
     assert room.wait("a", 20)
 
@@ -209,16 +212,76 @@ def test_an_unforeseen_failure_is_one_sentence_without_its_inside(kind: type[Exc
     def open_pair(pair, progress):
         raise kind("CUDA out of memory at 0x7f\nsecret")
 
-    with pytest.raises(UrialError, match=kind.__name__) as caught:
-        room_of("a", open_pair=open_pair).wait("a", 20)
-    assert "secret" not in str(caught.value)
+    room = room_of("a", open_pair=open_pair)
+    with pytest.raises(PairsError, match="choose another pair") as told:
+        room.wait("a", 20)
+    with pytest.raises(UrialError, match=kind.__name__) as logged:
+        room.load("a")
+    assert "secret" not in str(told.value) + str(logged.value)
 
 
-def test_a_pair_that_cannot_run_here_says_why() -> None:
+def test_a_pair_that_has_its_place_no_longer_says_that_it_waits_for_one() -> None:
+    """Where the opener itself says nothing, as one that finds everything in its cache."""
+    opens, gate = threading.Event(), threading.Event()
+
+    def open_pair(pair, progress):
+        if pair.name == "b":
+            opens.set()
+            gate.wait(60)
+        return ui_server.long_pair()
+
+    room = room_of("a", "b", open_pair=open_pair)
+    assert room.wait("a", 20)
+    with room.lend("a"):
+        assert not room.wait("b", 0.3)
+        assert room.status("b").message.startswith("Waiting")
+    assert opens.wait(20)
+    assert room.status("b") == Status("loading", "Loading the models")
+    gate.set()
+    assert room.wait("b", 20)
+
+
+def pairs_of(**sizes: float | None) -> dict[str, Pair]:
+    pairs = {name: ui_server.tiny_pair(name) for name in sizes}
+    return {name: pair.model_copy(update={"download_gb": sizes[name]}) for name, pair in pairs.items()}
+
+
+def test_the_chooser_says_what_a_visitor_may_expect() -> None:
+    pairs = pairs_of(huge=275.9, hub=2.0, here=None, unknown=None)
+    absent = {"huge": "needs 608.5 GB of memory in float32, this machine has 8 GB; --dtype nf4 needs 88.5 GB"}
+    room = Room(pairs, ui_server.open_tiny, absent=absent, downloads=["hub", "unknown"])
+    assert pair_choices(pairs, room.group) == [
+        ("Tiny random models (here) · ready now", "here"),
+        ("Tiny random models (hub) · needs a download of 2 GB", "hub"),
+        ("Tiny random models (unknown) · needs a download", "unknown"),
+        ("Tiny random models (huge) · not on this computer", "huge"),
+    ]
+    assert room.status("hub") == Status("absent", "downloaded with the first question")
+    assert room.status("here") == Status("absent")
+    assert room.wait("hub", 20) and room.group("hub") == "ready now"
+
+
+@pytest.mark.parametrize("name", ["hub", "here", "huge"])
+def test_a_visitor_is_told_nothing_that_only_the_host_can_do(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(pair, progress):
+        raise WeightsMissing("org/x is not here and the hub cannot be reached; set HF_TOKEN or --dtype int8.")
+
+    pairs = pairs_of(huge=275.9, hub=2.0, here=None)
+    room = Room(pairs, fails, absent={"huge": "needs 608.5 GB; --dtype nf4 needs 88.5 GB"}, downloads=["hub"])
+    with pytest.raises(PairsError) as told:
+        room.wait(name, 20)
+    for words in (str(told.value), room.status(name).message):
+        assert words.startswith(f"“Tiny random models ({name})”") and words.endswith("; choose another pair.")
+        assert "HF_TOKEN" not in words and "--dtype" not in words
+    if name != "huge":
+        assert "the hub cannot be reached" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_pair_that_cannot_run_here_says_so() -> None:
     room = room_of("a", "b", absent={"b": "The pair b needs 80 GB of memory and this machine has 2."})
-    assert room.status("b").message.startswith("The pair b needs")
+    assert room.status("b").message == "“Tiny random models (b)” is not on this computer; choose another pair."
     for ask in (room.start, lambda name: room.wait(name, 1)):
-        with pytest.raises(PairsError, match="80 GB"):
+        with pytest.raises(PairsError, match="not on this computer"):
             ask("b")
     with pytest.raises(PairsError, match="no pair 'c'"):
         room.start("c")

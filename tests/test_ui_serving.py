@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 
 import pytest
 
 from tests import ui_server
 from urial import records
-from urial.engines.local import PREPARING
-from urial.engines.stepper import Stepper
+from urial.cli import make_parser
+from urial.commands import make_request
+from urial.compare.run import compare, result
+from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.errors import WeightsMissing
+from urial.reproduce import command
 from urial.ui import desk
+from urial.ui.asking import SAMPLED_TEMPERATURE
 from urial.ui.results import Results, pack
 from urial.ui.runs import Runs
 from urial.ui.serving import Service
@@ -67,11 +72,11 @@ def test_no_batch_repeats_what_was_sent(service: Service) -> None:
 def test_a_question_that_waits_for_a_first_preparation_says_so(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stepper, "is_prepared", False)
+    monkeypatch.setattr(LocalEngine, "preparing", PREPARING)
     said = [argument["message"] for argument in named(steps(service.compare(run_id("a"), ASK, "visitor")), "say")]
     assert said[-1] == PREPARING
-    monkeypatch.setattr(Stepper, "is_prepared", True)
-    said = named(steps(service.compare(run_id("b"), ASK, "visitor")), "say")
+    monkeypatch.undo()
+    said = named(steps(service.compare(run_id("b"), {**ASK, "query": "another"}, "visitor")), "say")
     assert said == [{"message": "Reading the prompt", "fraction": None}]
 
 
@@ -148,7 +153,7 @@ def test_a_closed_stream_frees_everything(service: Service) -> None:
     stream.close()
     assert service.runs.running() == 0
     with service.room.lend("tiny") as engines:
-        assert len(engines.base._store) <= 1  # at most the method's constant beginning stays
+        assert engines.base.held().prefixes <= 1  # at most the method's constant beginning stays
     list(service.compare(run_id("b"), ASK, "other"))
     assert service.results.get(run_id("b")) is not None
 
@@ -195,6 +200,39 @@ def test_again_changes_one_side_only(service: Service, side: str) -> None:
         assert after.shift == before.shift
     else:
         assert [row.id for row in after.shift["zero_shot"].tokens] == after.aligned.token_ids
+
+
+@pytest.mark.parametrize("side", ["base", "aligned"])
+def test_another_draw_is_told_and_its_command_gives_both_answers_again(service: Service, side: str) -> None:
+    """A greedy question, one side drawn again: nothing claims of one side what is true of the other."""
+    list(service.compare(run_id("a"), ASK, "visitor"))
+    found = steps(service.again(run_id("b"), ASK, run_id("a"), side, 1, "visitor"))
+    own = named(found, "restart")[0]["settings"]
+    assert (own["temperature"], own["seed"]) == (SAMPLED_TEMPERATURE, 1)
+    assert named(found, "done")[0][side]["settings"] == own
+    record = service.results.get(run_id("b")).comparison()
+    assert record.settings.temperature == 0 and record.settings.seed == 0
+    options = make_parser().parse_args(shlex.split(command(record))[3:])
+    with service.room.lend("tiny") as engines:
+        once_more = result(compare(engines, make_request(options)))
+    for name in ("base", "aligned"):
+        assert once_more.side(name).token_ids == record.side(name).token_ids
+        assert once_more.settings_of(name) == record.settings_of(name)
+
+
+def test_a_draw_that_was_stopped_is_drawn_again_as_it_was(service: Service) -> None:
+    ask = {**ASK, "max_new_tokens": 200}
+    list(service.compare(run_id("a"), ask, "visitor"))
+    stream = service.again(run_id("b"), ask, run_id("a"), "base", 3, "visitor")
+    while not named(steps([next(stream)]), "append"):
+        pass
+    asked(service, "stop")({"id": run_id("b"), "side": "both"})
+    list(stream)
+    stopped = service.results.get(run_id("b")).comparison()
+    assert stopped.base.stop_reason == "cancelled" and stopped.base.settings.seed == 3
+    list(service.again(run_id("c"), ask, run_id("b"), "base", 4, "visitor"))
+    whole = service.results.get(run_id("c")).comparison()
+    assert whole.base.settings == stopped.base.settings and whole.base.stop_reason == "length"
 
 
 def test_again_needs_a_kept_comparison(service: Service) -> None:
@@ -268,7 +306,9 @@ def test_weights_that_cannot_be_loaded_are_one_sentence() -> None:
 
     service = ui_server.tiny_service(missing)
     found = steps(service.compare(run_id("a"), ASK, "visitor"))
-    assert named(found, "refuse")[0]["message"] == "There is no folder nowhere; name another in models.yaml."
+    assert named(found, "refuse")[0]["message"] == (
+        "“Tiny random models (tiny)” could not be loaded just now; choose another pair."
+    )
     assert asked(service, "status")({"pair": "tiny"})["state"] == "failed"
 
 

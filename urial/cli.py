@@ -65,6 +65,12 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
     parser.add_argument("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
     parser.add_argument("--seed", metavar="S", type=int, default=0)
+    for side in ("base", "aligned"):  # after another draw of one side, the two were not decoded alike
+        only = f"of the {side} side only"
+        parser.add_argument(f"--{side}-temperature", metavar="T", type=float, help=only)
+        parser.add_argument(f"--{side}-top-p", metavar="P", type=float, help=only)
+        parser.add_argument(f"--{side}-max-new-tokens", metavar="N", type=whole_number(1), help=only)
+        parser.add_argument(f"--{side}-seed", metavar="S", type=int, help=only)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +116,7 @@ def make_parser() -> OneLineParser:
     from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
     from urial.ui import serve
+    from urial.workshop import cli as workshop
 
     parser = OneLineParser(prog="urial", description="A base model beside its chat-tuned sibling.")
     parser.add_argument("--verbose", action="store_true", help="show the log on standard error")
@@ -124,6 +131,7 @@ def make_parser() -> OneLineParser:
         ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
+        ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

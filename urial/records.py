@@ -78,7 +78,19 @@ class Retrieved(Part):
     matched: list[str]
 
 
+class SideSettings(Part):
+    """How one side was decoded. Temperature 0 is greedy."""
+
+    temperature: Annotated[float, Field(ge=0.0)]
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)]
+    repetition_penalty: float
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    seed: int
+
+
 class Settings(Part):
+    """What both sides were asked with; a side that was decoded otherwise has its own (`Side.settings`)."""
+
     method: str
     examples: int
     temperature: Annotated[float, Field(ge=0.0)]
@@ -88,6 +100,16 @@ class Settings(Part):
     seed: int
     # Only where the method looks for examples: those in the prompt, the most similar last.
     retrieved: list[Retrieved] | None = Field(None, exclude_if=lambda value: value is None)
+
+    def of(self, side: SideName) -> SideSettings:
+        """What they say of one side."""
+        return SideSettings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            repetition_penalty=getattr(self.repetition_penalty, side),
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
 
 
 class Side(Part):
@@ -101,6 +123,8 @@ class Side(Part):
     seconds: float
     first_token_seconds: float | None
     tokens_per_second: float | None
+    # Only where this side was decoded otherwise than the record's settings say, as after another draw of one side.
+    settings: SideSettings | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class TokenShift(Part):
@@ -162,6 +186,13 @@ class ContextShift(Part):
     tokens: list[TokenShift]
 
 
+class Problem(Part):
+    """What could not be delivered: of a side, or of the shift (`name` is None), in one sentence."""
+
+    name: SideName | None
+    message: str
+
+
 class Comparison(Part):
     schema_name: Literal["urial.comparison/1"] = Field(SCHEMA, alias="schema")
     query: str
@@ -171,6 +202,15 @@ class Comparison(Part):
     base: Side
     aligned: Side
     shift: dict[ContextName, ContextShift]
+    # Only where something failed: a reader of the record alone would not know why rows or tokens are missing.
+    problems: list[Problem] = Field([], exclude_if=lambda value: not value)
+
+    def side(self, name: SideName) -> Side:
+        return self.base if name == "base" else self.aligned
+
+    def settings_of(self, name: SideName) -> SideSettings:
+        """How this side was decoded."""
+        return self.side(name).settings or self.settings.of(name)
 
 
 def classify(base_rank: int | None) -> ShiftClass:

@@ -97,6 +97,7 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
+        "problems": [problem.model_dump() for problem in comparison.problems],
     }
 
 
@@ -132,6 +133,7 @@ def side_payload(side: Side) -> Payload:
         "seconds": _round(side.seconds, 3),
         "first_token_seconds": _round(side.first_token_seconds, 3),
         "tokens_per_second": _round(side.tokens_per_second, 2),
+        "settings": side.settings and side.settings.model_dump(),
     }
 
 

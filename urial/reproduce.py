@@ -12,7 +12,7 @@ from typing import get_args
 
 from urial.pairs import Dtype
 from urial.prompts import METHODS
-from urial.records import Comparison, PairInfo, Settings
+from urial.records import Comparison, PairInfo, SideName, SideSettings
 
 HISTORY_FILE = "history.json"
 Flags = list[tuple[str, str]]
@@ -45,7 +45,7 @@ def command(comparison: Comparison) -> str:
 
     A record does not hold a prompt file's path, so a comparison with one names PROMPT_FILE in its place.
     """
-    flags = [("--pair", comparison.pair.name), *_prompt_flags(comparison), *_decoding_flags(comparison.settings)]
+    flags = [("--pair", comparison.pair.name), *_prompt_flags(comparison), *_decoding_flags(comparison)]
     flags += _machine_flags(comparison.pair)
     words = ["python -m urial compare", *(f"{flag} {quote(value)}" for flag, value in flags)]
     # "--" ends the flags, so that a query that starts with a dash stays a query
@@ -64,15 +64,27 @@ def _prompt_flags(comparison: Comparison) -> Flags:
     return [*flags, ("--contexts", ",".join(comparison.shift) or "zero_shot,urial")]
 
 
-def _decoding_flags(settings: Settings) -> Flags:
-    return [
+def _decoding_flags(comparison: Comparison) -> Flags:
+    """What both sides share, then what is one side's own."""
+    settings = comparison.settings
+    flags = [
         ("--max-new-tokens", str(settings.max_new_tokens)),
         ("--temperature", _number(settings.temperature)),
         ("--top-p", _number(settings.top_p)),
-        ("--base-penalty", _number(settings.repetition_penalty.base)),
-        ("--aligned-penalty", _number(settings.repetition_penalty.aligned)),
+        ("--base-penalty", _number(comparison.settings_of("base").repetition_penalty)),
+        ("--aligned-penalty", _number(comparison.settings_of("aligned").repetition_penalty)),
         ("--seed", str(settings.seed)),
     ]
+    for side in get_args(SideName):
+        flags += _own_flags(side, settings.of(side), comparison.settings_of(side))
+    return flags
+
+
+def _own_flags(side: SideName, shared: SideSettings, own: SideSettings) -> Flags:
+    """What differs on one side, after another draw of it; penalties are given by side anyway."""
+    values = own.model_dump(exclude={"repetition_penalty"})
+    different = {name: value for name, value in values.items() if value != getattr(shared, name)}
+    return [(f"--{side}-{name.replace('_', '-')}", _number(value)) for name, value in different.items()]
 
 
 def _number(value: float) -> str:

@@ -116,3 +116,11 @@ def answered(page: Page, text: str) -> Page:
 def column(page: Page, name: str) -> Locator:
     """One side of the live view, "Base" or "Aligned"."""
     return page.locator(".live").get_by_role("region", name=f"{name} answer")
+
+
+def once_more(page: Page, side: str) -> None:
+    """Press Again on a side and wait for its result."""
+    before = newest(page).get_attribute("data-result")
+    column(page, side).get_by_role("button", name="Again").click()
+    expect(newest(page)).not_to_have_attribute("data-result", before, timeout=PATIENCE)
+    wait_for(page, "done")

@@ -5,10 +5,22 @@ from __future__ import annotations
 import threading
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests import ui_server
-from tests.browser.demo_page import PATIENCE, Visit, answered, ask, column, new_page, newest, short, tokens_of, wait_for
+from tests.browser.demo_page import (
+    PATIENCE,
+    Visit,
+    answered,
+    ask,
+    column,
+    new_page,
+    newest,
+    once_more,
+    short,
+    tokens_of,
+    wait_for,
+)
 from tests.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
@@ -18,14 +30,6 @@ def last_record(demo: ui_server.Live):
     """The record of the newest finished run."""
     results = demo.service.results
     return results.get(next(reversed(results._held))).comparison()
-
-
-def once_more(page: Page, side: str) -> None:
-    """Press Again on a side and wait for its result."""
-    before = newest(page).get_attribute("data-result")
-    column(page, side).get_by_role("button", name="Again").click()
-    expect(newest(page)).not_to_have_attribute("data-result", before, timeout=PATIENCE)
-    wait_for(page, "done")
 
 
 def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.Live) -> None:

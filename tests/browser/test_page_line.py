@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, expect
 
 from tests import tiny, ui_server
-from tests.browser.demo_page import ask, new_page, newest, tokens_of, wait_for
+from tests.browser.demo_page import ask, column, new_page, newest, tokens_of, wait_for
 from tests.fake_server import FakeServer, client_of, engine_of, event, streamed
 from tests.ui_server import GRADIO_WARNS
+from urial.engines.local.runner import Chunk
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits
 
@@ -41,9 +44,9 @@ def come(chromium: Browser) -> Iterator[object]:
 
 
 def expect_place(page: Page) -> None:
-    """The page shows where in the queue its visitor is, not cut off by anything."""
-    place = page.locator("#queue-line .progress-text")
-    expect(place).to_contain_text("queue")
+    """The page shows where in the line its visitor is, not cut off by anything."""
+    place = newest(page).locator(".turn-status")
+    expect(place).to_have_text(re.compile(r"^You are next(, about \d+ (s|min))?\.$"))
     expect(place).to_be_in_viewport(ratio=1)
 
 
@@ -101,6 +104,80 @@ def test_a_new_question_in_place_of_a_running_one_waits_for_its_turn(narrow: ui_
     expect(newest(page).locator(".notice")).to_be_hidden()
     page.get_by_role("button", name="Stop both").click()
     wait_for(page, "done")
+
+
+def test_the_line_is_told_in_words_and_as_it_moves(come) -> None:
+    with ui_server.live(ui_server.tiny_service(), parallel=1, queue_size=8) as demo:
+        first = come(demo.url, 1024)
+        others = [come(demo.url) for _ in range(3)]
+        ask(first, "it takes its time")
+        wait_for(first, "running")
+        for number, page in enumerate(others):
+            ask(page, f"waiting {number}")
+            words = f"{number} before you." if number else "You are next."
+            expect(newest(page).locator(".turn-status")).to_have_text(words)
+        others[0].get_by_role("button", name="Stop both").click()
+        expect(newest(others[0]).locator(".notice")).to_have_text("Stopped before it began.")
+        expect(newest(others[1]).locator(".turn-status")).to_have_text("You are next.")
+        expect(newest(others[2]).locator(".turn-status")).to_have_text("1 before you.")
+        first.get_by_role("button", name="Stop both").click()
+        wait_for(others[1], "done")
+        wait_for(others[2], "done")
+        for page in (first, *others):
+            page.close()
+
+
+def test_equal_questions_pass_the_line_and_share_one_answer(come) -> None:
+    """Whoever joins gets all of it from its start; the first leaves, the other still gets the rest."""
+    with ui_server.live(ui_server.tiny_service(), parallel=1, queue_size=1) as demo:
+        first, second, third = (come(demo.url, 240) for _ in range(3))
+        ask(first, "the same question")
+        wait_for(first, "running")
+        expect(tokens_of(first).nth(8)).to_be_visible()
+        ask(second, "the same question")
+        wait_for(second, "running")
+        expect(tokens_of(second).nth(8)).to_be_visible()
+        ask(third, "the same question")
+        wait_for(third, "running")
+        first.close()
+        column(second, "Base").get_by_role("button", name="Stop").click()
+        expect(column(second, "Base").locator(".uv-facts-line")).to_contain_text("stopped by you")
+        for page in (second, third):
+            wait_for(page, "done")
+        expect(column(third, "Base").locator(".uv-facts-line")).to_contain_text("240 tokens")
+        texts = [page.locator(".live [role=listbox]:visible").first.inner_text() for page in (second, third)]
+        assert texts[0] == texts[1] != ""
+        second.close()
+        third.close()
+
+
+def test_a_stop_is_honoured_at_once_while_a_long_question_is_read(come) -> None:
+    """The model cannot look up before the gate opens: nobody waits for it."""
+    gate, reads = threading.Event(), threading.Event()
+    engines = ui_server.new_long_pair()
+    engines.base.check()
+    runner = engines.base._shared.runner.result()
+    forward = runner.forward
+
+    def slow(batch: Sequence[Chunk]) -> Sequence[torch.Tensor]:
+        reads.set()
+        gate.wait(60)
+        return forward(batch)
+
+    runner.forward = slow
+    with ui_server.live(ui_server.tiny_service(lambda pair, progress: engines)) as demo:
+        page = come(demo.url)
+        ask(page, "a long question " * 60)
+        assert reads.wait(60)
+        expect(newest(page).locator(".turn-status")).to_have_text("Reading the prompt…")
+        page.get_by_role("button", name="Stop both").click()
+        wait_for(page, "done")
+        expect(newest(page).locator(".turn-status")).to_have_text("")
+        for name in ("Base", "Aligned"):
+            expect(column(page, name).locator(".uv-facts-line")).to_contain_text("0 tokens")
+            expect(column(page, name).locator(".uv-facts-line")).to_contain_text("stopped by you")
+        gate.set()
+        page.close()
 
 
 def one_at_a_time(gate: threading.Event) -> PairEngines:

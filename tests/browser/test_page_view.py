@@ -8,7 +8,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import ui_server
-from tests.browser.demo_page import Visit, answered, ask, column, newest, set_number, short, tokens_of, wait_for
+from tests.browser.demo_page import (
+    Visit,
+    answered,
+    ask,
+    column,
+    newest,
+    once_more,
+    set_number,
+    short,
+    tokens_of,
+    wait_for,
+)
 from tests.ui_server import GRADIO_WARNS
 from urial.reproduce import command
 from urial.ui.form import EXAMPLES
@@ -118,6 +129,33 @@ def test_most_shifted_words_of_the_answer_and_of_the_visit(visit: Visit) -> None
     expect(live.get_by_text("Most shifted words in this answer")).to_be_visible()
     answered(page, "second of the visit")
     expect(live.get_by_text("Most shifted words of this visit (2 answers)")).to_be_visible()
+
+
+def test_an_answer_that_stays_beside_a_new_draw_counts_once_in_the_visit(visit: Visit) -> None:
+    """Again on the base leaves the aligned answer as it is; another question adds one answer, not two."""
+    page = answered(short(visit), "count me once")
+    tally = page.locator(".live").get_by_text("Most shifted words of this visit")
+    once_more(page, "Base")
+    expect(tally).to_be_hidden()
+    answered(page, "and me too")
+    expect(tally).to_have_text("Most shifted words of this visit (2 answers)")
+    once_more(page, "Aligned")
+    expect(tally).to_have_text("Most shifted words of this visit (3 answers)")
+
+
+def test_another_draw_is_named_on_its_own_side_only(visit: Visit, demo: ui_server.Live) -> None:
+    page = answered(short(visit), "greedy, then drawn")
+    once_more(page, "Base")
+    expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text("another draw, temperature 0.7, seed 1")
+    expect(column(page, "Aligned").locator(".uv-facts-line")).not_to_contain_text("draw")
+    record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
+    page.locator(".live summary", has_text="What exactly was run").click()
+    told = page.locator(".live .uv-fold", has_text="What exactly was run")
+    expect(told).to_contain_text("sampled, temperature 0.7, top-p 1, at most 24 tokens, seed 1")
+    expect(told).to_contain_text("greedy (temperature 0), at most 24 tokens, seed 0")
+    expect(told).to_contain_text("--temperature 0 ")
+    expect(told).to_contain_text("--base-temperature 0.7 --base-seed 1")
+    expect(told).to_contain_text(command(record))
 
 
 def test_what_was_run_is_told_in_full(visit: Visit, demo: ui_server.Live) -> None:

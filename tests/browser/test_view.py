@@ -211,9 +211,16 @@ def test_the_visit_is_tallied_over_answers(host: Page) -> None:
     mount(host, visit=True)
     call(host, "load", render.payload(build(seed=1)))
     expect(host.get_by_text("of this visit")).to_be_hidden()
-    call(host, "load", render.payload(build(seed=2)))
-    expect(host.get_by_text("Most shifted words of this visit (2 answers)")).to_be_visible()
-    assert {"text": "Hello", "times": 2, "rank": 62} in host.evaluate("view.visitTally()")
+    call(host, "load", render.payload(build(query="What else?", seed=2)))
+    title = host.get_by_text("Most shifted words of this visit (2 answers)")
+    expect(title).to_be_visible()
+    hello = {"text": "Hello", "times": 2, "rank": 62}
+    assert hello in host.evaluate("view.visitTally()")
+    call(host, "load", render.payload(build(seed=1)))  # the first answer once more
+    expect(title).to_be_visible()
+    assert hello in host.evaluate("view.visitTally()")
+    call(host, "load", render.payload(build(PLAIN[:-1], seed=1)))  # another answer to the first question
+    expect(host.get_by_text("Most shifted words of this visit (3 answers)")).to_be_visible()
 
 
 def test_choices_are_told_and_can_be_set(host: Page) -> None:

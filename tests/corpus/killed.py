@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from tests import tiny
+from urial.compare.request import Request
 from urial.corpus.lines import FILE
 from urial.corpus.questions import Question
 from urial.corpus.run import Plan, run
 from urial.prompts import method
-from urial.request import Request
 
 QUESTIONS = 30
 

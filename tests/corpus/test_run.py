@@ -16,14 +16,14 @@ import pytest
 from tests import tiny
 from tests.corpus.killed import QUESTIONS, plan
 from urial import records
-from urial.compare import compare, result
+from urial.compare.request import Request
+from urial.compare.run import compare, result
 from urial.corpus import run as runner
 from urial.corpus.lines import FILE, read_lines
 from urial.corpus.questions import Question
 from urial.corpus.run import Plan, Progress, locked, run
 from urial.errors import Failure, RecordError, SettingsError
 from urial.prompts import method
-from urial.request import Request
 
 ROOT = Path(__file__).parents[2]
 

@@ -90,9 +90,9 @@ def answer_all(options: argparse.Namespace) -> None:
 
 def make_plan(options: argparse.Namespace, questions: list[Question]) -> Plan:
     """Everything that is asked, checked before any weights are loaded."""
+    from urial.compare.request import Request, checked
     from urial.corpus.run import Plan
     from urial.records import SidePenalties
-    from urial.request import Request, checked
 
     for name in ("limit", "parallel", "max_new_tokens"):
         value = getattr(options, name)
@@ -137,7 +137,7 @@ def chosen_methods(options: argparse.Namespace) -> list[Method]:
 
 
 def open_engines(options: argparse.Namespace) -> PairEngines:
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import load_pairs
 
     found = load_pairs(options.models)

@@ -21,15 +21,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from urial import compare
+from urial.compare import run as core
+from urial.compare.events import Done, Failed
+from urial.compare.request import Control, Request
 from urial.corpus.lines import FILE, Line, Origin, cut_torn_end, read_lines, to_text
 from urial.corpus.questions import Question
 from urial.engines.pair import PairEngines
 from urial.errors import Failure, RecordError, SettingsError, UrialError
-from urial.events import Done, Failed
 from urial.prompts import Method
 from urial.records import Comparison, PairInfo
-from urial.request import Control, Request
 
 LOCK = ".lock"
 PARALLEL = 4  # questions at once
@@ -211,7 +211,7 @@ def answer(engines: PairEngines, job: Job, control: Control) -> Line:
     failures: list[Failed] = []
     record: Comparison | None = None
     try:
-        for event in compare.compare(engines, job.request, control):
+        for event in core.compare(engines, job.request, control):
             if isinstance(event, Failed):
                 failures.append(event)
             elif isinstance(event, Done):

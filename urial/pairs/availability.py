@@ -19,10 +19,11 @@ from urial.pairs.schema import PRECISIONS, AdapterSpec, Dtype, ModelSpec, Pair, 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """`reason`: why not, or what it takes; empty where nothing is to be said."""
+    """`reason`: why not, or what it takes, in words for who runs this machine; empty where nothing is to be said."""
 
     can_run: bool
     reason: str
+    needs_download: bool = False  # of `Pair.download_gb`, before a first run
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def hub_availability(pair: Pair, machine: Machine) -> Availability:
     if pair.gated and not machine.has_hub_token:
         reason = f"is gated: accept the licence on the hub pages of {names}, then set HF_TOKEN or run `hf auth login`"
         return Availability(False, reason)
-    return Availability(True, f"needs a download{size} ({names})")
+    return Availability(True, f"needs a download{size} ({names})", needs_download=True)
 
 
 def is_cached(spec: ModelSpec | AdapterSpec, cache: Path | None) -> bool:

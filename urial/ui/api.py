@@ -4,30 +4,28 @@ Each docstring is what a caller reads, one line for each argument: Gradio reads 
 they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
 """
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import gradio as gr
 
-from urial import compare as core
 from urial.errors import SettingsError, UrialError
 from urial.records import Comparison
 from urial.ui import asking
 from urial.ui.api_brief import brief as in_brief
+from urial.ui.api_partial import growing
 from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
-from urial.ui.compare_tab import MODEL_WORK
-from urial.ui.serving import Service
-from urial.ui.tasks import CompareTask, ScoreTask, Task
+from urial.ui.serving import Service, Work
+from urial.ui.tasks import CompareTask, ScoreTask
 
 Values = Mapping[str, Any]
 Result = TypeVar("Result")
 
 
-def add_endpoints(service: Service, default_pair: str, parallel: int) -> None:
-    """Register the endpoints, inside an open Blocks."""
-    waits = {"concurrency_id": MODEL_WORK, "concurrency_limit": parallel}
+def add_endpoints(service: Service, default_pair: str) -> None:
+    """Register the endpoints, inside an open Blocks; model work waits in the service's own line."""
+    waits = {"concurrency_limit": None}
     gr.api(compare_endpoint(service, default_pair), api_name="compare", **waits)
     gr.api(brief_endpoint(service, default_pair), api_name="brief", **waits)
     gr.api(score_endpoint(service, default_pair), api_name="score", **waits)
@@ -71,6 +69,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             one row for every token of the aligned answer with its base_rank and class
             probabilities
             kl in nats and both top-10 lists (a row of class unscored has null for what could not be had)
+            texts and summaries grow for a client that streams and rows come with the last
             some 2,000 characters for each token: see /brief for less.
         """
         values = {
@@ -86,7 +85,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             "max_new_tokens": max_new_tokens,
             "seed": seed,
         }
-        return answer(lambda: as_json(run_compare(service, values, visitor(request))))
+        yield from answers(lambda: watch_compare(service, values, visitor(request)))
 
     return compare
 
@@ -201,20 +200,32 @@ def answer(work: Callable[[], Result]) -> Result:
         raise gr.Error(str(error), print_exception=False) from error
 
 
+def answers(work: Callable[[], Iterator[Comparison]]) -> Iterator[dict[str, Any]]:
+    """Each record as JSON values as it comes, or gr.Error with one sentence."""
+    try:
+        for comparison in work():
+            yield as_json(comparison)
+    except UrialError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 def parse(values: Values) -> Ask:
     """What is asked; None stands for what was left out. Raises SettingsError or PromptError."""
     return asking.parse({name: value for name, value in values.items() if value is not None})
 
 
 def run_compare(service: Service, values: Values, visitor: str) -> Comparison:
-    """Raises UrialError. A kept answer is given without running anything."""
+    """Raises UrialError. A kept answer is given without running anything, an equal question that runs is joined."""
     ask = parse(values)
-    kept = service.results.get(service.key(ask))
-    if kept is not None:
-        return kept.comparison()
-    comparison = run(service, ask, visitor, CompareTask(asking.to_request(ask)))
-    service.remember(ask, comparison)
-    return comparison
+    return service.record(Work(ask, CompareTask(asking.to_request(ask)), reusable=True), visitor)
+
+
+def watch_compare(service: Service, values: Values, visitor: str) -> Iterator[Comparison]:
+    """Records that grow while the answers are written, the whole one last. Raises UrialError."""
+    ask = parse(values)
+    request = asking.to_request(ask)
+    work = Work(ask, CompareTask(request), reusable=True)
+    return growing(service.events(work, visitor), request)
 
 
 def run_score(service: Service, values: Values, answer_text: object, visitor: str) -> Comparison:
@@ -222,20 +233,4 @@ def run_score(service: Service, values: Values, answer_text: object, visitor: st
     if not isinstance(answer_text, str):
         raise SettingsError("The answer to score must be a text; send it as a string.")
     ask = parse(values)
-    return run(service, ask, visitor, ScoreTask(asking.to_request(ask), answer_text))
-
-
-def run(service: Service, ask: Ask, visitor: str, task: Task) -> Comparison:
-    """Wait for the models, read the stream to its end; a visitor who leaves stops it."""
-    current = service.runs.open(secrets.token_hex(16), visitor)
-    try:
-        while not service.room.wait(ask.pair, 1.0):
-            if current.is_stopped:
-                raise UrialError("Stopped before the models were ready.")
-        with service.room.lend(ask.pair) as engines:
-            if engines is None:
-                raise UrialError("The models are being exchanged for another pair; ask again in a moment.")
-            events = service.perform(ask.pair, engines, task, current.control)
-            return core.result(events)
-    finally:
-        service.runs.close(current)
+    return service.record(Work(ask, ScoreTask(asking.to_request(ask), answer_text)), visitor)

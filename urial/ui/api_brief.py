@@ -22,6 +22,8 @@ def brief(comparison: Comparison) -> str:
         "aligned_answer": comparison.aligned.text,
         "shift": {name: context(shift) for name, shift in comparison.shift.items()},
     }
+    if comparison.problems:
+        found["problems"] = [problem.message for problem in comparison.problems]
     return json.dumps(found, ensure_ascii=False)
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from urial.compare.request import Request
+from urial.engines.base import Sampling
 from urial.errors import SettingsError
 from urial.pairs import Pair
 from urial.prompts import check_history, check_query, method
-from urial.records import Message, SidePenalties
-from urial.request import Request
+from urial.records import Comparison, Message, SideName, SidePenalties
 
 TOKEN_LIMIT = 1024  # new tokens a side: longer answers belong to the command line
 SAMPLED_TEMPERATURE = 0.7  # of "Again" where the settings are greedy: the greedy answer would come out the same
@@ -69,10 +71,16 @@ def to_request(ask: Ask) -> Request:
     )
 
 
-def another_draw(ask: Ask, count: int) -> Ask:
-    """The same question with the next seed; greedy settings are sampled, or nothing new could come."""
-    temperature = ask.temperature or SAMPLED_TEMPERATURE
-    return ask.model_copy(update={"seed": (ask.seed + count) % 2**31, "temperature": temperature})
+def once_more(ask: Ask, earlier: Comparison, side: SideName, count: int) -> Request:
+    """One side again: an answer that had ended gets another draw, one that was cut short is asked for as it was.
+
+    Another draw takes the next seed; greedy settings are sampled for it, or nothing new could come.
+    """
+    before = earlier.settings_of(side).model_dump()
+    if earlier.side(side).stop_reason in ("stop", "length"):
+        before["seed"] = (earlier.settings.seed + count) % 2**31
+        before["temperature"] = before["temperature"] or SAMPLED_TEMPERATURE
+    return replace(to_request(ask), own={side: Sampling(**before)})
 
 
 def cache_key(ask: Ask, pair: Pair, placement: str) -> str:

@@ -11,24 +11,22 @@ from typing import Any
 import gradio as gr
 
 from urial.ui import desk
-from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices
+from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.host import event_data, feed, host
 from urial.ui.links import read_link
 from urial.ui.serving import Service
 
 STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of its own, so that none hides another
-MODEL_WORK = "models"  # all that runs a model waits in one queue
 
 Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
 
-def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, parallel: int) -> None:
+def build_compare(blocks: gr.Blocks, service: Service, default_pair: str) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
-    form, buttons = build_form(service.room.pairs, service.room.absent, default_pair)
-    queue_line = gr.HTML("", elem_id="queue-line", apply_default_css=False)
+    form, buttons = build_form(pair_choices(service.room.pairs, service.room.group), default_pair)
     door = host("compare", STREAMS, desk.questions(service))
     connect_form(form, buttons)
-    connect_streams(service, door, queue_line, parallel)
+    connect_streams(service, door)
     connect_link(blocks, form, service)
 
 
@@ -40,18 +38,16 @@ def connect_form(form: Form, buttons: Buttons) -> None:
     form.pair.change(None, form.pair, None, js=watch, show_progress="hidden")
 
 
-def connect_streams(service: Service, door: gr.HTML, queue_line: gr.HTML, parallel: int) -> None:
-    """The streams; a visitor's place in the queue shows on `queue_line`."""
+def connect_streams(service: Service, door: gr.HTML) -> None:
+    """The streams. Gradio lets all of them begin: the service has its own line, which equal questions can pass."""
     for name, answering in answerings(service).items():
         stream = getattr(door, name)(
             streaming(answering),
             None,
             feed(name),
-            concurrency_id=MODEL_WORK,
-            concurrency_limit=parallel,
+            concurrency_limit=None,
             trigger_mode="multiple",
-            show_progress="minimal",
-            show_progress_on=queue_line,
+            show_progress="hidden",
             api_visibility="private",
         )
         stream.success(None, None, None, js="() => window.UrialPage.ended()", show_progress="hidden")

@@ -7,7 +7,7 @@ pairs and methods; nothing about running anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import gradio as gr
@@ -15,6 +15,7 @@ import gradio as gr
 from urial.pairs import Pair
 from urial.prompts import METHODS
 from urial.ui.asking import TOKEN_LIMIT
+from urial.ui.room import NOT_HERE, READY
 
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
@@ -98,10 +99,10 @@ def settings_script() -> str:
     return f"(temperature, limit) => ({{ __type__: 'update', label: {label} }})"
 
 
-def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str) -> tuple[Form, Buttons]:
+def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, Buttons]:
     """The query box with its buttons, the choosers, the folded settings, the examples.
 
-    Pairs that are `absent` from this machine can be chosen, and say why they do not run.
+    `pairs` are those of `pair_choices`; the ones that do not run here can be chosen, and say so.
     """
     with gr.Column(elem_id="ask"):
         with gr.Row(elem_id="ask-line"):
@@ -111,7 +112,7 @@ def build_form(pairs: Mapping[str, Pair], absent: Collection[str], default_pair:
             gr.HTML(enter_words(), elem_id="enter-words", elem_classes=["quiet"], apply_default_css=False)
             gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         with gr.Row(elem_id="choosers"):
-            choosers = pair_and_method(pairs, absent, default_pair)
+            choosers = pair_and_method(pairs, default_pair)
             settings = folded_settings()
         examples = example_buttons()
     form = Form(query, *choosers, *settings)
@@ -152,12 +153,15 @@ def example_script(text: str) -> str:
     return f"(...values) => window.UrialPage.askExample(values, {json.dumps(text)})"
 
 
-def pair_and_method(
-    pairs: Mapping[str, Pair], absent: Collection[str], default_pair: str
-) -> tuple[gr.Dropdown, gr.Dropdown]:
-    here = sorted(pairs, key=lambda name: name in absent)
-    titles = [(f"{pairs[name].title}{' (not on this machine)' if name in absent else ''}", name) for name in here]
-    pair = gr.Dropdown(titles, value=default_pair, label="Pair", elem_id="pair", filterable=False, min_width=220)
+def pair_choices(pairs: Mapping[str, Pair], group: Callable[[str], str]) -> list[tuple[str, str]]:
+    """(words, name) in groups: ready now, what needs a download, what does not run on this computer."""
+    rank = {READY: 0, NOT_HERE: 2}
+    names = sorted(pairs, key=lambda name: rank.get(group(name), 1))
+    return [(f"{pairs[name].title} · {group(name)}", name) for name in names]
+
+
+def pair_and_method(pairs: list[tuple[str, str]], default_pair: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    pair = gr.Dropdown(pairs, value=default_pair, label="Pair", elem_id="pair", filterable=False, min_width=220)
     method = gr.Dropdown(
         method_choices(),
         value=DEFAULT_METHOD,

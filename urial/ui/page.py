@@ -17,7 +17,9 @@ import gradio as gr
 
 from urial import render
 from urial.gallery import FOLDER
+from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
+from urial.ui.class_tab import build_class
 from urial.ui.compare_tab import build_compare
 from urial.ui.corpus_tab import build_corpus
 from urial.ui.form import FIELDS
@@ -25,9 +27,11 @@ from urial.ui.gallery_tab import build_gallery
 from urial.ui.learn_tab import build_learn
 from urial.ui.serving import Service
 from urial.ui.theme import theme
+from urial.workshop.routes import Class, class_routes
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "corpus", "page")
+SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
     "One question, two siblings: a base model that was only ever <em>shown</em> a prompt, and the same model after "
@@ -45,10 +49,11 @@ class AppState:
     queue_size: int = 64  # visitors that may wait
     gallery: Path = FOLDER  # the recordings
     corpus: Path | None = None  # the corpus that is shown; None for the recorded one
+    workshop: Class | None = None  # where classes are kept, if they are
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair, state.parallel)
+    build_compare(blocks, state.service, state.default_pair)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
@@ -58,18 +63,21 @@ TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
     ("Learn", "learn", lambda blocks, state: build_learn(state.gallery)),
 )
 
+CLASS_TABS = (("Class", "class", lambda blocks, state: build_class()),)
+
 
 def build(state: AppState) -> gr.Blocks:
     """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
+    state.service.admission = Admission(state.parallel, state.queue_size)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
-            for title, name, make in TABS:
+            for title, name, make in TABS + (CLASS_TABS if state.workshop else ()):
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     make(blocks, state)
-        add_endpoints(state.service, state.default_pair, state.parallel)
+        add_endpoints(state.service, state.default_pair)
         blocks.unload(leaver(state.service))
-    blocks.queue(max_size=state.queue_size, default_concurrency_limit=8)
+    blocks.queue(max_size=state.queue_size + SPARE, default_concurrency_limit=8)
     return blocks
 
 
@@ -82,9 +90,14 @@ def leaver(service: Service) -> Callable[[gr.Request], None]:
     return leave
 
 
-def launch_arguments() -> dict[str, Any]:
-    """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off."""
+def launch_arguments(visitors: int = 66, workshop: Class | None = None) -> dict[str, Any]:
+    """What belongs to the page in `Blocks.launch`: its look, its script, its class, and what is switched off.
+
+    `visitors` that run or wait keep a thread each.
+    """
     return {
+        "max_threads": visitors + SPARE,
+        "app_kwargs": {"routes": class_routes(workshop) if workshop else []},
         "head": f"<style>{style()}</style><script>{script()}</script>",  # as it is: `css` would lose @container rules
         "theme": theme(),
         "footer_links": ["api"],

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from urial.cli import EXIT_DONE, OneLineParser, ended, whole_number
 from urial.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 DESCRIPTION = "The demo: one question, two siblings, every token's shift."
 
 if TYPE_CHECKING:  # what is heavy is imported when the page is built
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # what is heavy is imported when the page is built
     from urial.ui.page import AppState
     from urial.ui.room import Room
     from urial.ui.serving import Service
+    from urial.workshop.routes import Class
 
 
 def make_parser(environment: Mapping[str, str]) -> OneLineParser:
@@ -49,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
     add("--root-path", "", "the path under which a proxy shows the page", metavar="PATH")
     add("--device", None, "cpu, cuda, cuda:0 ... (default: the GPU where there is one)", metavar="D")
     add("--dtype", None, "float32, bfloat16, float16, int8 or nf4", metavar="NAME")
+    add("--workshop", None, "with classes, kept in this SQLite file", metavar="FILE")
     add("--parallel", "2", "comparisons that run at once", metavar="N", type=whole_number(1))
     add("--corpus", None, "a folder of `urial corpus` for the Corpus tab (default: the recorded one)", metavar="DIR")
     add("--queue", "64", "visitors that may wait for a place", metavar="N", type=whole_number(1))
@@ -57,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
     from urial.corpus.sources import open_source
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
     from urial.ui.room import Room
@@ -71,14 +75,34 @@ def make_state(options: argparse.Namespace) -> AppState:
         found.pairs,
         lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
         absent={name: each.reason for name, each in here.items() if not each.can_run},
+        downloads=[name for name, each in here.items() if each.needs_download],
     )
+    for name, reason in room.absent.items():
+        log.info("the pair %s does not run here: %s", name, reason)  # `urial pairs` says it too
     if options.pair and default in room.absent:
         raise SettingsError(room.absent[default])
     service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
     corpus = Path(options.corpus) if options.corpus else None
     if corpus:
         open_source(corpus)  # a wrong --corpus ends here
-    return AppState(service, default, parallel=options.parallel, queue_size=options.queue, corpus=corpus)
+    return AppState(
+        service,
+        default,
+        parallel=options.parallel,
+        queue_size=options.queue,
+        corpus=corpus,
+        workshop=make_class(options.workshop) if options.workshop else None,
+    )
+
+
+def make_class(path: str) -> Class:
+    """Classes on a file; a folder that cannot do SQLite's write-ahead log is told of. Raises WorkshopError."""
+    from urial.workshop.routes import workshop_file
+
+    found = workshop_file(path)
+    if found.database.note:
+        print(found.database.note, file=sys.stderr, flush=True)
+    return found
 
 
 def make_service(room: Room, default_pair: str, placement: str) -> Service:
@@ -118,7 +142,7 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
         prevent_thread_lock=True,
         quiet=True,
         _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
-        **launch_arguments(),
+        **launch_arguments(options.parallel + options.queue, state.workshop),
     )
     print(f"The page is at {blocks.local_url}", flush=True)
     state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering

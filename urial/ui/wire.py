@@ -8,13 +8,15 @@ Knows events and the view's data; nothing about Gradio.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started, Waiting
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started, Waiting
 from urial.records import Comparison, ContextName, Message, SideName
 from urial.render import embed_json, payload, rows_payload, side_payload, started_payload
+from urial.ui.admission import Position
 
 SECONDS_BETWEEN = 0.07
 
@@ -83,8 +85,23 @@ def reset(event: Started, query: str, history: tuple[Message, ...], note: str) -
 
 
 def restart(event: Started, name: SideName) -> Step:
-    """One side of the view starts once more."""
-    return ["restart", {"name": name, "settings": event.settings.model_dump()}]
+    """One side of the view starts once more; `settings` where it is decoded otherwise than the other."""
+    own = event.own.get(name)
+    return ["restart", {"name": name, "settings": own and own.model_dump()}]
+
+
+def kept_steps(comparison: Comparison, note: str) -> list[Step]:
+    """All of a comparison that needs no running."""
+    return [["load", payload(comparison, note)], ["done", closing(comparison, note)]]
+
+
+def queue_step(position: Position) -> Step:
+    """Where one stands in the line; seconds in steps that a reader can follow."""
+    seconds = position.seconds
+    if seconds is not None:
+        grain = 1 if seconds < 10 else 5 if seconds < 60 else 30
+        seconds = max(1, grain * math.ceil(seconds / grain))
+    return ["queue", {"before": position.before, "seconds": seconds}]
 
 
 def closing(comparison: Comparison, note: str) -> dict[str, Any]:

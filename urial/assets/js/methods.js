@@ -14,19 +14,20 @@ function createMethods(page, store, parts, status, emit) {
     store.running = false;
     store.selected = tellingPosition(store);
     const context = primaryContext(store);
-    if (parts.visit && context) parts.visit.add(context.rows);
+    if (parts.visit && context) parts.visit.add(answerName(store), context.rows);
     ["data", "sides", "select"].forEach((topic) => store.changed(topic));
     say(summary());
   };
   return {
     load: (payload) => (loadPayload(store, payload), branch.close(), finish()),
     reset: (started) => (startLive(store, started), branch.close(), say("Both models are writing.")),
-    restart: ({ name }) => (restartSide(store, name), branch.close(), say(`The ${name} answer is written once more.`)),
+    restart: ({ name, settings }) => (restartSide(store, name, settings), branch.close(), say(`The ${name} answer is written once more.`)),
     clear: () => (resetStore(store, null), branch.close(), say("")),
     append: (delta) => appendDelta(store, delta),
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
     fail: ({ name, message }) => (failSide(store, name, message), say(message)),
+    stopping: (names) => (names.forEach((name) => setSide(store, name, { stopping: true })), store.changed("sides")),
     stopped: () => ((store.running = false), store.changed("sides")),
     status: say,
     choose: (ui) => (Object.assign(store.ui, ui), store.changed("ui")),
@@ -55,6 +56,7 @@ function loadPayload(store, payload) {
   }
   if (!store.pieces.length && payload.aligned.text) addPieces(store, [[null, payload.aligned.text]]);
   for (const name of ["base", "aligned"]) setSide(store, name, payload[name]);
+  for (const problem of payload.problems || []) failSide(store, problem.name, problem.message);
 }
 
 /* `started`: {query, history, pair, settings, note, prompts: {base, aligned}, prompt_tokens: {base, aligned}}. */
@@ -67,10 +69,10 @@ function startLive(store, started) {
   store.changed("sides");
 }
 
-/* One side begins again; the other, and with the base the shift, stay as they are. */
-function restartSide(store, name) {
+/* One side begins again, with `settings` of its own where they differ; the other, and with the base the shift, stay. */
+function restartSide(store, name, settings) {
   const { prompt, prompt_tokens } = store.sides[name];
-  store.sides[name] = { text: "", tokens: 0, prompt, prompt_tokens };
+  store.sides[name] = { text: "", tokens: 0, prompt, prompt_tokens, settings };
   if (name === "aligned") Object.assign(store, { pieces: [], contexts: {}, selected: null, hovered: null });
   store.running = true;
   ["meta", "sides"].forEach((topic) => store.changed(topic));

@@ -28,22 +28,27 @@ function runFacts(store) {
     ["aligned", visible(pair.aligned) + revision("aligned")],
     ["numbers in", `${pair.dtype}${pair.quantization ? `, weights in ${pair.quantization}` : ""}, on ${visible(pair.device)}`],
   ];
-  if (settings) facts.push(...settingFacts(settings));
+  if (settings) facts.push(...settingFacts(store, settings));
   for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store.sides[side])]);
   const exact = heldContexts(store).map((name) => store.contexts[name].exact);
   if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "bounded from the head of each list"]);
   return facts;
 }
 
-function settingFacts(settings) {
-  const penalty = settings.repetition_penalty;
-  const decoding = settings.temperature === 0 ? "greedy (temperature 0)" : `sampled, temperature ${settings.temperature}, top-p ${settings.top_p}`;
-  return [
-    ["base is prompted with", methodName(settings)],
-    ["decoding", `${decoding}, at most ${plural(settings.max_new_tokens, "token")}`],
-    ["repetition penalty", `base ${penalty.base}, aligned ${penalty.aligned}`],
-    ["seed", String(settings.seed)],
-  ];
+/* Decoding once where both sides share it, by side where one was drawn again. */
+function settingFacts(store, settings) {
+  const [base, aligned] = ["base", "aligned"].map((name) => decodingOf(store, name));
+  const facts = [["base is prompted with", methodName(settings)]];
+  if (store.sides.base.settings || store.sides.aligned.settings) {
+    for (const [name, own] of Object.entries({ base, aligned })) facts.push([`${name} decoding`, `${decodingText(own)}, seed ${own.seed}`]);
+  } else facts.push(["decoding", decodingText(settings)], ["seed", String(settings.seed)]);
+  facts.push(["repetition penalty", `base ${base.repetition_penalty}, aligned ${aligned.repetition_penalty}`]);
+  return facts;
+}
+
+function decodingText({ temperature, top_p, max_new_tokens }) {
+  const decoding = temperature === 0 ? "greedy (temperature 0)" : `sampled, temperature ${temperature}, top-p ${top_p}`;
+  return `${decoding}, at most ${plural(max_new_tokens, "token")}`;
 }
 
 function sideFact(side) {

@@ -119,7 +119,7 @@ function paperRow(name, values, style) {
 function whyText(store) {
   const context = primaryContext(store);
   const n = context ? whole(tally(store, context).n) : "no";
-  const sampled = store.meta && store.meta.settings && store.meta.settings.temperature > 0;
+  const sampled = store.meta && store.meta.settings && decodingOf(store, "aligned").temperature > 0;
   return (
     `One answer is one sample: yours has ${n} tokens, the paper’s rows are over the answers to 1,000 queries. ` +
     "They also differ in models, templates, system prompts and precision, and the paper counts the end token." +

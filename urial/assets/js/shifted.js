@@ -28,13 +28,14 @@ function chip(row, onClick) {
 /* Tokens shifted in the answers seen so far: how often, and how far down at most. Shown from the second answer on. */
 function createVisit() {
   const seen = new Map();
-  let answers = 0;
+  const answers = new Set(); // by `answerName`: an answer that is shown once more, as beside another base, counts once
   const chips = h("div", { class: "uv-chips" });
   const title = h("h3", { class: "uv-title" });
   const el = h("section", { class: "uv-panel", hidden: true }, title, chips);
 
-  function add(rows) {
-    answers += 1;
+  function add(answer, rows) {
+    if (answers.has(answer)) return;
+    answers.add(answer);
     for (const row of rows.filter((item) => item && item.cls === "s" && !item.special)) {
       const entry = seen.get(row.text) || { text: row.text, times: 0, rank: 0 };
       entry.times += 1;
@@ -44,10 +45,15 @@ function createVisit() {
     show();
   }
   function show() {
-    el.hidden = answers < 2;
-    setText(title, `Most shifted words of this visit (${answers} answers)`);
+    el.hidden = answers.size < 2;
+    setText(title, `Most shifted words of this visit (${answers.size} answers)`);
     const most = [...seen.values()].sort((a, b) => b.times - a.times || b.rank - a.rank).slice(0, 24);
     replace(chips, most.map((entry) => h("span", { class: "uv-chip" }, h("bdi", null, wordName(entry.text)), h("small", null, `${entry.times} ×`))));
   }
   return { el, add, tally: () => [...seen.values()].map((entry) => ({ ...entry })) };
+}
+
+/* What makes two aligned answers the same one: the prompt, and the ids in their order. */
+function answerName(store) {
+  return JSON.stringify([store.sides.aligned.prompt, store.pieces.map(({ id, text }) => (id === null ? text : id))]);
 }

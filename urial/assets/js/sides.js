@@ -88,12 +88,22 @@ function showFacts(store, column) {
     facts.push(`first token after ${seconds(side.first_token_seconds)}`);
   }
   if (side.stop_reason) facts.push(`stopped ${STOP_NAMES[side.stop_reason]}`);
-  else if (store.running && !side.error) facts.push("writing…");
+  else if (store.running && !side.error) facts.push(side.stopping ? "stopping…" : "writing…");
+  if (side.settings) facts.push(drawText(store, side.settings));
   replace(column.footer, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
   setText(column.problem, side.error ? visible(side.error) : "");
   const busy = store.running && !side.stop_reason && !side.error;
-  if (column.buttons.stop) column.buttons.stop.disabled = !busy;
+  if (column.buttons.stop) column.buttons.stop.disabled = !busy || Boolean(side.stopping);
   if (column.buttons.again) column.buttons.again.disabled = store.running || !store.meta;
+}
+
+/* What sets this side's draw apart from the settings of the question. */
+function drawText(store, own) {
+  const { settings } = store.meta;
+  const facts = [`another draw, temperature ${own.temperature}, seed ${own.seed}`];
+  if (own.top_p !== settings.top_p) facts.push(`top-p ${own.top_p}`);
+  if (own.max_new_tokens !== settings.max_new_tokens) facts.push(`at most ${plural(own.max_new_tokens, "token")}`);
+  return facts.join(", ");
 }
 
 /* Panes of the contexts in sight; a first one stands in until rows come. */

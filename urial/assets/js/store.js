@@ -32,6 +32,12 @@ function resetStore(store, meta) {
   store.changed("meta");
 }
 
+/* How one side was decoded: what is its own, else what both share. */
+function decodingOf(store, name) {
+  const { settings } = store.meta;
+  return store.sides[name].settings || { ...settings, repetition_penalty: settings.repetition_penalty[name] };
+}
+
 function addBase(store, text, tokens) {
   store.sides.base.text += text;
   store.sides.base.tokens += tokens;

@@ -32,5 +32,5 @@ function awayName(turns) {
 
 /* The view of a turn that is not in sight: what comes for it is kept in its log only. */
 const UNSEEN = Object.fromEntries(
-  ["reset", "restart", "append", "sideDone", "fail", "done", "load", "stopped", "clear"].map((name) => [name, () => {}]),
+  ["reset", "restart", "append", "sideDone", "fail", "done", "load", "stopping", "stopped", "clear"].map((name) => [name, () => {}]),
 );

@@ -102,12 +102,13 @@ function createConversation(place, askServer, trigger, tell) {
 
   function apply(turn, id, name, argument) {
     if (turn.active !== id) return;
-    if (name === "reset" || name === "restart") {
+    if (name === "reset" || name === "restart" || name === "load") {
       turn.parts.body.hidden = false;
       setState(turn, "running");
     }
-    applyStep(turn, name, argument);
-    if (name === "append" && turn.parts.status.textContent) say(turn, lineWords(turn.line));
+    const isStale = turn.stopping === id && (name === "say" || name === "line" || name === "queue");
+    if (!isStale) applyStep(turn, name, argument);
+    if (name === "append" && turn.stopping !== id && turn.parts.status.textContent) say(turn, lineWords(turn.line));
     if (name === "done") finish(turn, id, argument);
     if (name === "refuse") end(turn, id);
     showFollow();
@@ -149,12 +150,22 @@ function createConversation(place, askServer, trigger, tell) {
     showRecord(addTurn(askOf(record)), id, record, words);
   }
 
+  /* Says at once that it stops: a model may be in the middle of reading. */
   async function stop(turn, side) {
     turn.isStopped = true;
-    await askServer("stop", { id: turn.active || "", side });
+    const asked = askServer("stop", { id: turn.active || "", side });
+    if (turn.active) tellStopping(turn, side);
+    await asked;
     if (turn.state !== "waiting" || !turn.active) return;
     end(turn, turn.active);
     refuse(turn, NOT_BEGUN);
+  }
+
+  function tellStopping(turn, side) {
+    turn.view.stopping(side === "both" ? ["base", "aligned"] : [side]);
+    if (side !== "both") return;
+    turn.stopping = turn.active;
+    say(turn, "Stopping…");
   }
 
   /* Gradio could not carry the newest run of a stream: it never began where the queue has no place. */

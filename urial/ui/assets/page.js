@@ -121,7 +121,7 @@ function showRoom(state, message, fraction) {
   const line = document.querySelector("#room-line");
   if (!line) return;
   const share = typeof fraction === "number" ? `: ${Math.round(100 * fraction)} %` : "…";
-  const words = { ready: "models ready", absent: "models load with the first question", loading: `${message}${share}` };
+  const words = { ready: "models ready", absent: message || "models load with the first question", loading: `${message}${share}` };
   line.dataset.state = state || "failed";
   setText(line, plainText(words[state] || message || ""));
 }

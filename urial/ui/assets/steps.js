@@ -6,12 +6,12 @@ const VIEW_STEPS = {
     turn.rows = {};
     turn.view.reset(started);
   },
-  restart: (turn, { name }) => {
+  restart: (turn, { name, settings }) => {
     if (name === "aligned") {
       turn.pieces = [];
       turn.rows = {};
     }
-    turn.view.restart({ name });
+    turn.view.restart({ name, settings });
   },
   append: (turn, delta) => {
     if (delta.aligned) turn.pieces.push(...delta.aligned);
@@ -40,8 +40,16 @@ const PAGE_STEPS = {
     turn.line[name] = position;
     say(turn, lineWords(turn.line));
   },
+  queue: (turn, place) => say(turn, queueWords(place)),
   refuse: (turn, { message }) => refuse(turn, message),
 };
+
+/* The place in the page's own line: how many wait before, and about how long, where that can be said. */
+function queueWords({ before, seconds }) {
+  const place = before === 0 ? "You are next" : `${before} before you`;
+  if (seconds === null) return `${place}.`;
+  return `${place}, about ${seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}.`;
+}
 
 /* Places in line at a busy server: 1 is the next to begin, 0 has begun. */
 function lineWords(line) {
