@@ -16,7 +16,7 @@ import torch
 
 from tests import tiny
 from urial.engines.base import Sampling
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
 from urial.engines.server import ServerEngine
 from urial.engines.server.address import Address
 from urial.engines.server.background import background

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from tests.packable import adapted, gemma, weights
+from tests.runners import chosen
 from urial.compiled.cores import all_cores
-from urial.engines import trunks
-from urial.engines.base import Sampling
-from urial.engines.compiled import blocks, kernels
-from urial.engines.compiled.gemma import GemmaTrunk, packed_trunk
-from urial.engines.compiled.head import packed_head
-from urial.engines.output import Output, packed_of
-from urial.engines.rows_trunk import RowsTrunk
-from urial.engines.trunk import Trunk
+from urial.engines.local.gemma_cpu import kernels, packing
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner, packed_runner
+from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.torch_runner import TorchRunner
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +28,9 @@ KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
     weight = weights(kind, 60, 128).numpy()
-    packed = blocks.pack(weight)
-    assert blocks.is_packed(packed) == (kind != "whole")
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed) == (kind != "whole")
+    np.testing.assert_array_equal(packing.dense(packed), weight)
     block = {"whole": 128, "in blocks of 16": 16}.get(kind, 32)
     assert packed.scales.shape == (60, 128 // block)
     assert (len(packed.offsets) > 0) == (kind == "from their least")
@@ -45,25 +41,25 @@ def test_one_bit_off_is_not_packed(kind: str) -> None:
     """Also where the first rows, which are tried first, do pack."""
     weight = weights(kind, 60, 64).numpy()
     weight[50, 7] = np.nextafter(weight[50, 7], np.float32(9))
-    packed = blocks.pack(weight)
-    assert not blocks.is_packed(packed)
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert not packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
 
 
 def test_blocks_of_zeros_and_of_one_value_pack() -> None:
     weight = np.zeros((20, 64), np.float32)
     weight[3] = 0.7
     weight[4, 40] = -1.5
-    packed = blocks.pack(weight)
-    assert blocks.is_packed(packed)
-    np.testing.assert_array_equal(blocks.dense(packed), weight)
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number_stays_as_it_is(bad: float) -> None:
     weight = weights("in blocks of 32", 20, 64).numpy()
     weight[2, 5] = bad
-    np.testing.assert_array_equal(blocks.dense(blocks.pack(weight)), weight)
+    np.testing.assert_array_equal(packing.dense(packing.pack(weight)), weight)
 
 
 # Products
@@ -78,25 +74,15 @@ def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None
     random = np.random.default_rng(1)
     down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((8, width), (4, 150)))
     bounds = np.array([0, 80, 150])
-    matrix = blocks.pack(weight.numpy())._replace(down=down, up=up, bounds=bounds)
+    matrix = packing.pack(weight.numpy())._replace(down=down, up=up, bounds=bounds)
     x, out = random.standard_normal((rows, width)).astype(np.float32), np.empty((rows, 150), np.float32)
-    kernels.multiply(matrix, x, 1, out)
+    factors = np.linspace(0, 1.5, rows).astype(np.float32)
+    kernels.multiply(matrix, x, factors, out)
     wanted = x.astype(np.float64) @ weight.double().numpy().T
     low = (x.astype(np.float64) @ down.T.astype(np.float64)).reshape(rows, 2, 4)
-    wanted[1:] += np.einsum("rok,ko->ro", low[1:, np.repeat([0, 1], np.diff(bounds))], up.astype(np.float64))
-    np.testing.assert_allclose(out, wanted, atol=3e-5)
-
-
-def test_a_packed_head_gives_every_logit() -> None:
-    weight, hidden = weights("in blocks of 32", 700, 64), torch.randn(3, 64, generator=torch.manual_seed(0))
-    head = packed_head(weight, lambda logits: logits * 0.5)
-    torch.testing.assert_close(head(hidden), hidden @ weight.t() * 0.5, atol=1e-5, rtol=1e-5)
-    assert packed_head(weights("whole", 700, 64), lambda logits: logits) is None
-
-
-def test_a_broken_state_shows_in_every_logit() -> None:
-    head = packed_head(weights("in blocks of 32", 700, 64), lambda logits: logits)
-    assert bool(head(torch.full((1, 64), torch.nan)).isnan().all())
+    added = np.einsum("rok,ko->ro", low[:, np.repeat([0, 1], np.diff(bounds))], up.astype(np.float64))
+    wanted += factors[:, None].astype(np.float64) * added
+    np.testing.assert_allclose(out, wanted, atol=3e-5, rtol=3e-6)
 
 
 # The layers
@@ -108,123 +94,114 @@ def siblings(request: pytest.FixtureRequest) -> tuple[PreTrainedModel, PreTraine
     return base, adapted(base)
 
 
-@torch.inference_mode()
-def prompt(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
-    cache = DynamicCache(config=model.config)
-    model.base_model(input_ids=torch.tensor([list(ids)]), past_key_values=cache, use_cache=True)
+def opened(runner: Runner, ids: Sequence[int], room: int = 12, adapter: float = 0.0) -> object:
+    """A cache that holds some tokens, with room for more."""
+    cache = runner.open(len(ids) + room, None)
+    runner.forward([Chunk(cache, ids, 0, adapter)])
     return cache
 
 
-@torch.inference_mode()
-def states(trunk: Trunk, siblings: tuple[PreTrainedModel, PreTrainedModel]) -> list[torch.Tensor]:
-    """Three answers of different beginnings, two of them adapted, of which one pauses and one ends."""
-    base, aligned = siblings
+def logits(runner: Runner) -> list[torch.Tensor]:
+    """Three texts of different beginnings, two of them adapted, of which one pauses and one ends."""
     long, short = list(range(3, 33)), [5, 6]
-    places = [
-        trunk.open(prompt(base, long), 30, 12, is_adapted=False),
-        trunk.open(prompt(aligned, short), 2, 12, is_adapted=True),
-        trunk.open(prompt(aligned, long), 30, 12, is_adapted=True),
-    ]
+    texts = [(long, 0.0), (short, 1.0), (long, 1.0)]
+    caches = [opened(runner, ids, adapter=adapter) for ids, adapter in texts]
     going = [[0, 1, 2], [0, 1, 2], [1], [0, 2], [0, 1, 2], [1, 2], [0], [0, 1, 2]]
     return [
-        trunk.hidden([places[i] for i in rows], [7 + 3 * step + i for i in rows]) for step, rows in enumerate(going)
+        row
+        for step, rows in enumerate(going)
+        for row in runner.forward([Chunk(caches[i], [7 + 3 * step + i], 1, texts[i][1]) for i in rows])
     ]
 
 
-def test_hidden_states_are_those_of_the_layers(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
-    wanted = states(RowsTrunk(siblings[1]), siblings)
-    for found, state in zip(states(GemmaTrunk(siblings[1]), siblings), wanted, strict=True):
-        torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)
+def assert_same_logits(one: Runner, other: Runner) -> None:
+    for found, wanted in zip(logits(one), logits(other), strict=True):
+        torch.testing.assert_close(found, wanted, atol=5e-4, rtol=1e-3)
+
+
+def test_logits_are_those_of_the_layers(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
+    assert_same_logits(GemmaCpuRunner(siblings[1]), TorchRunner(siblings[1]))
 
 
 def test_six_heads_over_one_group_of_keys_are_more_than_go_at_a_time() -> None:
     model = gemma("whole", hidden=96, heads=6, groups=1, size=48)
-    wanted = states(RowsTrunk(model), (model, model))
-    for found, state in zip(states(GemmaTrunk(model), (model, model)), wanted, strict=True):
-        torch.testing.assert_close(found, state, atol=2e-4, rtol=1e-4)
+    assert_same_logits(GemmaCpuRunner(model), TorchRunner(model))
 
 
 @torch.inference_mode()
-def test_a_prompt_read_by_loops_is_that_of_the_layers(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
-    """In two parts, the first of more than go at once, both longer than the window; the cache serves both ways."""
+def test_a_prompt_is_read_as_the_layers_read_it(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
+    """In two parts, both longer than the window, and every row of the second."""
     ids = torch.arange(130).remainder(90).tolist()
-    trunk = GemmaTrunk(siblings[1])
-    for model in siblings:
-        cache, is_adapted = DynamicCache(config=model.config), model is siblings[1]
-        parts = [trunk.reader(part, cache, is_adapted=is_adapted) for part in (ids[:100], ids[100:])]
-        wanted = model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0]
-        torch.testing.assert_close(torch.cat(parts), wanted, atol=5e-4, rtol=1e-4)
-        for layer, known in zip(cache.layers, prompt(model, ids).layers, strict=True):
-            torch.testing.assert_close(layer.keys, known.keys, atol=2e-4, rtol=1e-4)
-            torch.testing.assert_close(layer.values, known.values, atol=2e-4, rtol=1e-4)
-        assert cache.get_seq_length() == 130
-        more = torch.tensor([[4, 5, 6]])
-        known = prompt(model, ids)
-        ours, theirs = (
-            model.base_model(input_ids=more, past_key_values=each).last_hidden_state for each in (cache, known)
-        )
-        torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=1e-4)
+    runner = GemmaCpuRunner(siblings[1])
+    for model, adapter in zip(siblings, (0.0, 1.0), strict=True):
+        cache = opened(runner, ids[:100], 30, adapter)
+        (found,) = runner.forward([Chunk(cache, ids[100:], 30, adapter)])
+        torch.testing.assert_close(found, model(torch.tensor([ids])).logits[0, 100:], atol=1e-3, rtol=1e-3)
+        assert cache.length == 130
 
 
-@torch.inference_mode()
 def test_a_prompt_read_at_once_or_token_by_token_is_the_same_to_the_last_bit(
     siblings: tuple[PreTrainedModel, PreTrainedModel],
 ) -> None:
-    trunk, ids = GemmaTrunk(siblings[1]), list(range(3, 80))
-    whole, parts = (DynamicCache(config=siblings[1].config) for _ in range(2))
-    at_once = trunk.reader(ids, whole, is_adapted=True)
-    trunk.reader(ids[:20], parts, is_adapted=True)
-    place = trunk.open(parts, 20, 57, is_adapted=True)
-    for token, expected in zip(ids[20:], at_once[20:], strict=True):
-        assert torch.equal(trunk.hidden([place], [token])[0], expected)
+    runner, ids = GemmaCpuRunner(siblings[1]), list(range(3, 80))
+    (at_once,) = runner.forward([Chunk(runner.open(77, None), ids, 57, 1.0)])
+    cache = opened(runner, ids[:20], 57, 1.0)
+    for token, expected in zip(ids[20:], at_once, strict=True):
+        (found,) = runner.forward([Chunk(cache, [token], 1, 1.0)])
+        assert torch.equal(found[0], expected)
 
 
-def test_a_prompt_stays_as_it_is(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
-    trunk, cache = GemmaTrunk(siblings[1]), prompt(siblings[0], range(20))
-    before = [layer.keys.clone() for layer in cache.layers]
-    with torch.inference_mode():
-        place = trunk.open(cache, 20, 3, is_adapted=False)
-        trunk.hidden([place], [4])
-    assert all(torch.equal(layer.keys, keys) for layer, keys in zip(cache.layers, before, strict=True))
-
-
-def test_an_answer_beyond_its_room_is_refused_before_anything_is_written(
+def test_a_prefix_stays_as_it_is_and_may_end_within_a_cache(
     siblings: tuple[PreTrainedModel, PreTrainedModel],
 ) -> None:
-    trunk, cache = GemmaTrunk(siblings[0]), prompt(siblings[0], range(20))
-    with torch.inference_mode():
-        place = trunk.open(cache, 20, 2, is_adapted=False)
-        for token in (4, 5):
-            trunk.hidden([place], [token])
-        held = place.held.copy()
-        with pytest.raises(RuntimeError, match="room"):
-            trunk.hidden([place], [6])
-    np.testing.assert_array_equal(place.held, held)
+    runner, ids = GemmaCpuRunner(siblings[0]), list(range(3, 43))
+    cache = opened(runner, ids, 5)
+    (wanted,) = runner.forward([Chunk(opened(runner, ids[:20], 5), [4], 1, 0.0)])
+    for _ in range(2):
+        behind = runner.open(30, Prefix(cache, 20))
+        (found,) = runner.forward([Chunk(behind, [4], 1, 0.0)])
+        assert torch.equal(found, wanted) and cache.length == 40
+
+
+def test_a_text_beyond_its_room_is_refused_before_anything_is_read(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    runner = GemmaCpuRunner(siblings[0])
+    cache = opened(runner, range(20), 2)
+    with pytest.raises(RuntimeError, match="room"):
+        runner.forward([Chunk(cache, [4, 5, 6], 1, 0.0)])
+    assert cache.length == 20
 
 
 def test_positions_beyond_the_first_table_turn_as_the_layers_do(
     siblings: tuple[PreTrainedModel, PreTrainedModel],
 ) -> None:
     ids = torch.arange(1100).remainder(90).tolist()
-    cache, found = prompt(siblings[0], ids), []
-    with torch.inference_mode():
-        for trunk in (GemmaTrunk(siblings[0]), RowsTrunk(siblings[0])):
-            found.append(trunk.hidden([trunk.open(cache, len(ids), 2, is_adapted=False)], [4]))
-    torch.testing.assert_close(*found, atol=2e-4, rtol=1e-4)
+    found = []
+    for runner in (GemmaCpuRunner(siblings[0]), TorchRunner(siblings[0])):
+        found += runner.forward([Chunk(opened(runner, ids, 1), [4], 1, 0.0)])
+    torch.testing.assert_close(*found, atol=5e-4, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_broken_weight_shows_in_every_logit() -> None:
+    model = gemma("in blocks of 32")
+    model.base_model.norm.weight.fill_(torch.nan)
+    runner = GemmaCpuRunner(model)
+    assert bool(runner.forward([Chunk(runner.open(1, None), [3], 1, 0.0)])[0].isnan().all())
 
 
 # Which models get them
 
 
-def test_only_large_packed_gemmas_get_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_packed_gemmas_get_loops() -> None:
     packed, whole = gemma("in blocks of 32"), gemma("whole")
-    assert isinstance(trunks.trunk_for(packed).result(), RowsTrunk)
-    monkeypatch.setattr(trunks, "WORTH_COMPILING", 1)
-    assert isinstance(trunks.trunk_for(packed).result(), GemmaTrunk)
-    assert isinstance(trunks.trunk_for(whole).result(), RowsTrunk)
-    assert packed_trunk(gemma("in blocks of 32", size=8)) is None
+    assert isinstance(chosen(packed), TorchRunner)
+    assert isinstance(chosen(packed, worth_compiling=1), GemmaCpuRunner)
+    assert isinstance(chosen(whole, worth_compiling=1), TorchRunner)
+    assert packed_runner(gemma("in blocks of 32", size=8)) is None
     packed.config.hidden_activation = "silu"
-    assert packed_trunk(packed) is None
+    assert packed_runner(packed) is None
 
 
 def test_a_loop_that_cannot_be_compiled_is_an_error_that_is_told() -> None:
@@ -239,18 +216,6 @@ def test_a_machine_that_cannot_compile_or_has_no_room_goes_without(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("urial.engines.compiled.gemma.packed_trunk", broken)
-    monkeypatch.setattr("urial.engines.compiled.head.packed_head", broken)
-    monkeypatch.setattr(trunks, "WORTH_COMPILING", 1)
-    assert isinstance(trunks.trunk_for(gemma("in blocks of 32")).result(), RowsTrunk)
-    assert packed_of(nn.Linear(4, 4), lambda logits: logits) is None
-    assert caplog.text.count("could not be made") == 2
-
-
-def test_all_ways_through_an_output_layer_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, hidden = gemma("in blocks of 32"), torch.randn(2, 64, generator=torch.manual_seed(1))
-    plain = Output(model)(hidden, is_greedy=Sampling().is_greedy)
-    monkeypatch.setattr("urial.engines.output.WORTH", 1)
-    packed = Output(model)(hidden, is_greedy=True)
-    assert len(packed) == 2
-    torch.testing.assert_close(torch.cat(list(packed)), torch.cat(list(plain)), atol=1e-4, rtol=1e-4)
+    monkeypatch.setattr("urial.engines.local.gemma_cpu.runner.packed_runner", broken)
+    assert isinstance(chosen(gemma("in blocks of 32"), worth_compiling=1), TorchRunner)
+    assert caplog.text.count("could not be made") == 1

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.runners import until
 from urial import records
 from urial.cli import main
 from urial.compare import compare, continue_base, result, score
 from urial.engines.base import Sampling
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
 from urial.engines.opening import open_pair
 from urial.engines.pair import PairEngines
 from urial.events import SideDone
@@ -42,8 +43,8 @@ def found(engines: PairEngines) -> Comparison:
 def reference(engine: LocalEngine, context: list[int], answer: list[int]) -> torch.Tensor:
     """Log probabilities [T, V] in float64, from one plain forward pass."""
     with torch.inference_mode():
-        hidden = engine._model.base_model(torch.tensor([context + answer])).last_hidden_state[0]
-        logits = engine._model.lm_head(hidden[len(context) - 1 : -1])
+        hidden = engine.model.base_model(torch.tensor([context + answer])).last_hidden_state[0]
+        logits = engine.model.lm_head(hidden[len(context) - 1 : -1])
     return logits.double().log_softmax(-1)
 
 
@@ -74,7 +75,7 @@ def test_the_same_model_twice_has_no_shift(engines: PairEngines) -> None:
 
 def test_both_sides_answer_as_transformers_generate_does(engines: PairEngines, found: Comparison) -> None:
     for name, penalty in (("base", 1.1), ("aligned", 1.0)):
-        side, model = getattr(found, name), engines.side(name)._model
+        side, model = getattr(found, name), engines.side(name).model
         theirs = model.generate(
             torch.tensor([side.prompt_ids]),
             attention_mask=torch.ones(1, len(side.prompt_ids)),
@@ -122,7 +123,7 @@ def test_a_generation_that_is_left_frees_its_place(engines: PairEngines) -> None
     running = engines.base.generate(engines.base.encode("Once upon a time"), Sampling(max_new_tokens=50))
     next(running)
     running.close()
-    assert engines.base._stepper._line.waiting == []
+    until(lambda: engines.base.held().sequences == 0)
 
 
 def test_compare_on_the_command_line_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 
 import pytest
 import torch
@@ -11,9 +10,9 @@ from transformers import PreTrainedModel
 
 from tests import tiny, tiny_families
 from urial.engines.base import Sampling
-from urial.engines.head import Head
-from urial.engines.local import LocalEngine
-from urial.engines.stepper import Stepper
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.lm_head import LmHead
 from urial.errors import WeightsError
 
 PROMPT = "the answer to the question is here, and a longer text follows so that windows are passed. "
@@ -21,8 +20,9 @@ ANSWER = 12
 
 
 def engine_of(model: PreTrainedModel, name: str = "odd") -> LocalEngine:
-    stepper = Stepper(model, threading.Lock())
-    return LocalEngine(model, tiny.tokenizer(), name=name, ends=frozenset({1, 3}), stepper=stepper, side="base")
+    return LocalEngine(
+        model, tiny.tokenizer(), name=name, ends=frozenset({1, 3}), shared=shared_model(model, name), side="base"
+    )
 
 
 @torch.inference_mode()
@@ -74,7 +74,7 @@ def test_a_head_comes_to_what_the_familys_forward_comes_to(family: str, dtype: t
     with torch.inference_mode():
         logits = model(torch.tensor([[5, 6, 7]])).logits[0].float()
     undo.remove()
-    found = Head(model)(kept[0][0] * undone_scale(model))
+    found = LmHead(model)(kept[0][0] * undone_scale(model))
     assert torch.linalg.vector_norm(found - logits) <= (1e-5 if dtype == torch.float32 else 0.02) * logits.norm()
 
 
@@ -85,12 +85,12 @@ def undone_scale(model: PreTrainedModel) -> float:
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_usual_heads_keep_their_quick_way(family: str) -> None:
-    assert Head(tiny.model(family)).is_plain
+    assert LmHead(tiny.model(family)).is_plain
 
 
 @pytest.mark.parametrize("family", ["HyperCLOVAX", "FalconH1"])
 def test_odd_heads_go_through_the_familys_own_forward(family: str) -> None:
-    assert not Head(tiny_families.model(family)).is_plain
+    assert not LmHead(tiny_families.model(family)).is_plain
 
 
 def test_a_family_that_is_read_wrong_is_refused_in_one_sentence() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 
 import pytest
 import torch
@@ -13,9 +12,9 @@ from tests import tiny
 from urial import shift
 from urial.compare import compare, continue_base, result, score
 from urial.engines.base import TopRow
-from urial.engines.local import LocalEngine
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
-from urial.engines.stepper import Stepper
 from urial.errors import MismatchError
 from urial.events import Failed
 from urial.foreign import SomeRows, with_foreign_columns
@@ -31,8 +30,7 @@ INNER = 425  # and a mark that stands in the middle of an answer
 
 
 def side(model: PreTrainedModel, name: str, ends: frozenset[int], which: str) -> LocalEngine:
-    stepper = Stepper(model, threading.Lock())
-    return LocalEngine(model, tiny.tokenizer(), name=name, ends=ends, stepper=stepper, side=which)
+    return LocalEngine(model, tiny.tokenizer(), name=name, ends=ends, shared=shared_model(model, name), side=which)
 
 
 def engines_of(aligned: PreTrainedModel) -> PairEngines:
@@ -71,11 +69,11 @@ def scored(pair: PairEngines, ids: list[int]) -> Comparison:
 )
 def test_only_the_row_of_an_unknown_token_has_no_base(pair: PairEngines, ids: list[int]) -> None:
     found = scored(pair, ids)
-    own = exact(pair.aligned._model, found.aligned.prompt_ids, ids)
+    own = exact(pair.aligned.model, found.aligned.prompt_ids, ids)
     known = [token_id for token_id in ids if token_id < BASE_ROWS]
     for name in ("zero_shot", "urial"):
         rows = found.shift[name].tokens
-        base = iter(exact(pair.base._model, found.shift[name].context_ids, known)) if known else iter(())
+        base = iter(exact(pair.base.model, found.shift[name].context_ids, known)) if known else iter(())
         assert [row.id for row in rows] == ids
         for row, logits in zip(rows, own, strict=True):
             if row.id >= BASE_ROWS:

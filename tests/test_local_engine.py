@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,11 +9,11 @@ import torch
 from transformers import PreTrainedModel
 
 from tests import tiny
+from tests.runners import engine_over, shared
 from urial.engines.base import Sampling
-from urial.engines.head import Head, HiddenRows, together
-from urial.engines.local import LocalEngine
-from urial.engines.stepper import Stepper
-from urial.engines.weight_first import WeightFirst, weight_first
+from urial.engines.local.choose_runner import KEPT_PREFIXES
+from urial.engines.local.cpu_linear import WeightFirst
+from urial.engines.local.torch_runner import AdapterFactors, SequentialRunner, TorchRunner, runner_tree
 from urial.errors import MismatchError, SettingsError
 from urial.weights.adapters import LowRankLinear, share_tensors
 
@@ -33,7 +30,7 @@ def test_greedy_tokens_equal_transformers_generate(family: str, penalty: float) 
     engine = tiny.engine(family)
     ids = ids_of(engine)
     ours = [p.id for p in engine.generate(ids, Sampling(max_new_tokens=24, repetition_penalty=penalty))]
-    theirs = engine._model.generate(
+    theirs = engine.model.generate(
         torch.tensor([ids]),
         attention_mask=torch.ones(1, len(ids)),
         max_new_tokens=24,
@@ -59,7 +56,7 @@ def test_score_rows_equal_one_forward_however_the_answer_is_cut(family: str, cut
     engine = tiny.engine(family)
     context, answer = ids_of(engine), engine.encode_answer("here is the answer to the question, the answer")[:20]
     with torch.inference_mode():
-        whole = engine._model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
+        whole = engine.model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
     session, start, found = engine.open_score(context, 20), 0, []
     for size in cuts:
         rows = session.extend(answer[start : start + size])
@@ -90,30 +87,17 @@ def test_an_answer_cut_inside_a_character_ends_in_the_replacement_character() ->
     engine = tiny.engine()
     ids = engine.encode_answer("ok 🙂")[:-1]
     pieces = engine.answer_pieces(ids)
-    assert "".join(pieces) == engine._tokenizer.decode(ids)
+    assert "".join(pieces) == tiny.tokenizer().decode(ids)
     assert len(pieces) == len(ids)
 
 
 def test_the_end_token_has_no_text_and_ends_the_answer() -> None:
-    engine = tiny.engine()
-    ids = ids_of(engine)
-    first = next(iter(engine.generate(ids, Sampling(max_new_tokens=4)))).id
-    engine._ends = engine._ends | {first}
+    ids = ids_of(tiny.engine())
+    first = next(tiny.engine().generate(ids, Sampling(max_new_tokens=4))).id
+    model = tiny.unchanged("llama", 0)
+    engine = engine_over(TorchRunner(model), model, ends=frozenset({first}))
     pieces = list(engine.generate(ids, Sampling(max_new_tokens=4)))
     assert [(p.id, p.text, p.is_end) for p in pieces] == [(first, "", True)]
-
-
-def test_closing_a_generation_frees_its_place_and_its_cache() -> None:
-    engine = tiny.engine()
-    running = engine.generate(ids_of(engine), Sampling(max_new_tokens=50))
-    next(running)
-    (seat,) = engine._stepper._line.waiting
-    layer = weakref.ref(seat.place.layers[0])
-    del seat
-    running.close()
-    del running
-    gc.collect()
-    assert engine._stepper._line.waiting == [] and layer() is None
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -124,18 +108,6 @@ def test_answers_that_step_together_are_the_answers_that_step_alone(family: str)
     running = [engine.generate(ids, Sampling(max_new_tokens=9)) for ids in prompts]
     together = list(zip(*zip(*running, strict=True), strict=True))
     assert [[p.id for p in pieces] for pieces in together] == alone
-
-
-def test_a_step_serves_everyone_who_waits() -> None:
-    engine, sizes = tiny.engine(), []
-    list(engine.generate(ids_of(engine), Sampling(max_new_tokens=2)))  # a family is tried once, in a step of its own
-    trunk = engine._stepper._trunk
-    hidden = trunk.hidden
-    trunk.hidden = lambda places, tokens: sizes.append(len(places)) or hidden(places, tokens)
-    running = [engine.generate(ids_of(engine), Sampling(max_new_tokens=5)) for _ in range(3)]
-    for _ in zip(*running, strict=True):
-        pass
-    assert sizes == [3] * 4
 
 
 def test_threads_share_steps_without_mixing_answers() -> None:
@@ -150,16 +122,6 @@ def test_threads_share_steps_without_mixing_answers() -> None:
         assert list(pool.map(answer, prompts)) == alone
 
 
-def test_many_at_once_read_a_common_beginning_once() -> None:
-    engine, lengths = tiny.engine(), []
-    forward = engine.forward
-    engine.forward = lambda ids, cache: lengths.append(len(ids)) or forward(ids, cache)
-    ids = ids_of(engine)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: engine.read_ahead(ids), range(8)))
-    assert lengths == [len(ids)]
-
-
 def adapted_twin(plain: PreTrainedModel) -> PreTrainedModel:
     """The same tensors with random low-rank layers on top."""
     twin = share_tensors(plain)
@@ -172,13 +134,14 @@ def adapted_twin(plain: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def test_an_adapter_reaches_only_its_own_rows() -> None:
+@pytest.mark.parametrize("kind", [TorchRunner, SequentialRunner])
+def test_an_adapter_reaches_only_its_own_rows(kind: type) -> None:
     """Base and aligned over shared weights, in one batch: each answers as it does alone."""
     plain = tiny.model("gemma3")
     twin = adapted_twin(plain)
-    shared = {"name": "twin", "ends": frozenset(), "stepper": Stepper(twin, threading.Lock())}
-    base = LocalEngine(plain, tiny.tokenizer(), side="base", **shared)
-    aligned = LocalEngine(twin, tiny.tokenizer(), side="aligned", **shared)
+    held = shared(kind(twin))
+    base = engine_over(held, plain, "base", ends=frozenset())
+    aligned = engine_over(held, twin, "aligned", ends=frozenset())
     ids, sampling = ids_of(base), Sampling(max_new_tokens=15)
     alone = [[p.id for p in side.generate(ids, sampling)] for side in (base, aligned)]
     pairs = list(zip(base.generate(ids, sampling), aligned.generate(ids, sampling), strict=True))
@@ -188,14 +151,16 @@ def test_an_adapter_reaches_only_its_own_rows() -> None:
     assert alone[1] == theirs != alone[0]
 
 
-def test_readings_are_bounded_and_forgotten_on_demand() -> None:
+def test_prefixes_are_bounded_and_forgotten_on_demand() -> None:
     engine = tiny.engine()
     for n in range(20):
-        engine.read_ahead(ids_of(engine, f"text number {n}"))
-    assert len(engine._store) <= 6
-    last = ids_of(engine, "text number 19")
-    engine.forget(last)
-    assert engine._store.longest_start(last) is None
+        ids = ids_of(engine, f"{n} is the number of this text")
+        engine.read_ahead(ids[:3])
+        list(engine.generate(ids, Sampling(max_new_tokens=1)))
+    assert 6 <= engine.held().prefixes <= KEPT_PREFIXES
+    before = engine.held()
+    engine.forget(ids)
+    assert engine.held().prefixes == before.prefixes - 1 and engine.held().bytes < before.bytes
 
 
 @pytest.mark.parametrize(
@@ -226,7 +191,7 @@ def test_a_context_longer_than_the_model_is_one_sentence() -> None:
 
 def test_a_missing_chat_template_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny.engine()
-    monkeypatch.setattr(engine._tokenizer, "chat_template", None)
+    monkeypatch.setattr(tiny.tokenizer(), "chat_template", None)
     with pytest.raises(MismatchError, match="chat template"):
         engine.render_chat([])
 
@@ -240,22 +205,6 @@ def test_token_names_keep_leading_spaces_and_show_bytes() -> None:
     assert engine.token_text(lone_byte)
 
 
-def test_sources_under_one_head_are_made_together_and_stay_apart() -> None:
-    """Two models of their own, one of them read in two contexts: only what shares a head is joined."""
-    base, other = tiny.model("gemma2", 1), tiny.model("gemma2", 2)
-    torch.manual_seed(0)
-    sources = {
-        name: HiddenRows(torch.randn(5, 32), Head(model))
-        for name, model in (("aligned", other), ("zero_shot", base), ("urial", base))
-    }
-    joined = together(sources)
-    assert joined["aligned"] is sources["aligned"]
-    assert [len(rows) for rows in joined.values()] == [5, 5, 5]
-    for start, stop in ((0, 2), (2, 5)):
-        for name in ("zero_shot", "urial"):
-            torch.testing.assert_close(joined[name].chunk(start, stop), sources[name].chunk(start, stop))
-
-
 @pytest.mark.parametrize("rows", [(1,), (2,), (3, 5), (1, 1), (300,), (0,)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_weight_may_come_first(rows: tuple[int, ...], bias: bool) -> None:
@@ -267,10 +216,11 @@ def test_the_weight_may_come_first(rows: tuple[int, ...], bias: bool) -> None:
 
 
 def test_only_plain_float32_layers_are_turned_round() -> None:
-    model = tiny.model("llama", 0)
-    assert weight_first(model.bfloat16()) is model
-    model = tiny.model("llama", 0).float()
-    tree = weight_first(model)
-    assert tree is not model and not any(type(module) is torch.nn.Linear for module in tree.modules())
-    assert any(type(module) is torch.nn.Linear for module in model.modules())
-    assert {id(p) for p in tree.parameters()} == {id(p) for p in model.parameters()}
+    def kinds(tree: torch.nn.Module) -> set[type]:
+        return {type(module) for module in tree.modules()}
+
+    half, whole = tiny.model("llama", 0).bfloat16(), tiny.model("llama", 0)
+    tree = runner_tree(whole, AdapterFactors())
+    assert torch.nn.Linear in kinds(runner_tree(half, AdapterFactors())) and torch.nn.Linear not in kinds(tree)
+    assert torch.nn.Linear in kinds(whole)
+    assert {id(p) for p in tree.parameters()} == {id(p) for p in whole.parameters()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from itertools import chain
 
 import pytest
@@ -14,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from tests import tiny, tiny_tokenizers
 from tests.tiny_tokenizers import KINDS, MARKS, THINK
-from urial.engines.local import LocalEngine
-from urial.engines.stepper import Stepper
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
 from urial.engines.text import TextStream, TokenNames, pieces_of
 from urial.errors import MismatchError, PromptError
 from urial.records import Message
@@ -26,8 +25,9 @@ ORDINARY = "the words, and a 'quote' of\nthe same"
 
 def engine_of(tokenizer: PreTrainedTokenizerFast) -> LocalEngine:
     model = tiny.model("llama")
-    stepper = Stepper(model, threading.Lock())
-    return LocalEngine(model, tokenizer, name="tiny/marks", ends=frozenset(), stepper=stepper, side="aligned")
+    return LocalEngine(
+        model, tokenizer, name="tiny/marks", ends=frozenset(), shared=shared_model(model, "tiny/marks"), side="aligned"
+    )
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -198,5 +198,5 @@ def test_marks_reach_the_model_as_they_are_encoded(engine: LocalEngine) -> None:
     """Rows of a scored answer that holds a mark are those of the model's own forward, one a token."""
     context, answer = engine.encode("the"), engine.encode_answer("a <|im_end|> b")
     rows = engine.open_score(context, len(answer)).extend(answer)
-    whole = copy.deepcopy(engine._model).double()(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1]
+    whole = copy.deepcopy(engine.model).double()(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1]
     torch.testing.assert_close(rows.chunk(0, len(answer)).double(), whole, rtol=0, atol=1e-4)

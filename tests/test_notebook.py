@@ -39,6 +39,15 @@ def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
     assert urial.load is notebook.load
 
 
+def assert_same_shift(one: Comparison, other: Comparison) -> None:
+    """To float32's rounding: what else is in a step changes the last bits of a library's sums."""
+    assert list(one.shift) == list(other.shift)
+    for name, shift in one.shift.items():
+        for row, twin in zip(shift.tokens, other.shift[name].tokens, strict=True):
+            assert (row.id, row.base_rank, row.aligned_rank) == (twin.id, twin.base_rank, twin.aligned_rank)
+            assert row.kl == pytest.approx(twin.kl, abs=1e-5)
+
+
 def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> None:
     found = pair.compare("Hello there", max_new_tokens=6, method="vanilla_icl")
     plain = core.result(
@@ -46,7 +55,7 @@ def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> Non
     )
     assert isinstance(found, Comparison)
     assert found.aligned.token_ids == plain.aligned.token_ids
-    assert found.shift == plain.shift
+    assert_same_shift(found, plain)
     assert set(found.shift) == {"zero_shot", "urial"}
 
 
@@ -57,7 +66,7 @@ def test_the_stream_ends_with_the_record_and_can_be_left(pair: LoadedPair) -> No
     left = pair.stream("Hello", max_new_tokens=200, examples=0)
     next(left)
     left.close()
-    assert pair.compare("Hello", max_new_tokens=4, examples=0).shift == events[-1].comparison.shift
+    assert_same_shift(pair.compare("Hello", max_new_tokens=4, examples=0), events[-1].comparison)
 
 
 def test_a_given_answer_is_scored_and_a_table_has_a_row_a_token(pair: LoadedPair) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import DynamicCache
 
 from tests import tiny
 from tests.packable import adapted, gemma, weights
+from tests.runners import Gate, Watched, engine_over, shared, until
 from urial.compare import compare, result, score
-from urial.engines import output, sessions, trunks
-from urial.engines.cache import ReadingStore
-from urial.engines.compiled import blocks, kernels
-from urial.engines.compiled.gemma import GemmaTrunk
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.gemma_cpu import kernels, packing
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+from urial.engines.local.runner import Chunk
+from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
-from urial.engines.sessions import ChunkSession
-from urial.engines.stepper import Stepper
 from urial.events import AlignedToken, ShiftRows
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
@@ -34,33 +30,31 @@ ROWS = 9  # more than two readings of the codes take
 
 
 @pytest.fixture
-def loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled loops for tiny models too."""
-    monkeypatch.setattr(trunks, "WORTH_COMPILING", 1)
-    monkeypatch.setattr(output, "WORTH", 1)
+def engines() -> PairEngines:
+    """A packed base and its adapted sibling over one runner, as the embedded pair."""
+    return siblings(Watched(GemmaCpuRunner(adapted(packed()))))
+
+
+def packed() -> torch.nn.Module:
+    return gemma("in blocks of 32", vocabulary=448)
+
+
+def siblings(runner: Watched) -> PairEngines:
+    base, held = packed(), shared(runner)
+    return tiny.pair_of(engine(base, held, "base"), engine(adapted(base), held, "aligned"))
+
+
+def engine(model: torch.nn.Module, held: object, side: SideName) -> LocalEngine:
+    return engine_over(held, model, side, ends=frozenset())
 
 
 @pytest.fixture
-def engines(loops: None) -> PairEngines:
-    """A packed base and its adapted sibling, over one stepper, as the embedded pair."""
-    base = gemma("in blocks of 32", vocabulary=448)
-    aligned = adapted(base)
-    stepper = Stepper(aligned, threading.Lock())
-    return tiny.pair_of(engine(base, stepper, "base"), engine(aligned, stepper, "aligned"))
-
-
-@pytest.fixture
-def twins(loops: None) -> PairEngines:
-    """The same model twice, each with a stepper of its own, so that their steps never have the same company."""
-    models = [gemma("in blocks of 32", vocabulary=448) for _ in range(2)]
-    made = [engine(model, Stepper(model, threading.Lock()), "base") for model in models]
+def twins() -> PairEngines:
+    """The same model twice, each with a runner of its own, so that their steps never have the same company."""
+    made = [engine(model, shared(GemmaCpuRunner(model)), "base") for model in (packed(), packed())]
     made[1].encode_chat = made[0].encode
     made[1].render_chat = lambda messages: method("zero_shot").render(messages[-1].content)
     return tiny.pair_of(*made)
-
-
-def engine(model: torch.nn.Module, stepper: Stepper, side: SideName) -> LocalEngine:
-    return LocalEngine(model, tiny.tokenizer(), name=side, ends=frozenset(), stepper=stepper, side=side)
 
 
 def request(tokens: int = 24) -> Request:
@@ -68,8 +62,12 @@ def request(tokens: int = 24) -> Request:
     return Request(query="what is the answer?", method=method("urial", 0), max_new_tokens=tokens, penalties=penalties)
 
 
-def waiting(engines: PairEngines) -> list[object]:
-    return engines.base._stepper._line.waiting
+def runner_of(engines: PairEngines) -> Watched:
+    return engines.base._shared.runner.result()
+
+
+def is_free(engines: PairEngines) -> bool:
+    return engines.base.held().sequences == 0
 
 
 def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
@@ -84,33 +82,54 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 
 @pytest.mark.parametrize("kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least"])
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
-    matrix, random = blocks.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
+    matrix, random = packing.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
     matrix = matrix._replace(
         down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((4, 70)).astype(np.float32)
     )
     x = random.standard_normal((ROWS, 128)).astype(np.float32)
+    ones = np.ones(ROWS, np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)
     for row in range(ROWS):
-        kernels.multiply(matrix, x[row : row + 1], 0, alone[row : row + 1])
+        kernels.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
     for count in range(2, ROWS + 1):
-        kernels.multiply(matrix, x[:count], 0, company[:count])
+        kernels.multiply(matrix, x[:count], ones[:count], company[:count])
         np.testing.assert_array_equal(company[:count], alone[:count])
 
 
-@torch.inference_mode()
 def test_a_step_is_the_same_to_the_last_bit_alone_and_in_company() -> None:
-    model = adapted(gemma("in blocks of 32"))
-    trunk, ids = GemmaTrunk(model), list(range(3, 33))
-    cache = DynamicCache(config=model.config)
-    model.base_model(input_ids=torch.tensor([ids]), past_key_values=cache, use_cache=True)
-    alone = trunk.open(cache, len(ids), 8, is_adapted=True)
-    wanted = [trunk.hidden([alone], [token]) for token in range(6)]
-    others = [trunk.open(cache, len(ids), 8, is_adapted=False) for _ in range(6)]
-    met = trunk.open(cache, len(ids), 8, is_adapted=True)
+    """Company of any factor and length of text, before and behind it."""
+    runner, ids = GemmaCpuRunner(adapted(gemma("in blocks of 32"))), list(range(3, 33))
+
+    def begin() -> object:
+        cache = runner.open(80, None)
+        runner.forward([Chunk(cache, ids, 0, 1.0)])
+        return cache
+
+    alone, met, others = begin(), begin(), [begin() for _ in range(6)]
     for token in range(6):
-        company = others[: token + 1]
-        found = trunk.hidden([*company, met], [*(token + 9 for _ in company), token])
-        assert torch.equal(found[-1:], wanted[token])
+        (wanted,) = runner.forward([Chunk(alone, [token], 1, 1.0)])
+        company = [Chunk(other, [token + 9] * (1 + n), 1, n / 5) for n, other in enumerate(others)]
+        found = runner.forward([*company[: token + 1], Chunk(met, [token], 1, 1.0), *company[token + 1 :]])
+        assert torch.equal(found[token + 1], wanted)
+
+
+@pytest.mark.parametrize("kind", ["compiled", "torch"])
+def test_the_adapters_factor_is_each_sequences_own(kind: str) -> None:
+    """0 gives the base and 1 the aligned model, to the last bit where the loops run; between, another model."""
+    base = gemma("in blocks of 32")
+    make = GemmaCpuRunner if kind == "compiled" else TorchRunner
+    twin = adapted(base)
+    plain, runner, ids = make(base), make(twin), list(range(3, 33))
+    (wanted,) = plain.forward([Chunk(plain.open(40, None), ids, 5, 1.0)])
+    batch = [Chunk(runner.open(40, None), ids, 5, factor) for factor in (1.0, 0.0, 0.5, 0.0)]
+    whole, none, half, again = runner.forward(batch)
+    if kind == "compiled":
+        assert torch.equal(none, wanted) and torch.equal(again, wanted)
+    torch.testing.assert_close(none, wanted, atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        logits = twin(torch.tensor([ids])).logits[0, -5:]
+    torch.testing.assert_close(whole, logits, atol=5e-4, rtol=1e-3)
+    assert not torch.allclose(half, none, atol=1e-2) and not torch.allclose(half, whole, atol=1e-2)
 
 
 def test_the_same_model_twice_has_no_shift_to_the_last_digit(twins: PairEngines) -> None:
@@ -122,13 +141,12 @@ def test_the_same_model_twice_has_no_shift_to_the_last_digit(twins: PairEngines)
 # The numbers
 
 
-def test_rows_are_those_of_scoring_in_chunks(engines: PairEngines, monkeypatch: pytest.MonkeyPatch) -> None:
-    stepped = columns(result(compare(engines, request())))
-    monkeypatch.setattr(Stepper, "keeps_rows_apart", False)
-    in_chunks = columns(result(compare(engines, request())))
-    for name, rows in stepped.items():
-        assert [row[0] for row in rows] == [row[0] for row in in_chunks[name]]
-        np.testing.assert_allclose(rows, in_chunks[name], atol=1e-4, rtol=1e-3)
+def test_rows_are_those_of_transformers_layers(engines: PairEngines) -> None:
+    compiled = columns(result(compare(engines, request())))
+    plain = columns(result(compare(siblings(Watched(TorchRunner(adapted(packed())))), request())))
+    for name, rows in compiled.items():
+        assert [row[0] for row in rows] == [row[0] for row in plain[name]]
+        np.testing.assert_allclose(rows, plain[name], atol=1e-4, rtol=1e-3)
 
 
 def test_rows_are_those_of_float64(engines: PairEngines) -> None:
@@ -146,7 +164,7 @@ def test_rows_are_those_of_float64(engines: PairEngines) -> None:
 @torch.inference_mode()
 def float64_rows(engine: LocalEngine, context: list[int], answer: list[int]) -> torch.Tensor:
     """Logarithms of probabilities [T, V] that predict the answer, by transformers alone."""
-    logits = engine._model(torch.tensor([[*context, *answer]])).logits[0].double()
+    logits = engine.model(torch.tensor([[*context, *answer]])).logits[0].double()
     return logits[len(context) - 1 : -1].log_softmax(-1)
 
 
@@ -159,31 +177,44 @@ def test_a_given_answer_has_the_very_numbers_of_a_written_one(engines: PairEngin
 def test_numbers_are_the_same_to_the_last_bit_whatever_was_read_before(engines: PairEngines) -> None:
     """First with every prompt read whole, then with their constant beginnings read for another query."""
     asked = [replace(request(12), query=query) for query in ("what is the answer?", "who are you, then?")]
-    first = columns(result(compare(engines, asked[0])))
-    for side in (engines.base, engines.aligned):
-        side._store = ReadingStore(6)
+    fresh = siblings(Watched(runner_of(engines).runner))
+    first = columns(result(compare(fresh, asked[0])))
     result(compare(engines, asked[1]))
+    assert engines.base.held().prefixes > 0
     assert columns(result(compare(engines, asked[0]))) == first
 
 
 # How it runs
 
 
-def test_each_token_has_its_rows_before_the_next_and_no_step_is_for_scoring_alone(engines: PairEngines) -> None:
-    steps = counted(engines)
-    kinds = [type(event) for event in compare(engines, request()) if isinstance(event, AlignedToken | ShiftRows)]
-    assert kinds == [AlignedToken, ShiftRows, ShiftRows] * 24
-    assert steps == [4] * 23
+def test_rows_come_with_their_tokens_and_no_step_is_for_scoring_alone(engines: PairEngines) -> None:
+    """The first few tokens are there before both contexts are read."""
+    tokens, rows = 0, {"zero_shot": 0, "urial": 0}
+    for event in compare(engines, request()):
+        tokens += isinstance(event, AlignedToken)
+        if isinstance(event, ShiftRows):
+            rows[event.context] += len(event.rows)
+        assert tokens - 4 <= min(rows.values()) <= max(rows.values()) <= tokens
+    assert tokens == 24 and set(rows.values()) == {24}
+    steps = runner_of(engines).batches
+    assert steps.count([1] * 4) >= 20 and len(steps) <= 36
 
 
 def test_a_side_that_is_stopped_leaves_the_scored_answer_in_step(engines: PairEngines) -> None:
-    steps, control, seen = counted(engines), Control(), 0
-    for event in compare(engines, request(), control):
+    gate = runner_of(engines).before = Gate()
+    control, seen = Control(), 0
+    events = compare(engines, request(60), control)
+    next(events)
+    gate.let_through(20)
+    for event in events:
         seen += isinstance(event, AlignedToken)
         if seen == 5:
             control.stop("base")
-    assert steps[:4] == [4] * 4 and steps[6:] == [3] * (len(steps) - 6)
-    assert waiting(engines) == []
+        if seen >= 5:
+            gate.let_through(100)
+    steps = runner_of(engines).batches
+    assert [1] * 4 in steps[:18] and steps[-1] == [1] * 3
+    until(lambda: is_free(engines))
 
 
 def test_a_stopped_answer_has_rows_for_all_its_tokens(engines: PairEngines) -> None:
@@ -198,43 +229,29 @@ def test_a_stopped_answer_has_rows_for_all_its_tokens(engines: PairEngines) -> N
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 5])
-def test_a_visitor_who_leaves_takes_all_seats_along(engines: PairEngines, tokens: int) -> None:
-    events = compare(engines, request())
+def test_a_visitor_who_leaves_takes_all_sequences_along(engines: PairEngines, tokens: int) -> None:
+    events = compare(engines, request(200))
     for _ in range(1 + 4 * tokens):
         next(events)
     events.close()
-    assert waiting(engines) == []
+    until(lambda: is_free(engines))
+    assert engines.base.held().prefixes <= 1  # the method's constant beginning
 
 
-def test_a_failing_scoring_leaves_the_answers_and_no_seat(
-    engines: PairEngines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted, calls = result(compare(engines, request())), itertools.count()
-    extend = sessions.StepSession.extend
+def test_a_failing_scoring_leaves_the_answers_and_no_sequence(engines: PairEngines) -> None:
+    wanted = result(compare(engines, request()))
+    runner = runner_of(engines)
+    short = len(wanted.shift["zero_shot"].context_ids)
 
-    def fails_at_the_fifth_token(session: sessions.StepSession, ids: list[int]) -> object:
-        if next(calls) == 8:  # two contexts
+    def fails_in_the_middle(batch) -> None:
+        if any(chunk.adapter == 0 and chunk.cache.length == short + 4 for chunk in batch):
             raise RuntimeError("no memory")
-        return extend(session, ids)
 
-    monkeypatch.setattr(sessions.StepSession, "extend", fails_at_the_fifth_token)
+    runner.before = fails_in_the_middle
     found = result(compare(engines, request()))
     assert found.aligned.token_ids == wanted.aligned.token_ids
-    assert {len(shift.tokens) for shift in found.shift.values()} == {4}
-    assert waiting(engines) == []
-
-
-def test_models_without_loops_are_scored_in_chunks() -> None:
-    session = tiny.engine().open_score([5, 6], 8)
-    assert isinstance(session, ChunkSession) and session.chunk == sessions.CHUNKS["cpu"]
-
-
-def counted(engines: PairEngines) -> list[int]:
-    """How many answers each step moves on, as it goes."""
-    trunk, counts = engines.base._stepper._trunk, []
-    hidden = trunk.hidden
-    trunk.hidden = lambda places, tokens: counts.append(len(places)) or hidden(places, tokens)
-    return counts
+    assert {len(shift.tokens) for shift in found.shift.values()} == {5}
+    until(lambda: is_free(engines))
 
 
 def test_many_at_once_get_the_very_numbers_that_each_gets_alone(engines: PairEngines) -> None:
@@ -254,4 +271,4 @@ def test_many_at_once_get_the_very_numbers_that_each_gets_alone(engines: PairEng
         for each in left:
             each.result()
     assert together == alone
-    assert waiting(engines) == []
+    until(lambda: is_free(engines))

@@ -13,8 +13,7 @@ from urial import records
 from urial.cli import make_parser
 from urial.commands import make_request
 from urial.compare import compare, result
-from urial.engines.local import PREPARING
-from urial.engines.stepper import Stepper
+from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.errors import WeightsMissing
 from urial.reproduce import command
 from urial.ui import desk
@@ -73,10 +72,10 @@ def test_no_batch_repeats_what_was_sent(service: Service) -> None:
 def test_a_question_that_waits_for_a_first_preparation_says_so(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stepper, "is_prepared", False)
+    monkeypatch.setattr(LocalEngine, "preparing", PREPARING)
     said = [argument["message"] for argument in named(steps(service.compare(run_id("a"), ASK, "visitor")), "say")]
     assert said[-1] == PREPARING
-    monkeypatch.setattr(Stepper, "is_prepared", True)
+    monkeypatch.undo()
     said = named(steps(service.compare(run_id("b"), {**ASK, "query": "another"}, "visitor")), "say")
     assert said == [{"message": "Reading the prompt", "fraction": None}]
 
@@ -154,7 +153,7 @@ def test_a_closed_stream_frees_everything(service: Service) -> None:
     stream.close()
     assert service.runs.running() == 0
     with service.room.lend("tiny") as engines:
-        assert len(engines.base._store) <= 1  # at most the method's constant beginning stays
+        assert engines.base.held().prefixes <= 1  # at most the method's constant beginning stays
     list(service.compare(run_id("b"), ASK, "other"))
     assert service.results.get(run_id("b")) is not None
 

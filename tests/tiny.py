@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
 
 import torch
@@ -22,9 +21,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from urial.engines.local import LocalEngine
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
-from urial.engines.stepper import Stepper
 from urial.records import PairInfo, SideName
 
 CHAT_TEMPLATE = (
@@ -106,9 +105,8 @@ def unchanged(family: str, seed: int) -> PreTrainedModel:
 
 def engine(family: str = "llama", seed: int = 0, side: SideName = "base") -> LocalEngine:
     made = unchanged(family, seed)
-    stepper = Stepper(made, threading.Lock())
     name, ends = f"tiny-{family}-{seed}", frozenset({1, 3})
-    return LocalEngine(made, tokenizer(), name=name, ends=ends, stepper=stepper, side=side)
+    return LocalEngine(made, tokenizer(), name=name, ends=ends, shared=shared_model(made), side=side)
 
 
 def pair(family: str = "llama", seeds: tuple[int, int] = (0, 1)) -> PairEngines:

@@ -6,25 +6,25 @@ Knows engines only through their interface; nothing about pages or files. Read `
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 
-from urial.engines.base import UNKNOWN_ID, Piece
+from urial.engines.base import UNKNOWN_ID
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
-from urial.engines.stopping import Stopped, stops_when
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
 from urial.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.prompts import check_unicode
 from urial.records import Comparison, Problem, SideName
 from urial.request import Control, Prompts, Request, forget, make_prompts
-from urial.scored import Growing, ScoredAnswer, emit, log_failure, sentence
-from urial.scoring import Scoring
-from urial.sides import OpenText, Prepared, SideRun
+from urial.scored import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
+from urial.scoring import ExactComparison, Scoring, make_rows
+from urial.sides import OpenText, SideRun
 
 BOTH: tuple[SideName, ...] = ("base", "aligned")
 NO_IDS = (
@@ -32,7 +32,7 @@ NO_IDS = (
     "docs/serving.md says."
 )
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
-MOMENT = 0.005  # seconds between two looks at servers that have sent nothing
+MOMENT = 0.005  # seconds between two looks at stops and at rows that a server sends
 
 
 def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -82,7 +82,8 @@ def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event
     texts = engines.aligned.answer_pieces(ids)
     rows: Growing = {name: [] for name in request.contexts}
     try:
-        yield from score_given(engines, prompts, ids, texts, rows)
+        score = score_exactly if engines.is_exact else score_by_asking
+        yield from score(engines, prompts, ids, texts, rows)
         sides = given_sides(prompts, ids, "".join(texts))
         yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
     finally:
@@ -103,7 +104,8 @@ def continue_base(
     engines.base.check_length(len(ids), request.max_new_tokens)
     stops = request.method.stops()
     stops.feed(beginning)  # an open code block of the beginning is still open
-    pieces = read_then_generate(engines, request, prompts, ids)
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(ids, request.sampling("base"))
     run = SideRun(prompts.base + beginning, ids, pieces, stops)
     try:
         yield from advance_all({"base": run}, None, control or Control())
@@ -132,11 +134,12 @@ def run_sides(
     settings = earlier.settings if earlier else request.settings()
     own = own_settings(request, settings, names)
     yield replace(started(engines, request, prompts), settings=settings, own=own)
-    runs = {name: open_run(name, engines, request, prompts) for name in names}
-    rows: Growing = {} if engines.no_rows_reason or "aligned" not in runs else {name: [] for name in request.contexts}
+    runs: dict[SideName, SideRun] = {}
+    rows: Growing = {} if engines.no_rows_reason or "aligned" not in names else {name: [] for name in request.contexts}
     problems = kept_problems(earlier, names)
     try:
-        yield from noting(problems, write_and_score(engines, request, prompts, runs, rows, control))
+        scored = begin(engines, request, prompts, names, runs, rows)
+        yield from noting(problems, write_and_score(engines, request, runs, scored, control))
         shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
         sides = {name: earlier.side(name) for name in BOTH} if earlier else {}
         sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
@@ -148,21 +151,36 @@ def run_sides(
         forget(engines, prompts)
 
 
-def write_and_score(
+def begin(
     engines: PairEngines,
     request: Request,
     prompts: Prompts,
-    runs: Mapping[SideName, SideRun],
+    names: Sequence[SideName],
+    runs: dict[SideName, SideRun],
     rows: Growing,
+) -> ScoredAnswer | None:
+    """The named sides begin, and go into `runs`; what will fill `rows` is returned."""
+    scored: ScoredAnswer | None = None
+    with scheduler().together():
+        if "base" in names:
+            runs["base"] = base_run(engines, request, prompts)
+        if "aligned" in names:
+            runs["aligned"], scored = aligned_run(engines, request, prompts, rows)
+    return scored
+
+
+def write_and_score(
+    engines: PairEngines,
+    request: Request,
+    runs: Mapping[SideName, SideRun],
+    scored: ScoredAnswer | None,
     control: Control,
 ) -> Iterator[Event]:
-    """The answers, and where `rows` has contexts the rows of the aligned one."""
+    """The answers, and where they are wanted the rows of the aligned one."""
     if "aligned" in runs and request.contexts and engines.no_rows_reason:
         yield Failed(None, engines.no_rows_reason)
-    room, is_stopped = request.sampling("aligned").max_new_tokens, partial(control.is_stopped, "aligned")
-    scored = ScoredAnswer(engines, prompts, runs["aligned"], rows, room, is_stopped) if rows else None
     yield from advance_all(runs, scored, control)
-    if rows and runs["aligned"].has_nameless:
+    if scored is not None and runs["aligned"].has_nameless:
         yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
 
 
@@ -181,34 +199,45 @@ def noting(problems: list[Problem], events: Iterable[Event]) -> Iterator[Event]:
         yield event
 
 
-def open_run(name: SideName, engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
-    """One side: an engine of this process reads its prompt at its first step, a server has begun."""
-    if name == "base":
-        pieces = read_then_generate(engines, request, prompts, prompts.base_ids)
-        return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
-    pieces = engines.aligned.generate(prompts.aligned_ids, request.sampling("aligned"))
-    return SideRun(prompts.aligned, prompts.aligned_ids, pieces, OpenText())
+def base_run(engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
+    """The base's answer begins; the method's constant beginning is kept for the next query."""
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(prompts.base_ids, request.sampling("base"))
+    return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
 
 
-def read_then_generate(engines: PairEngines, request: Request, prompts: Prompts, ids: Sequence[int]) -> Iterator[Piece]:
-    """The base's pieces; the method's constant beginning is read once and kept for the next query."""
-    pieces = engines.base.generate(ids, request.sampling("base"))
-    return Prepared(pieces, lambda: engines.base.read_ahead(prompts.constant_ids))
+def aligned_run(
+    engines: PairEngines, request: Request, prompts: Prompts, rows: Growing
+) -> tuple[SideRun, ScoredAnswer | None]:
+    """The aligned answer begins, with its shift where there are rows to fill: in step with it if both models can."""
+    ids, sampling = prompts.aligned_ids, request.sampling("aligned")
+    room = sampling.max_new_tokens
+    if not (rows and engines.is_exact):
+        run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
+        return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
+    exact = ExactComparison(engines, prompts.context_ids, room)
+    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
+    run = SideRun(prompts.aligned, ids, pieces, OpenText())
+    return run, FollowedAnswer(engines, run, rows, pieces.scores)
 
 
 def advance_all(runs: Mapping[SideName, SideRun], scored: ScoredAnswer | None, control: Control) -> Iterator[Event]:
     """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
 
-    A side that waits for its server is passed over; where all do, a moment is waited.
+    A side that has nothing new is passed over; where none has, something is waited for.
     """
     places: dict[SideName, int] = dict.fromkeys(runs, 0)
+    arrived = threading.Event()
+    for run in runs.values():
+        run.listen(arrived)
     with closing(scored) if scored else nullcontext():
         while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
+            arrived.clear()
             events = [advance_side(name, run, control) for name, run in runs.items()]
             moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
             if not moved:
                 yield from moves_in_line(runs, places)
-                time.sleep(MOMENT)
+                arrived.wait(MOMENT)
 
 
 def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
@@ -233,7 +262,7 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
     if not run.is_running or not (run.is_ready or control.is_stopped(name)):
         return
     try:
-        token = cancel(run) if control.is_stopped(name) else step(name, run, control)
+        token = cancel(run) if control.is_stopped(name) else run.step()
     except (UrialError, RuntimeError, MemoryError) as error:
         log_failure(f"the {name} side", error)
         run.end("error")
@@ -245,22 +274,27 @@ def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Eve
         yield SideDone(name, run.side())
 
 
-def step(name: SideName, run: SideRun, control: Control) -> tuple[int, str] | None:
-    """One token; a first one waits for a prompt to be read, and a long one can be stopped in the middle."""
-    try:
-        with stops_when(partial(control.is_stopped, name)):
-            return run.step()
-    except Stopped:
-        return cancel(run)
-
-
 def cancel(run: SideRun) -> tuple[int, str] | None:
     """End a side that its user stopped; text that was held back still belongs to its last token."""
     rest = run.end("cancelled")
     return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
 
 
-def score_given(
+def score_exactly(
+    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
+) -> Iterator[Event]:
+    """The rows of a given answer, read by two models of this process."""
+    exact = ExactComparison(engines, prompts.context_ids, len(ids))
+    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
+        done = 0
+        for columns in found:
+            stop = done + len(next(iter(columns.values())).kl)
+            yield from emit(rows, make_rows(engines.aligned, columns, done, ids[done:stop], texts[done:stop]))
+            done = stop
+
+
+def score_by_asking(
     engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
 ) -> Iterator[Event]:
     """The rows of a given answer, as many at a time as is cheap; a server reads all in one go."""

@@ -1,32 +1,74 @@
-"""The shift of an aligned answer while it grows: both models read it, the statistics compare, rows come out.
+"""The shift of an aligned answer: both models read it, the statistics compare, rows come out.
 
-Knows engines by what they can tell, and the statistics; nothing about who generates the answer.
+Two models of this process read it in step with its writing (`ExactComparison`). Where one of them tells only its most
+probable tokens, it is asked for chunks (`Scoring`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from itertools import groupby
+
+import torch
 
 from urial import shift
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
-from urial.engines.head import together
 from urial.engines.pair import PairEngines
-from urial.engines.told import ToldRows
 from urial.foreign import SomeRows, with_foreign_columns, with_foreign_rows
 from urial.lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.records import ContextName, TokenShift, TopEntry, classify
 from urial.shift import ShiftStatistics
+from urial.sides import ToldRows
 
-ALIGNED = "aligned"
 NO_ROWS = ToldRows([])
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
+Columns = dict[ContextName, ShiftStatistics]
+
+
+class ExactComparison:
+    """What the scheduler makes of the rows of both models: statistics in every context."""
+
+    def __init__(self, engines: PairEngines, contexts: Mapping[ContextName, Sequence[int]], room: int) -> None:
+        """`contexts` are what the base has before an answer of up to `room` tokens."""
+        self._engines = engines
+        self.vocabulary = engines.vocabulary
+        self._names = list(contexts)
+        self.followers = [engines.base.reader(ids, room) for ids in contexts.values()]
+
+    def compare(self, rows: Sequence[Sequence[torch.Tensor]], ids: Sequence[int]) -> Columns:
+        """From the aligned model's rows [1, V], then those of each context, that predict `ids`.
+
+        Where the base does not know the token there are none of its rows.
+        """
+        aligned, *bases = map(GivenRows, rows)
+        if ids[0] >= self.vocabulary:
+            told = dict(
+                enumerate(rows_told(self._engines.aligned, aligned, ids, self._engines.aligned.vocabulary_size))
+            )
+            return {name: with_foreign_columns(ShiftStatistics(), [], told, TOP) for name in self._names}
+        sources = dict(zip(self._names, bases, strict=True))
+        return shift.statistics(aligned, sources, ids, vocabulary=self.vocabulary, top=TOP)
+
+
+class GivenRows:
+    """Logits that are here already: n rows [1, V]."""
+
+    def __init__(self, rows: Sequence[torch.Tensor]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def chunk(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start..stop as float32 [stop - start, V]."""
+        rows = self._rows[start:stop]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 class Scoring:
-    """Rows for one answer, in every context, in order of position."""
+    """Rows for one answer of a model without logits, in every context, in order of position."""
 
     def __init__(
         self,
@@ -122,40 +164,7 @@ class Asked:
 
     def rows(self) -> Rows:
         """Raises EngineError where a server failed, ValueError for broken logits."""
-        found = self._exact() if self._engines.is_exact else self._bounded()
-        count = range(len(self._ids))
-        return {
-            name: tuple(
-                make_row(self._engines.aligned, columns, i, self._start + i, self._ids[i], self._texts[i])
-                for i in count
-            )
-            for name, columns in found.items()
-        }
-
-    def _exact(self) -> dict[ContextName, ShiftStatistics]:
-        if len(self._known) == len(self._ids):
-            return self._compared(self._aligned, self._ids)
-        known = [self._ids[i] for i in self._known]
-        found = self._compared(SomeRows(self._aligned, self._known), known) if known else {}
-        foreign = self._foreign()
-        return {
-            name: with_foreign_columns(found.get(name, ShiftStatistics()), self._known, foreign, TOP)
-            for name in self._bases
-        }
-
-    def _compared(self, aligned: LogitRows, ids: Sequence[int]) -> dict[ContextName, ShiftStatistics]:
-        sources = together({ALIGNED: aligned, **self._bases})
-        aligned = sources.pop(ALIGNED)
-        job = partial(shift.statistics, aligned, sources, ids, vocabulary=self._engines.vocabulary, top=TOP)
-        return self._engines.team(job)
-
-    def _foreign(self) -> dict[int, ToldRow]:
-        """What the aligned model, over its own vocabulary, told of the tokens that the base does not know."""
-        indices = [i for i in range(len(self._ids)) if i not in set(self._known)]
-        engine, ids = self._engines.aligned, [self._ids[i] for i in indices]
-        rows = SomeRows(self._aligned, indices)
-        job = partial(rows_told, engine, rows, ids, engine.vocabulary_size)
-        return dict(zip(indices, self._engines.team(job), strict=True)) if ids else {}
+        return make_rows(self._engines.aligned, self._bounded(), self._start, self._ids, self._texts)
 
     def _bounded(self) -> dict[ContextName, BoundedStatistics]:
         aligned, count = self._aligned_told(), len(self._ids)
@@ -168,15 +177,28 @@ class Asked:
         return found
 
     def _aligned_told(self) -> list[ToldRow]:
-        """The aligned model's rows of all positions."""
-        engine, ids = self._engines.aligned, self._ids
-        if not engine.capabilities.has_logits or len(self._known) == len(ids):
-            return rows_told(engine, self._aligned, ids, self._engines.vocabulary)
-        told = self._foreign()
-        if known := [ids[i] for i in self._known]:
-            rows = rows_told(engine, SomeRows(self._aligned, self._known), known, self._engines.vocabulary)
-            told |= dict(zip(self._known, rows, strict=True))
-        return [told[i] for i in range(len(ids))]
+        """The aligned model's rows of all positions; over its own vocabulary for tokens that the base does not know."""
+        engine, told = self._engines.aligned, []
+        if not engine.capabilities.has_logits:
+            return rows_told(engine, self._aligned, self._ids, self._engines.vocabulary)
+        for is_known, indices in groupby(range(len(self._ids)), key=set(self._known).__contains__):
+            stretch = [*indices]
+            rows, ids = SomeRows(self._aligned, stretch), [self._ids[i] for i in stretch]
+            told += rows_told(engine, rows, ids, self._engines.vocabulary if is_known else engine.vocabulary_size)
+        return told
+
+
+def make_rows(
+    engine: Engine, found: Mapping[ContextName, ShiftStatistics], start: int, ids: Sequence[int], texts: Sequence[str]
+) -> Rows:
+    """Rows of the record for positions from `start` on, from the columns of each context."""
+    return {
+        name: tuple(
+            make_row(engine, columns, index, start + index, token_id, text)
+            for index, (token_id, text) in enumerate(zip(ids, texts, strict=True))
+        )
+        for name, columns in found.items()
+    }
 
 
 def make_row(engine: Engine, found: ShiftStatistics, index: int, position: int, token_id: int, text: str) -> TokenShift:

@@ -5,14 +5,11 @@ Knows an engine's pieces and a method's stop filter; nothing about the other sid
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
-
-from urial.engines.base import UNKNOWN_ID, LogitRows, Piece, ToldRow, TopRows
-from urial.engines.told import GivenRows, ToldRows
+from urial.engines.base import UNKNOWN_ID, Piece, PieceStream, ToldRow, TopRows
 from urial.records import Side, StopReason
 
 
@@ -38,27 +35,26 @@ class OpenText:
         return ""
 
 
-class Prepared(Iterator[Piece]):
-    """Pieces before whose first one there is something to do. Waiting and closing are passed on."""
+class ToldRows:
+    """Rows that a server told with its own answer."""
 
-    def __init__(self, pieces: Iterator[Piece], prepare: Callable[[], None]) -> None:
-        self._pieces = pieces
-        self._prepare: Callable[[], None] | None = prepare
+    def __init__(self, rows: list[ToldRow]) -> None:
+        self._rows = rows
 
-    def __next__(self) -> Piece:
-        if self._prepare is not None:
-            self._prepare()
-            self._prepare = None
-        return next(self._pieces)
+    def __len__(self) -> int:
+        return len(self._rows)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pieces, name)
+    def is_ready(self) -> bool:
+        return True
+
+    def rows(self) -> list[ToldRow]:
+        return self._rows
 
 
 class SideRun:
     """Steps through one side's pieces and keeps what the record needs."""
 
-    def __init__(self, prompt: str, prompt_ids: list[int], pieces: Iterator[Piece], text_filter: TextFilter) -> None:
+    def __init__(self, prompt: str, prompt_ids: list[int], pieces: PieceStream, text_filter: TextFilter) -> None:
         self._prompt = prompt
         self._prompt_ids = prompt_ids
         self._pieces = pieces
@@ -72,7 +68,6 @@ class SideRun:
         self.token_ids: list[int] = []
         self.token_texts: list[str] = []
         self._rows: list[ToldRow | None] = []
-        self._logits: torch.Tensor | None = None  # of the newest token alone: for all, they would fill the memory
         self.stop_reason: StopReason | None = None
 
     @property
@@ -81,13 +76,17 @@ class SideRun:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a step has something to do now; an engine in this process always has."""
-        return getattr(self._pieces, "is_ready", lambda: True)()
+        """Whether a step has something to do now."""
+        return self._pieces.is_ready()
 
     @property
     def position(self) -> int:
         """The number in line before a busy server; 0 where there is no line."""
-        return getattr(self._pieces, "position", 0)
+        return self._pieces.position
+
+    def listen(self, listener: threading.Event) -> None:
+        """The event is set whenever a step may have something to do."""
+        self._pieces.listen(listener)
 
     def step(self) -> tuple[int, str] | None:
         """Advance by one token: its id and the text to show now, or None where the engine has no more."""
@@ -102,12 +101,10 @@ class SideRun:
             shown += self.end("stop")
         return piece.id, shown
 
-    def told(self, start: int) -> LogitRows | TopRows | None:
+    def told(self, start: int) -> TopRows | None:
         """What the model told of the tokens from `start` on while it wrote them; None where that is not there."""
         rows = [row for row in self._rows[start:] if row is not None]
         count = len(self.token_ids) - start
-        if self._logits is not None and count == 1:
-            return GivenRows([self._logits])
         return ToldRows(rows) if len(rows) == count else None
 
     def end(self, reason: StopReason) -> str:
@@ -116,7 +113,7 @@ class SideRun:
             return ""
         self.stop_reason = reason
         self._ended = time.perf_counter()
-        getattr(self._pieces, "close", lambda: None)()
+        self._pieces.close()
         # Cut short, what is held back may be half a stop marker; only an answer that ended by itself gives it out.
         rest = self._filter.finish() if reason == "stop" else ""
         self._shown.append(rest)
@@ -145,4 +142,3 @@ class SideRun:
             self.token_ids.append(piece.id)
             self.token_texts.append(piece.text)
             self._rows.append(piece.row)
-        self._logits = piece.logits

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from urial.bench.workload import Workload
 from urial.compare import compare, result
+from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
-from urial.engines.team import team_for
 from urial.records import Comparison
 from urial.request import make_prompts
 
@@ -68,7 +68,7 @@ class Naive:
 
     def run(self, query: str) -> Found:
         """In the thread that ours works in: with a team of cores each, both would be slower."""
-        return team_for(self._work.device)(lambda: self._run(query))
+        return scheduler().call(lambda: self._run(query))
 
     @torch.inference_mode()
     def _run(self, query: str) -> Found:

@@ -19,7 +19,7 @@ from urial.bench.growth import timed
 from urial.bench.limit import read_bandwidth, step_bytes
 from urial.bench.workload import QUERIES, Workload, endless_engines
 from urial.engines.base import Sampling
-from urial.engines.local import LocalEngine
+from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
 from urial.request import Prompts, make_prompts
 from urial.scoring import Scoring

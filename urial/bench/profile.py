@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, _ExperimentalConfig, profile
 
 from urial.bench.contestants import Ours
 from urial.bench.workload import QUERIES, Workload, endless_engines
-from urial.engines.team import team_for
 
 STEPS = 32
 MOST = 12  # operators shown
@@ -21,7 +20,7 @@ def by_operator(work: Workload) -> Iterator[dict[str, float | str]]:
     """Milliseconds and calls a step by operator, dearest first; the prompts are read before the clock starts."""
     ours = Ours(work.of_length(STEPS), endless_engines(work), "ours", ())
     ours.record(QUERIES[0])
-    found = team_for(work.device)(lambda: _profiled(ours))  # a profiler sees one thread
+    found = _profiled(ours)
     operators = sorted(found.key_averages(), key=lambda one: -one.self_cpu_time_total)
     for one in operators[:MOST]:
         yield {
@@ -32,6 +31,7 @@ def by_operator(work: Workload) -> Iterator[dict[str, float | str]]:
 
 
 def _profiled(ours: Ours) -> profile:
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    everywhere = _ExperimentalConfig(profile_all_threads=True)  # the scheduler has a thread of its own
+    with profile(activities=[ProfilerActivity.CPU], experimental_config=everywhere) as found:
         ours.record(QUERIES[0])
     return found

@@ -5,16 +5,14 @@ Knows requests and weights; nothing about how fast anybody is.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from urial.engines.local import LocalEngine
+from urial.engines.opening import open_loaded
 from urial.engines.pair import PairEngines
-from urial.engines.stepper import Stepper
 from urial.pairs import Machine, Pair, choose_precision
 from urial.prompts import Method, method
-from urial.records import PairInfo, SideName
+from urial.records import PairInfo
 from urial.request import Request
 from urial.sides import OpenText
 from urial.weights import LoadedModel, LoadedPair, load_pair_models
@@ -70,11 +68,8 @@ def load(pair: Pair, *, device: str, dtype: str | None, examples: int, new_token
 
 def endless_engines(work: Workload) -> PairEngines:
     """Our engines over the loaded models, with no token that ends an answer."""
-    turn = threading.Lock()
-    stepper = Stepper(work.loaded.aligned.model, turn)
-    base_stepper = stepper if work.loaded.shares_weights else Stepper(work.loaded.base.model, turn)
-    base = engine(work.loaded.base, base_stepper, "base")
-    aligned = engine(work.loaded.aligned, stepper, "aligned")
+    endless = replace(work.loaded, base=without_ends(work.loaded.base), aligned=without_ends(work.loaded.aligned))
+    base, aligned = (side.engine for side in open_loaded(endless))
     info = PairInfo(
         name=work.pair.name,
         base=base.name,
@@ -88,6 +83,5 @@ def endless_engines(work: Workload) -> PairEngines:
     return PairEngines(info=info, base=base, aligned=aligned, vocabulary=vocabulary)
 
 
-def engine(loaded: LoadedModel, stepper: Stepper, side: SideName) -> LocalEngine:
-    name = loaded.description
-    return LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=frozenset(), stepper=stepper, side=side)
+def without_ends(loaded: LoadedModel) -> LoadedModel:
+    return replace(loaded, end_ids=frozenset())

@@ -5,6 +5,7 @@ Knows nothing about prompts, pairs, statistics or pages.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,15 +48,41 @@ class Sampling:
 class Piece:
     """One generated token: its id, the text that it completes, and whether it ends the turn.
 
-    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` and
-    `logits` are what the model told of this position while it wrote, before temperature and penalties.
+    `text` is empty while a character is incomplete and for an end token; pieces joined give the answer. `row` is what
+    a model without logits told of this position while it wrote, before temperature and penalties.
     """
 
     id: int
     text: str
     is_end: bool
     row: ToldRow | None = None  # where the model `tells_own`
-    logits: torch.Tensor | None = None  # [1, V], where `open_score` would give the same to the last bit
+
+
+class PieceStream(Protocol):
+    """Pieces of an answer that is being written elsewhere; iterating waits for the next one."""
+
+    @property
+    def position(self) -> int:
+        """The number in line before a busy server; 0 where there is no line."""
+        ...
+
+    def __iter__(self) -> Iterator[Piece]: ...
+
+    def __next__(self) -> Piece:
+        """Raises what ended the answer early, as EngineError where it was foreseen."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether the next piece, or the end, is there."""
+        ...
+
+    def listen(self, listener: threading.Event) -> None:
+        """The event is set whenever there may be something to read."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is read: the writing stops and its memory is freed, within one step."""
+        ...
 
 
 class LogitRows(Protocol):
@@ -164,15 +191,15 @@ class Engine(Protocol):
         ...
 
     def read_ahead(self, ids: Sequence[int]) -> None:
-        """Read the constant beginning of prompts once, so that later prompts start behind it."""
+        """Keep this beginning of prompts when the next one is read, so that later prompts start behind it."""
         ...
 
     def forget(self, ids: Sequence[int]) -> None:
         """Free what is kept for a prompt that no request needs any more."""
         ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
-        """One token a step until the end token or the limit; closing the iterator frees its memory."""
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> PieceStream:
+        """Begin an answer that goes on until the end token or the limit. Raises SettingsError."""
         ...
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:

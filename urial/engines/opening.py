@@ -5,7 +5,6 @@ Chooses device and precision where the user did not. Knows nothing about prompts
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,15 @@ from typing import Any
 import torch
 
 from urial import shift
-from urial.engines.background import begin
-from urial.engines.local import LocalEngine
+from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.engine import LocalEngine
+from urial.engines.local.futures import begin
+from urial.engines.local.sequence import SharedModel
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
-from urial.engines.stepper import Stepper
 from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
 from urial.records import PairInfo, SideName
-from urial.weights import LoadedModel, load_model, load_pair_models
+from urial.weights import LoadedModel, LoadedPair, load_model, load_pair_models
 
 Progress = Callable[[str, float | None], None]
 AS_SERVED = "as served"  # precision and device of a model that runs elsewhere
@@ -74,9 +74,9 @@ def open_pair(
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
     if pair.base.package is not None and device == "cpu" and precision.dtype == "float32":
-        from urial.engines.compiled.ahead import compile_ahead  # a compiler is imported only where it is of use
+        from urial.engines.local.gemma_cpu.warmup import warm_up  # a compiler is imported only where it is of use
 
-        compile_ahead()
+        warm_up()
     shift.prepare(torch.device(device))
 
 
@@ -107,16 +107,12 @@ class Sides:
 
 
 def open_sides(pair: Pair, loading: Loading) -> Sides:
-    """Both engines; weights that both sides name are loaded once, and then both sides step together."""
-    turn = threading.Lock()
+    """Both engines; weights that both sides name are loaded once, and then both sides go in one batch."""
     if pair.base.server is not None or pair.aligned.server is not None:
-        sides = (open_side(pair.base, loading, turn, "base"), open_side(pair.aligned, loading, turn, "aligned"))
+        sides = open_side(pair.base, loading, "base"), open_side(pair.aligned, loading, "aligned")
         return Sides(*sides, same=same_server(pair))
     loaded = load_pair_models(pair.base, pair.aligned, **loading.options())
-    stepper = Stepper(loaded.aligned.model, turn)
-    base_stepper = stepper if loaded.shares_weights else Stepper(loaded.base.model, turn)
-    sides = make_local(loaded.base, base_stepper, "base"), make_local(loaded.aligned, stepper, "aligned")
-    return Sides(*sides, same=loaded.same)
+    return Sides(*open_loaded(loaded), same=loaded.same)
 
 
 def same_server(pair: Pair) -> str:
@@ -130,18 +126,25 @@ def same_server(pair: Pair) -> str:
     )
 
 
-def open_side(spec: ModelSpec, loading: Loading, turn: threading.Lock, side: SideName) -> Opened:
+def open_loaded(loaded: LoadedPair) -> tuple[Opened, Opened]:
+    """Engines over models of this process."""
+    aligned = shared_model(loaded.aligned.model, loaded.aligned.description)
+    base = aligned if loaded.shares_weights else shared_model(loaded.base.model, loaded.base.description)
+    return make_local(loaded.base, base, "base"), make_local(loaded.aligned, aligned, "aligned")
+
+
+def open_side(spec: ModelSpec, loading: Loading, side: SideName) -> Opened:
     """One model of a pair of which at least one runs behind a server."""
     if spec.server is None:
         loaded = load_model(spec, **loading.options())
-        return make_local(loaded, Stepper(loaded.model, turn), side)
+        return make_local(loaded, shared_model(loaded.model, loaded.description), side)
     engine = connect(spec, loading.progress)
     return Opened(engine, engine.name, spec.revision)
 
 
-def make_local(loaded: LoadedModel, stepper: Stepper, side: SideName) -> Opened:
+def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> Opened:
     name, ends = loaded.description, loaded.end_ids
-    engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, stepper=stepper, side=side)
+    engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, shared=shared, side=side)
     if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
         engine.check()
     return Opened(engine, name, loaded.revision)

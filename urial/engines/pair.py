@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from urial.engines.base import Engine
-from urial.engines.team import Team, team_for
 from urial.errors import MismatchError
 from urial.records import PairInfo, SideName
 
@@ -26,11 +25,6 @@ class PairEngines:
 
     def side(self, name: SideName) -> Engine:
         return self.base if name == "base" else self.aligned
-
-    @property
-    def team(self) -> Team:
-        """Runs what is worked out from both models' logits."""
-        return team_for(self.info.device)
 
     @property
     def preparing(self) -> str:

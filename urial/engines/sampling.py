@@ -17,7 +17,6 @@ from transformers import (
 )
 
 from urial.engines.base import Sampling
-from urial.engines.screen import Screened
 from urial.errors import SettingsError
 
 
@@ -57,29 +56,11 @@ class Sampler:
             processors.append(TopPLogitsWarper(sampling.top_p))
         return processors
 
-    def choose(self, logits: torch.Tensor | Screened) -> int:
-        """The next token for logits [1, V], screened ones if greedy; greedy ties go to the lowest id."""
-        token = self._greatest(logits) if isinstance(logits, Screened) else self._draw(self._scores(logits))
+    def choose(self, logits: torch.Tensor) -> int:
+        """The next token for logits [1, V]; greedy ties go to the lowest id."""
+        token = self._draw(self._processors(self._seen, logits))
         self._seen = torch.cat([self._seen, token], dim=1)
         return int(token)
-
-    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        return self._processors(self._seen, logits)
-
-    def _greatest(self, logits: Screened) -> torch.Tensor:
-        """The token [1, 1] with the greatest score: all whose bound reaches one exact score are compared exactly.
-
-        Greedy processors keep the order of two values of one token, so bounds stay bounds.
-        """
-        high = self._scores(logits.high)[0]
-        reached = self._exact_scores(logits, high.argmax()[None])
-        ids = (high >= reached).nonzero()[:, 0]
-        return ids[self._exact_scores(logits, ids).argmax()][None, None]
-
-    def _exact_scores(self, logits: Screened, ids: torch.Tensor) -> torch.Tensor:
-        """Scores [n] of some ids [n]: the processors see them as if they were the whole vocabulary."""
-        seen = torch.isin(ids, self._seen[0]).nonzero().t()
-        return self._processors(seen, logits.exact(ids)[None])[0]
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
         if self.is_greedy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -32,6 +33,7 @@ class Answer(Iterator[Piece]):
         self._reader = reader
         self._ticket = Ticket()
         self._arrived: queue.SimpleQueue[Piece | UrialError | None] = queue.SimpleQueue()
+        self._listener: threading.Event | None = None
         self._work = background().start(self._fetch())
 
     @property
@@ -53,6 +55,16 @@ class Answer(Iterator[Piece]):
             raise StopIteration
         raise found
 
+    def listen(self, listener: threading.Event) -> None:
+        """The event is set whenever there may be something to read."""
+        self._listener = listener
+        listener.set()
+
+    def _put(self, item: Piece | UrialError | None) -> None:
+        self._arrived.put(item)
+        if self._listener is not None:
+            self._listener.set()
+
     def close(self) -> None:
         """Stop: the connection is closed, at which a server ends its work."""
         self._work.cancel()
@@ -73,8 +85,8 @@ class Answer(Iterator[Piece]):
             raise
         finally:
             for piece in self._reader.held():
-                self._arrived.put(piece)
-            self._arrived.put(end)
+                self._put(piece)
+            self._put(end)
 
     async def _read(self) -> None:
         """Raises EngineError where the reply ends and the answer does not."""
@@ -82,7 +94,7 @@ class Answer(Iterator[Piece]):
             async for event in events:
                 choice = first_choice(event)
                 for piece in self._reader.pieces(choice) if choice is not None else ():
-                    self._arrived.put(piece)
+                    self._put(piece)
                 if self._reader.trouble is not None:
                     raise failures.gave_up(self._client.address, *self._reader.trouble)
                 if self._reader.has_ended:

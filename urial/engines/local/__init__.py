@@ -1,0 +1,1 @@
+"""Models of this process: one scheduler thread, sequences, and runners, one file each."""

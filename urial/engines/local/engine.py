@@ -1,0 +1,138 @@
+"""A model of this process as an engine: requests become sequences of the scheduler, and streams bring back the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from urial.engines.base import Capabilities, Sampling
+from urial.engines.chat_tokenizer import ChatTokenizer
+from urial.engines.local.answer import Answer, Compare
+from urial.engines.local.context_length import context_length_of
+from urial.engines.local.family_trial import not_finite
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.sequence import Sequence as Reader
+from urial.engines.local.sequence import SharedModel
+from urial.engines.local.streams import LocalPieces, LocalScoreSession
+from urial.engines.sampling import Sampler, check_sampling
+from urial.errors import SettingsError
+from urial.records import SideName
+
+PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an engine keeps in memory beside its weights."""
+
+    sequences: int
+    prefixes: int
+    bytes: int  # of keys and values
+
+
+class LocalEngine(ChatTokenizer):
+    """One model in this process; any number of requests may run at once, the scheduler batches them."""
+
+    no_rows_reason = ""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        ends: frozenset[int],
+        shared: SharedModel,
+        side: SideName,
+    ) -> None:
+        """`ends` are the ids that end a turn; siblings over the same weights have the same `shared`."""
+        config = model.config.get_text_config()
+        super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
+        self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
+        self.model = model.eval()
+        self._shared = shared
+        self._adapter = 1.0 if side == "aligned" else 0.0
+        self.context_length = context_length_of(config)
+        self.vocabulary_size = int(config.vocab_size)
+
+    @property
+    def preparing(self) -> str:
+        """What a first answer still waits for; empty where it waits for nothing."""
+        return PREPARING if self._shared.is_preparing else ""
+
+    # Running
+
+    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
+        """Raise SettingsError where prompt and answer do not fit into the model."""
+        if prompt_tokens + max_new_tokens > self.context_length:
+            raise SettingsError(
+                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
+                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
+            )
+
+    def read_ahead(self, ids: Sequence[int]) -> None:
+        """Keep this beginning of prompts when the next one is read; later ones start behind it."""
+        if ids:
+            self._shared.prefixes.want(ids)
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Free what is kept of a prompt that no request needs any more."""
+        self._shared.prefixes.forget(ids)
+
+    def reader(self, context_ids: Sequence[int], room: int, adapter: float | None = None) -> Reader:
+        """This model behind a context, for an answer of up to `room` tokens; `adapter` None is this side's own."""
+        return Reader(self._shared, context_ids, room, self._adapter if adapter is None else adapter)
+
+    def check(self) -> None:
+        """Run the model for a moment. Raises WeightsError where it cannot be run, or not right.
+
+        The families that have loops are held against transformers by tests; a start need not wait for them.
+        """
+        if not self._shared.is_preparing:
+            scheduler().call(self._shared.prepare)
+            self._shared.runner.result()
+
+    def generate(
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        followers: Sequence[Reader] = (),
+        compare: Compare | None = None,
+        vocabulary: int | None = None,
+    ) -> LocalPieces:
+        """An answer that is being written. `followers` read it along behind their own contexts, without tokens from
+        `vocabulary` on, and `compare` gets the rows of all, this model's first; what it makes of them is in `scores`.
+        Raises SettingsError.
+        """
+        check_sampling(sampling)
+        self.check_length(len(prompt_ids), sampling.max_new_tokens)
+        sampler, limit = Sampler(sampling, prompt_ids, self.model.device), sampling.max_new_tokens
+        answer = Answer(scheduler().wake, lambda rows: self._choose(sampler, rows[0]), limit, self._ends)
+        answer.read_by(self.reader(prompt_ids, limit)).follow_by(*followers, vocabulary=vocabulary)
+        if compare is not None:
+            answer.score_by(compare)
+        scheduler().submit(answer)
+        return LocalPieces(answer, self._tokenizer, limit)
+
+    def _choose(self, sampler: Sampler, logits: torch.Tensor) -> int:
+        """The next token. Raises WeightsError where the logits [1, V] are no numbers."""
+        if not sampler.is_greedy and logits.isnan().any():
+            raise not_finite(self.name)
+        token_id = sampler.choose(logits)
+        if not logits[0, token_id].isfinite():  # NaN and inf are the greatest
+            raise not_finite(self.name)
+        return token_id
+
+    def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
+        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""
+        return LocalScoreSession(self.reader(context_ids, room))
+
+    def held(self) -> Held:
+        """What this model keeps in memory beside its weights, of both sides where they share them."""
+        sequences = scheduler().held(self._shared)
+        caches = [sequence.cache for sequence in sequences if sequence.cache is not None]
+        size = sum(cache.nbytes for cache in caches) + self._shared.prefixes.nbytes
+        return Held(len(sequences), len(self._shared.prefixes), size)

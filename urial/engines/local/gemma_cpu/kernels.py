@@ -1,0 +1,222 @@
+"""The compiled loops: products with packed weights, and what lies between them and attention in Gemma 3.
+
+All are float32 sums, in any order; nothing is rounded to fewer bits. numba looks at one file to tell whether what it
+compiled before is still right: a change of `vectors.py` or of `urial.compiled.functions` has to touch this one.
+Knows arrays; nothing about models or who calls.
+Shapes: R rows, D hidden size, H heads over G groups of keys, S head size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from urial.compiled.functions import exp
+from urial.engines.local.gemma_cpu.simd import offset_products_of, products_of
+
+ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
+compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
+compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
+
+Floats = NDArray[np.float32]
+PARTS = 4  # of one row's work, for the cores to share
+TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
+
+
+class PackedMatrix(NamedTuple):
+    """Weights [out, in] as steps: code times its block's scale, plus its block's offset; and a low-rank part."""
+
+    codes: NDArray[np.int8] | Floats  # [out, in]
+    scales: Floats  # [out, blocks]
+    offsets: Floats  # [out, blocks and zeros up to a multiple of eight], or [0, 0] where all are zero
+    down: Floats  # [parts * rank, in]
+    up: Floats  # [rank, out]
+    bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
+
+
+ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
+TILE = 64  # outputs that a core takes at a time
+
+_in_32 = products_of(32, ROWS_AT_ONCE)
+_in_16 = products_of(16, ROWS_AT_ONCE)
+_from_least = offset_products_of(32, ROWS_AT_ONCE)
+
+
+@njit(fastmath=ANY_ORDER)
+def _dot(one, two):
+    total = np.float32(0)
+    for k in range(one.shape[0]):
+        total += one[k] * two[k]
+    return total
+
+
+@njit(fastmath=ANY_ORDER)
+def _block_sums(x, matrix):
+    """What offsets are multiplied with: the sum over each block of x [R, in], laid out as offsets are."""
+    sums = np.zeros((x.shape[0], matrix.offsets.shape[1]), np.float32)
+    if sums.shape[1] > 0:
+        blocks = matrix.scales.shape[1]
+        size = x.shape[1] // blocks
+        for r in range(x.shape[0]):
+            for b in range(blocks):
+                for k in range(b * size, b * size + size):
+                    sums[r, b] += x[r, k]
+    return sums
+
+
+@njit(fastmath=ANY_ORDER)
+def _low(down, x, factors):
+    """x A^T [R, parts * rank], each row times its factor; nothing is worked out for rows whose factor is 0."""
+    low = np.zeros((x.shape[0], down.shape[0]), np.float32)
+    for t in range(down.shape[0]):
+        for r in range(x.shape[0]):
+            if factors[r] != 0:
+                low[r, t] = factors[r] * _dot(down[t], x[r])
+    return low
+
+
+@compiled
+def multiply(matrix, x, factors, out):
+    """x [R, in] times a PackedMatrix into out [R, out], plus the low-rank part times each row's factor [R]."""
+    _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, factors), factors, out)
+
+
+@compiled_for_all_cores
+def _multiply(matrix, x, sums, low, factors, out):
+    outputs, rows = matrix.codes.shape[0], x.shape[0]
+    for tile in prange((outputs + TILE - 1) // TILE):
+        begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
+        for first in range(0, rows, ROWS_AT_ONCE):
+            _fill(matrix, x, sums, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
+        for r in range(rows):
+            if factors[r] != 0:
+                _add_low(matrix, low[r], begin, end, out[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def _add_low(matrix, low, begin, end, out):
+    """The low-rank part of outputs begin..end, from low [parts * rank], to out [out]."""
+    rank = matrix.up.shape[0]
+    for part in range(matrix.bounds.shape[0] - 1 if rank > 0 else 0):
+        first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
+        for j in range(rank if first < last else 0):
+            add(out[first:last], low[part * rank + j], matrix.up[j, first:last])
+
+
+@njit(fastmath=ANY_ORDER)
+def _fill(matrix, x, sums, first, count, begin, end, out):
+    """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
+    codes, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
+    outputs, blocks, stride = end - begin, scales.shape[1], out.shape[1]
+    code, scale, offset = codes.ctypes.data, scales.ctypes.data, offsets.ctypes.data
+    given, totals, into = x[first:].ctypes.data, sums[first:].ctypes.data, out[first:, begin:].ctypes.data
+    if codes.itemsize != 1:
+        for r in range(first, first + count):
+            for o in range(outputs):
+                out[r, begin + o] = scales[o, 0] * _dot(codes[o], x[r])
+    elif offsets.shape[0] > 0:
+        _from_least(code, scale, offset, totals, given, into, outputs, blocks, count, stride)
+    elif codes.shape[1] == 32 * blocks:
+        _in_32(code, scale, given, into, outputs, blocks, count, stride)
+    else:
+        _in_16(code, scale, given, into, outputs, blocks, count, stride)
+
+
+@njit(fastmath=ANY_ORDER)
+def _normed(x, weight, eps, out):
+    """RMS norm of a vector, times its weight."""
+    scale = np.float32(1) / np.sqrt(_dot(x, x) / np.float32(x.shape[0]) + eps)
+    for k in range(x.shape[0]):
+        out[k] = x[k] * scale * weight[k]
+
+
+@compiled
+def norm(hidden, weight, eps):
+    """The last norm of R hidden states [R, D], in place."""
+    for r in range(hidden.shape[0]):
+        _normed(hidden[r], weight, eps, hidden[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def _apply_rotary(x, cos, sin):
+    """Rotary positions, in place: the halves of x [S] turn against each other."""
+    half = x.shape[0] // 2
+    for k in range(half):
+        one, two = x[k], x[k + half]
+        x[k] = one * cos[k] - two * sin[k]
+        x[k + half] = two * cos[k + half] + one * sin[k + half]
+
+
+@compiled
+def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
+    """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
+
+    `norms` are the weights before the product [D], of queries [S] and of keys [S]; cos and sin are [R, S].
+    """
+    before, of_queries, of_keys = norms
+    x = np.empty_like(hidden)
+    for r in range(hidden.shape[0]):
+        _normed(hidden[r], before, eps, x[r])
+    multiply(matrix, x, factors, out)
+    size = of_queries.shape[0]
+    heads = out.shape[1] // size - 2 * groups
+    for r in range(hidden.shape[0]):
+        for h in range(heads + groups):
+            part = out[r, h * size : h * size + size]
+            _normed(part, of_queries if h < heads else of_keys, eps, part)
+            _apply_rotary(part, cos[r], sin[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def add(sums, weight, values):
+    """Weight times values, added to sums."""
+    for k in range(values.shape[0]):
+        sums[k] += weight * values[k]
+
+
+@compiled
+def output_and_mlp(hidden, attended, matrices, factors, norms, eps):
+    """The rest of the layer, in place: hidden [R, D] after attention's result attended [R, H S].
+
+    `matrices` are those of attention's output, of gate over up, and of down; `norms` [D] come after attention, before
+    the feed-forward part and after it.
+    """
+    of_output, of_gate_and_up, of_down = matrices
+    after_attention, before_forward, after_forward = norms
+    rows, width = hidden.shape
+    x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
+    multiply(of_output, attended, factors, x)
+    for r in range(rows):
+        _normed(x[r], after_attention, eps, x[r])
+        for k in range(width):
+            hidden[r, k] += x[r, k]
+        _normed(hidden[r], before_forward, eps, x[r])
+    multiply(of_gate_and_up, x, factors, inner)
+    _gate(inner)
+    multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), factors, x)
+    for r in range(rows):
+        _normed(x[r], after_forward, eps, x[r])
+        for k in range(width):
+            hidden[r, k] += x[r, k]
+
+
+@compiled_for_all_cores
+def _gate(inner):
+    """gelu(gate) times up, in place of the gate, from both side by side [R, 2 F]; gelu by tanh, as in training."""
+    rows, size = inner.shape[0], inner.shape[1] // 2
+    for item in prange(rows * PARTS):
+        part, r = item // rows, item % rows
+        begin, end = part * size // PARTS, (part + 1) * size // PARTS
+        _gated(inner[r, begin:end], inner[r, size + begin : size + end])
+
+
+@njit(fastmath=ANY_ORDER)
+def _gated(gate, up):
+    """In place of the gate; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
+    for k in range(gate.shape[0]):
+        bend = TANH_SCALE * (gate[k] + np.float32(0.044715) * gate[k] * gate[k] * gate[k])
+        gate[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))

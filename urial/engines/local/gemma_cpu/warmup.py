@@ -1,0 +1,34 @@
+"""The loops, compiled while weights are still on their way.
+
+numba compiles for types of arrays, not for sizes: a tiny model of zeros, which pack like any whole steps, does for all.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+from urial.engines.local.gemma_cpu.packing import pack
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+
+WIDTH = 32  # one block of codes
+
+
+@torch.inference_mode()
+def warm_up() -> None:
+    """Twenty seconds on a new machine, then a moment. Raises what making a runner raises."""
+    config = Gemma3TextConfig(
+        vocab_size=WIDTH,
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=WIDTH,
+        layer_types=["sliding_attention"],
+    )
+    model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    GemmaCpuRunner(model)
+    pack(torch.rand(WIDTH, WIDTH).numpy())  # fits none of the ways to pack, so all are tried

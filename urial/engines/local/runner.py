@@ -1,0 +1,69 @@
+"""What the scheduler needs of a model: one forward pass over a ragged batch, some tokens of each of some sequences.
+
+`torch_runner.py` runs any transformers family, `compiled/` Gemma 3 on a processor, `cuda_graph_runner.py` one-token
+passes as CUDA graphs; `choose_runner.py` says which model gets which.
+Shapes: R wanted rows of a chunk, V entries of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+
+
+class SequenceCache(Protocol):
+    """Keys and values of one sequence, wherever its runner keeps them."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+C = TypeVar("C", bound=SequenceCache)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(Generic[C]):
+    """The first `length` tokens that a cache holds."""
+
+    cache: C
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Generic[C]):
+    """The next tokens of one sequence, one or more, that follow what its cache holds."""
+
+    cache: C
+    tokens: Sequence[int]
+    rows: int  # logits are wanted after each of the last `rows` tokens; 0 where the text goes on anyway
+    adapter: float  # factor of the low-rank part: 0 is the base, 1 the aligned model
+
+
+class Runner(Protocol[C]):
+    """A model, ready to run. Used by one thread at a time."""
+
+    batch_invariant: bool  # a row is the same to the last bit whatever else is in the batch
+    can_rewind: bool  # `open` takes any number of tokens that a cache holds; if False only all of them
+    max_sequences: int  # in one forward pass
+    worth_reading: int  # answer tokens that a sequence which only follows waits for: 1 where rows go together cheaply
+
+    def open(self, capacity: int, prefix: Prefix[C] | None) -> C:
+        """A cache for `capacity` tokens that begins with those of `prefix`, which stays as it is.
+
+        Raises EngineError or MemoryError where there is no room.
+        """
+        ...
+
+    def forward(self, batch: Sequence[Chunk[C]]) -> Sequence[torch.Tensor]:
+        """Reads the tokens into their caches; float32 logits [rows, V] for each chunk.
+
+        Where it raises, nothing has been read, and the caches are as before.
+        """
+        ...
+
+    def close(self, cache: C) -> None:
+        """The cache will not be used again, except as a prefix."""
+        ...

@@ -1,0 +1,304 @@
+"""Runners over transformers' own layers, for any family.
+
+`TorchRunner` packs the tokens of all sequences side by side into one row [1, N]: the layers see one text, and attention
+alone keeps the sequences apart, each over its own keys. It is for families that attend plainly. `SequentialRunner` is
+for the others (soft caps on scores, linear attention, ...): one sequence at a time over transformers' own cache.
+Both carry the adapter, where there is one, as a factor for each token. Shapes: N tokens, G groups of keys, S head size.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from urial.engines.local.backbone import backbone_of, read_on
+from urial.engines.local.cpu_linear import put_weights_first
+from urial.engines.local.lm_head import LmHead
+from urial.engines.local.runner import Chunk, Prefix
+from urial.weights.adapters import LowRankLinear, share_tensors
+
+RUNNER_ATTENTION = "urial_runner"
+MAX_SEQUENCES = 16  # beyond it a step gets slower about as fast as rows are added
+WORTH_READING = 16  # answer tokens for which a sequence is read alone
+PLAIN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)  # exact types: they rebind their tensors when they grow
+
+
+# The adapter
+
+
+class AdapterFactors:
+    """The factor of the low-rank part for each token of a pass, [N, 1]; the layers of one tree share it."""
+
+    def __init__(self) -> None:
+        self.column: torch.Tensor | None = None  # None where all are 0
+
+    def set(self, factors: Sequence[float], like: torch.Tensor) -> None:
+        self.column = torch.tensor(factors, device=like.device, dtype=like.dtype)[:, None] if any(factors) else None
+
+
+class ScaledLowRank(nn.Module):
+    """y = base(x) + f (x A^T) B^T with a factor f for each token: with 1 the adapted layer, with 0 the base's."""
+
+    def __init__(self, layer: LowRankLinear, factors: AdapterFactors) -> None:
+        super().__init__()
+        self.layer = layer
+        self._factors = factors
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., N, in] to [..., N, out]."""
+        if self._factors.column is None:
+            return self.layer.base(x)
+        down = functional.linear(x, self.layer.down) * self._factors.column.to(x.device)
+        return self.layer.base(x) + functional.linear(down, self.layer.up)
+
+
+def runner_tree(model: PreTrainedModel, factors: AdapterFactors, attention: str | None = None) -> PreTrainedModel:
+    """A second tree over the same tensors, with factors on its low-rank layers and its own way of attending."""
+    tree = share_tensors(model)
+    if attention is not None:
+        tree.config = copy.deepcopy(tree.config)
+        tree.set_attn_implementation(attention)
+    put_weights_first(tree)
+    for parent in list(tree.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LowRankLinear):
+                setattr(parent, name, ScaledLowRank(child, factors))
+    return tree
+
+
+# One sequence's keys and values
+
+
+@dataclass(slots=True, eq=False)
+class RaggedCache:
+    """Keys and values [1, G, capacity, S] of one sequence in each layer; only the first `length` positions count."""
+
+    capacity: int
+    length: int = 0
+    layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for pair in self.layers.values() for tensor in pair)
+
+    def write(self, index: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put n new positions [1, G, n, S] behind those that count; returns all up to them."""
+        if index not in self.layers:
+            shapes = [(1, tensor.shape[1], self.capacity, tensor.shape[3]) for tensor in (keys, values)]
+            self.layers[index] = (keys.new_empty(shapes[0]), values.new_empty(shapes[1]))
+        stop = self.length + keys.shape[2]
+        if stop > self.capacity:
+            raise RuntimeError("a sequence has got longer than the room that was asked for")
+        for held, new in zip(self.layers[index], (keys, values), strict=True):
+            held[:, :, self.length : stop] = new
+        return self.layers[index][0][:, :, :stop], self.layers[index][1][:, :, :stop]
+
+
+def begun_with(prefix: Prefix[RaggedCache], capacity: int) -> RaggedCache:
+    """A cache of its own that begins with a copy of the prefix."""
+    cache = RaggedCache(capacity, prefix.length)
+    for index, pair in prefix.cache.layers.items():
+        grown = tuple(held.new_empty(*held.shape[:2], capacity, held.shape[3]) for held in pair)
+        for new, held in zip(grown, pair, strict=True):
+            new[:, :, : prefix.length] = held[:, :, : prefix.length]
+        cache.layers[index] = grown
+    return cache
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sequence's share in a layer of a pass: which of the N tokens, and all keys and values that it holds."""
+
+    tokens: slice
+    keys: torch.Tensor
+    values: torch.Tensor
+    window: int | None  # the most positions a query may see, its own included; None sees all
+
+    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
+        """Queries [1, H, n, S] of the last n positions over the positions that each may see."""
+        count, length = query.shape[2], self.keys.shape[2]
+        start = max(0, length - count + 1 - self.window) if self.window else 0
+        return functional.scaled_dot_product_attention(
+            query,
+            self.keys[:, :, start:],
+            self.values[:, :, start:],
+            attn_mask=self._mask(count, length, start, query.device) if count > 1 else None,
+            scale=scale,
+            enable_gqa=query.shape[1] != self.keys.shape[1],
+        )
+
+    def _mask(self, count: int, length: int, start: int, device: torch.device) -> torch.Tensor:
+        """What each of the last `count` positions sees, [count, length - start]; a single one sees all that is left."""
+        seen = torch.arange(start, length, device=device)
+        own = torch.arange(length - count, length, device=device)[:, None]
+        mask = seen <= own
+        return mask & (seen > own - self.window) if self.window else mask
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A layer's keys and values in a pass over several sequences, in their order."""
+
+    parts: list[Part]
+
+    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
+        """Queries [1, H, N, S] of all, each over its own sequence; [1, N, H, S]."""
+        found = [part.attend(query[:, :, part.tokens], scale) for part in self.parts]
+        return torch.cat(found, dim=2).transpose(1, 2)
+
+
+class PassCache:
+    """Stands where transformers expects a cache, for one pass over some sequences in their order."""
+
+    def __init__(self, batch: Sequence[Chunk[RaggedCache]], windows: Sequence[int | None]) -> None:
+        self._batch, self._windows = batch, windows
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[Parts, None]:
+        """Write every sequence's positions, [1, G, N, S] in all."""
+        parts, start = [], 0
+        for chunk in self._batch:
+            tokens = slice(start, start + len(chunk.tokens))
+            held = chunk.cache.write(layer_idx, keys[:, :, tokens], values[:, :, tokens])
+            parts.append(Part(tokens, *held, self._windows[layer_idx]))
+            start = tokens.stop
+        return Parts(parts), None
+
+
+class Attends(Protocol):
+    """What a runner's cache gives a layer in place of keys: they know who may see what."""
+
+    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor: ...
+
+
+def attend_by_cache(
+    module: nn.Module,
+    query: torch.Tensor,
+    keys: Attends,
+    values: None,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """An attention function of transformers that leaves the work to what the cache gave."""
+    return keys.attend(query, scaling), None
+
+
+AttentionInterface.register(RUNNER_ATTENTION, attend_by_cache)
+
+
+# The runners
+
+
+def attends_plainly(model: PreTrainedModel) -> bool:
+    """Whether attention over a sequence's own keys is all that this family does: no softcap, no linear attention."""
+    config = model.config.get_text_config()
+    softcapped = getattr(config, "attn_logit_softcapping", None) is not None
+    plain = all(type(layer) in PLAIN_LAYERS for layer in DynamicCache(config=config).layers)
+    return bool(getattr(model, "_supports_sdpa", False)) and not softcapped and plain
+
+
+class TorchRunner:
+    """All sequences in one pass of transformers' layers."""
+
+    batch_invariant = False  # a matrix library may sum otherwise for other numbers of rows
+    can_rewind = True
+    max_sequences = MAX_SEQUENCES
+    worth_reading = 1
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """`model` carries the adapter where there is one."""
+        self.factors = AdapterFactors()
+        self.layers = backbone_of(runner_tree(model, self.factors, RUNNER_ATTENTION))
+        self.head = LmHead(model)
+        layers = DynamicCache(config=model.config).layers
+        self.windows = [getattr(layer, "sliding_window", None) for layer in layers]
+        self._like = next(model.parameters())
+
+    def open(self, capacity: int, prefix: Prefix[RaggedCache] | None) -> RaggedCache:
+        return begun_with(prefix, capacity) if prefix else RaggedCache(capacity)
+
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[Chunk[RaggedCache]]) -> Sequence[torch.Tensor]:
+        tokens = [token for chunk in batch for token in chunk.tokens]
+        positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
+        self.factors.set([chunk.adapter for chunk in batch for _ in chunk.tokens], self._like)
+        ids, places = torch.tensor([tokens, positions], device=self._like.device)[:, None]
+        cache = PassCache(batch, self.windows)
+        output = self.layers(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
+        found = self.head(output.last_hidden_state[0, wanted_rows(batch)]).split([chunk.rows for chunk in batch])
+        for chunk in batch:
+            chunk.cache.length += len(chunk.tokens)
+        return found
+
+    def close(self, cache: RaggedCache) -> None:
+        """Nothing to give back: a cache goes with its object."""
+
+
+def wanted_rows(batch: Sequence[Chunk]) -> list[int]:
+    """Which of the N tokens of a pass are followed by logits that somebody wants."""
+    wanted, stop = [], 0
+    for chunk in batch:
+        stop += len(chunk.tokens)
+        wanted += range(stop - chunk.rows, stop)
+    return wanted
+
+
+@dataclass(slots=True, eq=False)
+class OwnCache:
+    """A family's own cache in transformers."""
+
+    layers: DynamicCache
+
+    @property
+    def nbytes(self) -> int:
+        tensors = (getattr(layer, name, None) for layer in self.layers.layers for name in ("keys", "values"))
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+    def fork(self) -> OwnCache:
+        """Grows on its own: layers that rebind their tensors share them, others are copied."""
+        twin = copy.copy(self.layers)
+        layers = self.layers.layers
+        twin.layers = [copy.copy(each) if type(each) in PLAIN_LAYERS else copy.deepcopy(each) for each in layers]
+        return OwnCache(twin)
+
+
+class SequentialRunner:
+    """One sequence after another, each with a cache of transformers' own."""
+
+    batch_invariant = False  # a pass over several tokens sums otherwise than one token after another
+    can_rewind = False
+    max_sequences = 1
+    worth_reading = WORTH_READING
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """`model` carries the adapter where there is one."""
+        self._factors = AdapterFactors()
+        self._layers = backbone_of(runner_tree(model, self._factors))
+        self._head = LmHead(model)
+        self._config, self._like = model.config, next(model.parameters())
+
+    def open(self, capacity: int, prefix: Prefix[OwnCache] | None) -> OwnCache:
+        return prefix.cache.fork() if prefix else OwnCache(DynamicCache(config=self._config))
+
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[Chunk[OwnCache]]) -> Sequence[torch.Tensor]:
+        (chunk,) = batch
+        fork = chunk.cache.fork()  # a pass that breaks off leaves the sequence's own as it was
+        self._factors.set([chunk.adapter for _ in chunk.tokens], self._like)
+        ids = torch.tensor([list(chunk.tokens)], device=self._like.device)
+        hidden = read_on(self._layers, ids, fork.layers)[0]
+        chunk.cache.layers = fork.layers
+        return [self._head(hidden[len(hidden) - chunk.rows :])]
+
+    def close(self, cache: OwnCache) -> None:
+        """Nothing to give back: a cache goes with its object."""
