@@ -7,6 +7,8 @@ rows do not have: `impossible_numbers` (what a server told contradicts itself), 
 number) or `not_in_base_vocabulary` (the base does not know the token). `aligned_rank` and `aligned_probability` stay
 where the aligned model's part is sound, else they are null and its list is empty. Such rows are in no share and no
 mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
+`switch_point` is null in such rows, where the shift is not exact, and where the token is not the aligned model's own
+first choice; files from before it was there load. `summary.mean_switch_point` is over the rows that have one.
 
 Knows nothing about models, prompts or pages.
 """
@@ -129,6 +131,7 @@ class TokenShift(Part):
     aligned_rank: Rank | None
     kl: float | None
     js: float | None
+    switch_point: Probability | None = None  # the amount of alignment from which on the token is the first choice
     is_special: bool
     base_top: list[TopEntry]
     aligned_top: list[TopEntry]
@@ -144,10 +147,11 @@ class TokenShift(Part):
     def _is_whole(self) -> TokenShift:
         """A scored row holds every number, an unscored one none of the base's, and says why."""
         of_base = (self.base_rank, self.base_probability, self.kl, self.js)
+        of_both = (*of_base, self.switch_point)
         numbers = (*of_base, self.aligned_rank, self.aligned_probability)
         if self.is_scored and (None in numbers or self.reason is not None):
             raise ValueError(f"a row of class {self.shift_class} holds all numbers and no reason")
-        if not self.is_scored and (self.reason is None or any(number is not None for number in of_base)):
+        if not self.is_scored and (self.reason is None or any(number is not None for number in of_both)):
             raise ValueError("a row of class unscored holds a reason, and null for what the base would tell")
         return self
 
@@ -163,6 +167,7 @@ class Summary(Part):
     mean_kl: float | None
     mean_base_rank: float | None
     mean_base_probability: float | None
+    mean_switch_point: float | None = None
 
 
 class ContextShift(Part):
@@ -227,6 +232,7 @@ def summarize(tokens: list[TokenShift]) -> Summary:
             mean_base_probability=None,
         )
     n = len(rows)
+    switches = [row.switch_point for row in rows if row.switch_point is not None]
 
     def fraction(name: ShiftClass) -> float:
         return sum(row.shift_class == name for row in rows) / n
@@ -240,6 +246,7 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         mean_kl=sum(row.kl for row in rows) / n,
         mean_base_rank=sum(row.base_rank for row in rows) / n,
         mean_base_probability=sum(row.base_probability for row in rows) / n,
+        mean_switch_point=sum(switches) / len(switches) if switches else None,
     )
 
 

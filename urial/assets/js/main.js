@@ -43,6 +43,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
     controls,
     score: createScore(store, term),
     strips: createStrips(store, term, actions),
+    curve: createCurve(store, term),
     card: createCard(store, host, term, actions),
     shifted: createShifted(store, actions),
     paper: createPaper(store, term),
@@ -54,7 +55,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
   const panel = h("section", { class: "uv-panel uv-what" });
   panel.append(h("div", { class: "uv-what-head" }, h("h3", { class: "uv-title" }, "What tuning changed"), controls.el));
   if (settings.picture) controls.quiet.append(pictureButton(store, page));
-  panel.append(controls.quiet, parts.score.el, parts.strips.el);
+  panel.append(controls.quiet, parts.score.el, parts.strips.el, parts.curve.el);
   const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
   const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);
   page.append(parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, parts.table.el, parts.run.el, parts.words.el);
