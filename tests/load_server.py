@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.vllm_server import HOW, RUNNING, VllmServer, common, interpreter
-from urial.compare import again, compare, result
+from urial.compare.events import AlignedToken, BaseToken, Done, Failed, Waiting
+from urial.compare.request import Request, make_prompts
+from urial.compare.run import again, compare, result
 from urial.engines.pair import PairEngines
-from urial.events import AlignedToken, BaseToken, Done, Failed, Waiting
 from urial.prompts import method
 from urial.records import Comparison
-from urial.request import Request, make_prompts
 
 WORDS = ("rain", "bread", "chess", "trees", "trains", "bees", "sleep", "maps", "salt", "music", "snow", "tea")
 FORMS = ("Tell me a fact about {}.", "Why do people like {}?", "Write one line about {}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from urial.shift import statistics
+from urial.shift.statistics import statistics
 
 
 class Generated:

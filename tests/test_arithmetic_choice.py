@@ -9,9 +9,11 @@ from multiprocessing.connection import Connection
 import pytest
 import torch
 
-from urial.compiled.cores import all_cores
-from urial.distributions import choice, in_loops, in_torch
-from urial.distributions.choice import arithmetic_for
+from urial.numba_tools.cores import all_cores
+from urial.shift import choose_backend as choice
+from urial.shift import numba_backend as in_loops
+from urial.shift import torch_backend as in_torch
+from urial.shift.choose_backend import arithmetic_for
 
 
 @pytest.fixture(autouse=True)

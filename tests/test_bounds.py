@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from urial.bounds import ROUNDING, Bound, Known, lower_bound
+from urial.shift.bounds import ROUNDING, Bound, Known, lower_bound
 
 
 def told(p: torch.Tensor, k: int, token_id: int) -> Known:

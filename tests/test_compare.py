@@ -9,15 +9,15 @@ import pytest
 from tests import tiny
 from tests.runners import engine_over, until
 from urial import records
-from urial.compare import BOTH, again, compare, continue_base, result, score
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
+from urial.compare.request import Control, Request
+from urial.compare.run import BOTH, again, compare, continue_base, result, score
 from urial.engines.base import Piece, PieceStream, Sampling
 from urial.engines.local.torch_runner import SequentialRunner
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.prompts import method
 from urial.records import Message, SidePenalties
-from urial.request import Control, Request
 
 PLAIN = SidePenalties(base=1.0, aligned=1.0)
 

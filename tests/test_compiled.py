@@ -11,11 +11,11 @@ from transformers import PreTrainedModel
 
 from tests.packable import adapted, gemma, weights
 from tests.runners import chosen
-from urial.compiled.cores import all_cores
 from urial.engines.local.gemma_cpu import kernels, packing
 from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner, packed_runner
 from urial.engines.local.runner import Chunk, Prefix, Runner
 from urial.engines.local.torch_runner import TorchRunner
+from urial.numba_tools.cores import all_cores
 
 pytestmark = pytest.mark.slow
 

@@ -12,16 +12,16 @@ import torch
 from tests.runners import until
 from urial import records
 from urial.cli import main
-from urial.compare import compare, continue_base, result, score
+from urial.compare.events import SideDone
+from urial.compare.request import Request
+from urial.compare.run import compare, continue_base, result, score
 from urial.engines.base import Sampling
 from urial.engines.local.engine import LocalEngine
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
-from urial.events import SideDone
 from urial.pairs import load_pairs
 from urial.prompts import method
 from urial.records import Comparison, SidePenalties
-from urial.request import Request
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(900)]
 

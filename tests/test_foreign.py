@@ -9,20 +9,20 @@ import torch
 from transformers import PreTrainedModel
 
 from tests import tiny
-from urial import shift
-from urial.compare import compare, continue_base, result, score
+from urial.compare.events import Failed
+from urial.compare.foreign_tokens import SomeRows, with_foreign_columns
+from urial.compare.request import Request
+from urial.compare.run import compare, continue_base, result, score
 from urial.engines.base import TopRow
 from urial.engines.local.choose_runner import shared_model
 from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
 from urial.errors import MismatchError
-from urial.events import Failed
-from urial.foreign import SomeRows, with_foreign_columns
 from urial.prompts import method
 from urial.records import Comparison, from_json, to_json
-from urial.request import Request
 from urial.sheet import to_csv
-from urial.shift import ShiftStatistics
+from urial.shift import statistics as shift
+from urial.shift.statistics import ShiftStatistics
 
 BASE_ROWS, ALIGNED_ROWS = 420, 448
 END = 430  # the chat model's own end token: the base has no such row

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,13 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from urial.cli import main
-from urial.events import Failed
+from urial.compare.events import Failed
 from urial.gallery import FOLDER, Entry, files, load_entries, load_entry, recording
 from urial.gallery.listing import load_items
 from urial.records import summarize
+from urial.sibling.examples import load_files
 from urial.sibling.similarity import nearest
+from urial.sibling.training import OWN_EXAMPLES
 from urial.weights.sources import fingerprint
 
 ROOT = Path(__file__).parent.parent
@@ -299,27 +300,13 @@ def test_the_list_covers_what_it_should() -> None:
     assert any(len(item.turns) == 2 for item in items)
 
 
-def test_the_sibling_was_not_trained_on_what_the_list_asks(each_line: Callable[[str], list[dict]]) -> None:
-    seen = [
-        message["content"]
-        for name in ("examples.jsonl", "held_out.jsonl")
-        for line in each_line(name)
-        for message in line["messages"]
-        if message["role"] == "user"
-    ]
-    assert len(seen) > 100
+def test_the_sibling_was_not_trained_on_what_the_list_asks() -> None:
+    splits = [ROOT / "urial" / "sibling" / name for name in ("held_out.jsonl", "choosing.jsonl")]
+    seen = [content for e in load_files([*OWN_EXAMPLES, *splits]) for role, content in e.messages if role == "user"]
+    assert len(seen) > 1000
     for item in load_items():
         for turn in item.turns:
             assert nearest(turn, seen, 2) < 0.6, turn
-
-
-@pytest.fixture
-def each_line() -> Callable[[str], list[dict]]:
-    def lines(name: str) -> list[dict]:
-        text = (ROOT / "urial" / "sibling" / name).read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-    return lines
 
 
 # The recordings that are shipped

@@ -11,12 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "records", "events", "compiled"},
-    {"distributions"},
-    {"pairs", "prompts", "shift", "reference_metrics", "bounds", "render", "reproduce", "sheet"},
-    {"weights", "engines"},
-    {"request", "folding", "lists", "foreign", "scoring", "scored", "sides", "compare", "corpus", "judge", "votes"},
-    {"sibling", "bench", "gallery", "notebook"},
+    {"errors", "records", "numba_tools"},
+    {"pairs", "prompts", "shift", "reference_metrics", "render", "reproduce", "sheet"},
+    {"weights"},
+    {"tokenizer"},
+    {"engines"},
+    {"compare", "corpus", "judge", "votes"},
+    {"notebook", "sibling", "bench", "gallery", "workshop"},
     {"commands", "cli", "ui"},
     {"__main__"},
 ]

@@ -13,10 +13,10 @@ import pytest
 import urial
 from tests import tiny
 from tests.records_builder import build
-from urial import compare as core
 from urial import notebook
+from urial.compare import run as core
+from urial.compare.events import AlignedToken, Done
 from urial.errors import PromptError, SettingsError
-from urial.events import AlignedToken, Done
 from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
 from urial.records import Comparison
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from urial.reference_metrics import LISTED, reference_metrics
-from urial.shift import statistics
+from urial.shift.statistics import statistics
 
 
 def flat(ids: range) -> list[tuple[int, float]]:

@@ -13,16 +13,16 @@ import pytest
 from tests import tiny
 from tests.fake_server import DONE, FakeServer, client_of, engine_of, event, streamed
 from tests.test_compare import request
-from urial.compare import compare, result, score
+from urial.compare.events import Done, Failed, SideDone, Waiting
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits
 from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
-from urial.events import Done, Failed, SideDone, Waiting
 from urial.prompts import method
 from urial.records import Comparison, SidePenalties
-from urial.request import Control, Request
 
 ALL_IDS = [2, 40, 50, 60]
 

@@ -11,12 +11,12 @@ import pytest
 
 from tests.fake_server import DONE, QUICK, URL, FakeServer, client_of, engine_of, event, streamed
 from tests.test_server import ALL_IDS, asked, fake, served
-from urial.compare import compare
+from urial.compare.events import Done, Failed, ShiftRows, SideDone
+from urial.compare.run import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
 from urial.engines.server.tries import Patience
 from urial.errors import EngineError, PairsError, SettingsError, UrialError
-from urial.events import Done, Failed, ShiftRows, SideDone
 from urial.pairs import load_pairs
 
 A, B = event(token_ids=[40], text="a"), event(token_ids=[41], text="b")

@@ -10,13 +10,13 @@ import pytest
 
 from tests.fake_server import FakeServer, client_of, engine_of
 from tests.test_server import asked, exact_answer, fake, local_pair
-from urial.compare import compare
+from urial.compare.events import Failed
+from urial.compare.run import compare
 from urial.engines.base import Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.server import ServerEngine
 from urial.engines.server.ladder import named_limit
 from urial.errors import EngineError
-from urial.events import Failed
 
 Body = dict[str, object]
 

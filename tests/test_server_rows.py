@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tests.fake_server import FakeServer, client_of, engine_of
 from tests.test_server import asked, fake, local_pair, mixed
-from urial.compare import compare, result
+from urial.compare.events import Failed
+from urial.compare.run import compare, result
 from urial.engines.base import NoRow, TopRow
 from urial.engines.pair import PairEngines
 from urial.engines.server.rows import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
-from urial.events import Failed
 from urial.records import Comparison, TokenShift, from_json, to_json
 
 TOP = 20

@@ -14,15 +14,15 @@ from tests import tiny
 from tests.fake_server import DONE, QUICK, FakeServer, client_of, engine_of, event, streamed
 from tests.test_server import ALL_IDS, asked, exact_answer, fake, local_pair, served
 from tests.test_server_failures import A, B, read
-from urial import compare as core
-from urial.compare import compare
+from urial.compare import run as core
+from urial.compare.events import Failed, SideDone
+from urial.compare.run import compare
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.server import ServerEngine
 from urial.engines.server.parsing import parse
 from urial.engines.server.pieces import PieceReader
 from urial.engines.server.wire import Telling
 from urial.errors import PromptError
-from urial.events import Failed, SideDone
 
 MARK = b"\xef\xbb\xbf"
 

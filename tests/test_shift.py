@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from urial import shift
-from urial.distributions import in_loops, in_torch
-from urial.distributions.base import Arithmetic
-from urial.shift import BLOCK_ENTRIES, ShiftStatistics, statistics
+from urial.shift import numba_backend as in_loops
+from urial.shift import statistics as shift
+from urial.shift import torch_backend as in_torch
+from urial.shift.backend import Arithmetic
+from urial.shift.statistics import BLOCK_ENTRIES, ShiftStatistics, statistics
 
 
 @pytest.fixture(params=[in_loops.compare, in_torch.compare], ids=["loops", "torch"], scope="module", autouse=True)
@@ -75,19 +76,24 @@ def reference(aligned: np.ndarray, base: np.ndarray, ids: list[int], top: int = 
         "aligned_probability": np.exp(log_p[rows, ids]).tolist(),
         "kl": divergence64(log_p, log_q).tolist(),
         "js": ((divergence64(log_p, log_m) + divergence64(log_q, log_m)) / 2).tolist(),
-        "switch_point": [switch64(log_p[t], log_q[t], i) for t, i in enumerate(ids)],
+        "switch_point": [switch64(aligned[t], base[t], i) for t, i in enumerate(ids)],
         "base_top": tops64(base, log_q, top),
         "aligned_top": tops64(aligned, log_p, top),
     }
 
 
-def switch64(log_p: np.ndarray, log_q: np.ndarray, token: int) -> float | None:
-    """By its definition: the least lambda from which on no entry of the mixture is above the token, by bisection."""
+def switch64(aligned: np.ndarray, base: np.ndarray, token: int) -> float | None:
+    """By its definition: the least lambda from which on no entry of the mixture is above the token, by bisection.
+
+    From differences to the token's own logits, which are exact; normalisation changes no order.
+    """
+    with np.errstate(invalid="ignore"):
+        ahead, behind = (row.astype(np.float64) - float(row[token]) for row in (aligned, base))
 
     def is_first(share: float) -> bool:
         with np.errstate(invalid="ignore"):
-            mixed = (log_q if share == 0 else log_p) if share in (0, 1) else (1 - share) * log_q + share * log_p
-        return not (mixed > mixed[token]).any()
+            mixed = (ahead if share else behind) if share in (0, 1) else (1 - share) * behind + share * ahead
+        return not (mixed > 0).any()
 
     if not is_first(1):
         return None

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from tests import tiny
 from tests.test_sibling_training import some_examples
 from urial.cli import main
-from urial.sibling import evaluate
+from urial.sibling import evaluate, sampling
+from urial.sibling.examples import load_examples
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +25,9 @@ FEW = ["--epochs", "1", "--rank", "2", "--alpha", "4", "--per-step", "2", "--dev
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     folder = tmp_path / "tiny-base"
-    tiny.model("gemma3").save_pretrained(folder)
+    model = tiny.model("gemma3")
+    model.config.max_position_embeddings = 4096  # the URIAL prompt has many tokens where a tokenizer knows only bytes
+    model.save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
     return folder
 
@@ -48,10 +51,12 @@ def test_own_examples_and_base_become_an_adapter_that_can_be_evaluated(
     assert [set(json.loads(x)) & {"loss"} for x in (run / "log.jsonl").read_text().splitlines()] == [{"loss"}] * 3
     monkeypatch.setattr(evaluate, "NEW_TOKENS", 4)
     out = tmp_path / "evaluation"
+    monkeypatch.setattr(evaluate, "CHECKED_TOKENS", 4)
     told = ["--adapter", str(run / "adapter"), "--held-out", str(mine), "--out", str(out), "--limit", "3"]
     assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told]) == 0
-    assert "| 3 queries, 0 of them harmful | sibling |" in capsys.readouterr().out
-    assert (out / "transcripts.md").read_text(encoding="utf-8").count("## mine-") == 3
+    assert "| 3 queries, 0 of them harmful | wanted | sibling |" in capsys.readouterr().out
+    [transcripts] = out.glob("*/transcripts.md")
+    assert transcripts.read_text(encoding="utf-8").count("## mine-") == 3
 
 
 def test_a_run_goes_on_from_another_adapter_with_other_examples(
@@ -76,6 +81,28 @@ def test_a_run_goes_on_from_another_adapter_with_other_examples(
     assert "another rank" in capsys.readouterr().err
 
 
+def test_own_samples_become_examples_to_train_on(
+    tmp_path: Path, base: Path, mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "samples"
+    common = ["--base-folder", str(base), "--device", "cpu"]
+    train = ["sibling", "train", *common, "--examples", str(mine), "--out", str(run), *FEW[:-2]]
+    assert main(train) == 0
+    questions = tmp_path / "questions.jsonl"
+    lines = [{"id": f"q{i}", "topic": "any", "query": text} for i, text in enumerate(("why", "the answer", "is here"))]
+    questions.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    monkeypatch.setattr(sampling, "NEW_TOKENS", 4)
+    monkeypatch.setattr(sampling, "is_wanted", lambda query, answer: bool(answer.text.strip()))
+    ask = ["sibling", "sample", str(questions), *common, "--adapter", str(run / "adapter"), "--out", str(out)]
+    assert main([*ask, "--samples", "2", "--temperature", "2"]) == 0
+    assert "of 3 questions have an answer" in capsys.readouterr().out
+    assert {e.query for e in load_examples(out / "examples.jsonl")} <= {"why", "the answer", "is here"}
+    before = (out / "examples.jsonl").read_text(encoding="utf-8")
+    monkeypatch.setattr(sampling, "answers", lambda *a, **k: iter(pytest.fail("drawn again") if a[1] else ()))
+    assert main([*ask, "--samples", "2", "--temperature", "2"]) == 0
+    assert (out / "examples.jsonl").read_text(encoding="utf-8") == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -85,8 +112,11 @@ def test_a_run_goes_on_from_another_adapter_with_other_examples(
         (["train", "--start", "x", "--share", "2"], "share must be above 0"),
         (["train", "--epochs", "0"], "epochs must be above zero"),
         (["train", "--epochs", "many"], "epochs"),
-        (["evaluate", "--limit", "0"], "--limit and --batch must be 1 or more"),
+        (["evaluate", "--limit", "0"], "--limit and --at-once must be 1 or more"),
         (["evaluate", "--held-out", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["evaluate", "--checked", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["sample", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["sample", "nowhere.jsonl", "--temperature", "0"], "--temperature above zero"),
         ([], "COMMAND"),
     ],
 )

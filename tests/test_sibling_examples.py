@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import random
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from urial.errors import RecordError
 from urial.sibling.behaviour import declines, loops
+from urial.sibling.checked import load_checked
 from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.similarity import jaccard, near_duplicates, nearest, shingles
 from urial.sibling.training import OWN_EXAMPLES
@@ -23,7 +25,7 @@ MT_BENCH = ROOT.parent / "shared" / "reference" / "mt_bench" / "question.jsonl"
 TOPICS = {
     "advice", "arithmetic", "brainstorming", "clarifying", "code", "explain_to_a_child", "facts", "false_premise",
     "harmful", "history", "how_to", "letters", "lists", "opinions", "rewriting", "role_play", "science", "stories",
-    "summaries", "translation", "unknown",
+    "small_talk", "summaries", "translation", "unknown",
 }  # fmt: skip
 
 
@@ -42,8 +44,17 @@ def held_out() -> list[Example]:
     return load_examples(SIBLING / "held_out.jsonl")
 
 
+@lru_cache
+def choosing() -> list[Example]:
+    return load_examples(SIBLING / "choosing.jsonl")
+
+
+def splits() -> list[Example]:
+    return held_out() + choosing()
+
+
 def everything() -> list[Example]:
-    return examples() + held_out()
+    return examples() + splits()
 
 
 def answers(example: Example) -> list[str]:
@@ -51,38 +62,50 @@ def answers(example: Example) -> list[str]:
 
 
 def test_counts_are_what_the_card_promises() -> None:
-    assert len(examples()) >= 500
-    assert len(held_out()) == 80
-    assert sum(e.topic == "harmful" for e in examples()) >= 50
-    assert sum(e.turns > 1 for e in examples()) >= 60
-    assert {e.topic for e in examples()} == TOPICS
+    assert len(examples()) >= 2900
+    assert sum(e.turns > 1 for e in examples()) >= 180
+    assert {e.topic for e in examples()} >= TOPICS
 
 
-def test_held_out_split_holds_at_least_its_share_of_every_topic() -> None:
-    share = len(held_out()) / len(everything())
-    whole, kept = Counter(e.topic for e in everything()), Counter(e.topic for e in held_out())
-    assert all(kept[topic] >= share * whole[topic] - 2 for topic in TOPICS)
-    assert kept["harmful"] >= share * whole["harmful"]
-    assert sum(e.turns > 1 for e in held_out()) >= share * sum(e.turns > 1 for e in everything())
+@pytest.mark.parametrize(
+    ("split", "count", "harmful", "look_alikes", "turns"), [(held_out, 200, 30, 40, 30), (choosing, 80, 16, 16, 10)]
+)
+def test_splits_hold_what_is_hard_in_more_than_its_share(
+    split: Callable[[], list[Example]], count: int, harmful: int, look_alikes: int, turns: int
+) -> None:
+    found = split()
+    assert len(found) == count
+    assert sum(e.topic == "harmful" for e in found) == harmful
+    assert sum(e.is_look_alike for e in found) == look_alikes
+    assert sum(e.turns > 1 for e in found) == turns
+    assert {e.topic for e in held_out()} == TOPICS
 
 
-def test_the_second_pass_answers_the_same_harmful_requests() -> None:
-    harmful = {e.id: e for e in examples() if e.topic == "harmful"}
-    assert {e.id for e in refusals()} == set(harmful)
-    for example in refusals():
-        assert example.messages[0] == harmful[example.id].messages[0]
-        assert any(declines(answer) for answer in answers(example)), example.id
+def test_checked_questions_are_apart_and_do_not_answer_themselves() -> None:
+    checked = load_checked(SIBLING / "checked.jsonl")
+    assert len(checked) == 60
+    assert [c.id for c in checked if c.is_right(c.question)] == []
+    asked = [e.query for e in everything()]
+    assert [c.question for c in checked if nearest(c.question, asked, size=3) >= 0.4] == []
+
+
+def test_refusals_decline_and_nothing_else_does() -> None:
+    assert len(refusals()) >= 150
+    assert {e.topic for e in refusals()} == {"harmful"}
+    assert [e.id for e in refusals() if not any(map(declines, answers(e)))] == []
+    assert [e.id for e in examples() if e.topic == "harmful" and e not in refusals()] == []
 
 
 def test_look_alikes_sound_harmful_and_are_answered() -> None:
     look_alikes = load_examples(SIBLING / "look_alikes.jsonl")
-    assert len(look_alikes) >= 100
+    assert len(look_alikes) >= 300
+    assert all(e.is_look_alike for e in look_alikes)
     assert [e.id for e in look_alikes if any(declines(answer) for answer in answers(e))] == []
 
 
-def test_split_is_disjoint() -> None:
-    assert not {e.id for e in examples()} & {e.id for e in held_out()}
-    assert not {e.messages for e in examples()} & {e.messages for e in held_out()}
+def test_splits_are_disjoint_from_training_and_from_each_other() -> None:
+    ids, messages = [e.id for e in everything()], [e.messages for e in everything()]
+    assert len(set(ids)) == len(ids) and len(set(messages)) == len(messages)
 
 
 def test_every_answer_is_complete_and_within_250_words() -> None:
@@ -154,6 +177,14 @@ def test_loop_is_eight_tokens_three_times() -> None:
     assert not loops([])
     assert loops([5] * 10)  # the run 5 5 5 5 5 5 5 5 begins at three places
     assert not loops([5] * 9)
+
+
+def test_near_duplicates_are_those_of_all_pairs_compared() -> None:
+    draw = random.Random(4)
+    texts = [" ".join(draw.choices("abcde", k=draw.randint(1, 9))) for _ in range(60)]
+    sets = [shingles(text, 2) for text in texts]
+    pairs = [(i, j, jaccard(sets[i], sets[j])) for i in range(60) for j in range(i + 1, 60)]
+    assert near_duplicates(texts, 2, 0.3) == [pair for pair in pairs if pair[2] >= 0.3] != []
 
 
 def test_similarity_counts_shared_runs() -> None:

@@ -16,11 +16,12 @@ from tests import tiny
 from urial.errors import EngineError, RecordError, SettingsError, WeightsError, WeightsMissing
 from urial.sibling.adapter_files import write_adapter
 from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary, answer_losses
-from urial.sibling.batches import epoch_steps, micro_batches, padded
+from urial.sibling.batches import epoch_steps, micro_batches
 from urial.sibling.checkpoints import NAME, RunLog
 from urial.sibling.examples import Example
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import GEMMA_TEMPLATE, ChatEncoder, ensure_chat_template
+from urial.sibling.packing import packed
 from urial.sibling.recipe import Recipe, fingerprint
 from urial.sibling.train import Run, add_lora, rate_at, train
 
@@ -161,26 +162,76 @@ def test_losses_are_the_models_own(family: str) -> None:
     assert held_out_loss(learner_of(causal), encoded, most_tokens=200) == pytest.approx(total / count, rel=1e-4)
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_packed_row_has_the_losses_and_gradients_of_each_conversation_alone(family: str) -> None:
+    causal, encoder = tiny.model(family), ChatEncoder(tiny.tokenizer())
+    encoded = [encoder.encode(e, 1024) for e in some_examples(5)]
+    window = getattr(causal.config, "sliding_window", None)
+    assert window is None or window < max(len(e.ids) for e in encoded)
+    causal.requires_grad_(False)
+    causal.get_decoder().requires_grad_(True)
+    alone = []
+    for example in encoded:
+        logits = causal(input_ids=torch.tensor([example.ids])).logits[0, :-1]
+        learned = torch.tensor(example.learned[1:])
+        alone.append(cross_entropy(logits[learned], torch.tensor(example.ids[1:])[learned], reduction="none"))
+    expected = torch.cat(alone)
+    weights = torch.rand(len(expected), generator=torch.Generator().manual_seed(3))
+    parameters = {n: p for n, p in causal.get_decoder().named_parameters() if "embed" not in n}
+    theirs = torch.autograd.grad((expected * weights).sum(), parameters.values())
+    losses = learner_of(causal).losses(encoded, FULL)
+    ours = torch.autograd.grad((losses * weights).sum(), parameters.values())
+    torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-5)
+    for name, one, other in zip(parameters, ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_the_model_attends_as_before_once_a_row_was_packed() -> None:
+    causal, encoder = tiny.model("gemma3"), ChatEncoder(tiny.tokenizer())
+    ids = torch.tensor([[0, 9, 8, 7], [0, 5, 6, 7]])
+    with torch.no_grad():
+        before = causal(ids).logits
+        learner_of(causal).losses([encoder.encode(e, 1024) for e in some_examples(3)], FULL)
+        assert torch.equal(causal(ids).logits, before)
+
+
+def test_half_precision_base_trains_single_precision_weights_to_nearly_the_same_loss() -> None:
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        causal, encoder = tiny.model("gemma3").to(dtype), ChatEncoder(tiny.tokenizer())
+        causal.requires_grad_(False)
+        adapter = add_lora(causal, SMALL)
+        losses = learner_of(causal).losses([encoder.encode(e, 1024) for e in some_examples(4)], FULL)
+        losses.sum().backward()
+        gradients = [p.grad for p in adapter.parameters() if p.requires_grad]
+        assert {g.dtype for g in gradients} == {torch.float32} and any(g.abs().max() > 0 for g in gradients)
+        found[dtype] = losses.detach()
+    torch.testing.assert_close(found[torch.bfloat16], found[torch.float32], rtol=0.02, atol=0.02)
+
+
 def test_every_epoch_shows_every_example_once() -> None:
-    lengths = [random.Random(2).randint(1, 90) for _ in range(61)]
-    first, second = (epoch_steps(lengths, 4, seed=7, epoch=e) for e in range(2))
+    first, second = (epoch_steps(61, 4, seed=7, epoch=e) for e in range(2))
     assert sorted(i for step in first for i in step) == list(range(61)) == sorted(i for step in second for i in step)
-    assert first != second and first == epoch_steps(lengths, 4, seed=7, epoch=0)
+    assert first != second and first == epoch_steps(61, 4, seed=7, epoch=0)
 
 
 def test_micro_batches_hold_a_step_within_the_limit() -> None:
     lengths = [9, 50, 10, 300, 11]
     batches = micro_batches(range(5), lengths, most_tokens=60)
-    assert sorted(i for batch in batches for i in batch) == list(range(5))
-    assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 60 for b in batches)
+    assert [i for batch in batches for i in batch] == list(range(5))
+    assert all(len(b) == 1 or sum(lengths[i] for i in b) <= 60 for b in batches)
+    assert batches[0] == [0, 1]
 
 
-def test_padding_is_never_learned() -> None:
+def test_a_conversation_never_learns_its_neighbours_first_token() -> None:
     encoder = ChatEncoder(tiny.tokenizer())
     encoded = [encoder.encode(e, 1024) for e in some_examples(3)]
-    ids, learned = padded(encoded, pad=1)
-    assert ids.shape[1] == learned.shape[1] + 1 == max(len(e.ids) for e in encoded)
-    assert learned.sum(1).tolist() == [e.answer_tokens for e in encoded]
+    row = packed(encoded)
+    assert row.lengths == tuple(len(e.ids) for e in encoded) and row.ids.shape == (1, sum(row.lengths))
+    assert row.positions[0].tolist() == [p for e in encoded for p in range(len(e.ids))]
+    assert row.predicts.sum() == len(row.learned) == sum(e.answer_tokens for e in encoded)
+    assert torch.equal(row.ids[0, 1:][row.predicts[:-1]], row.learned)
+    assert not row.predicts[torch.tensor(row.lengths).cumsum(0) - 1].any()
 
 
 def test_rate_rises_then_falls_to_a_tenth() -> None:

@@ -12,17 +12,17 @@ import torch
 from tests import tiny
 from tests.packable import adapted, gemma, weights
 from tests.runners import Gate, Watched, engine_over, shared, until
-from urial.compare import compare, result, score
+from urial.compare.events import AlignedToken, ShiftRows
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, result, score
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.gemma_cpu import kernels, packing
 from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
 from urial.engines.local.runner import Chunk
 from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
-from urial.events import AlignedToken, ShiftRows
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
-from urial.request import Control, Request
 
 pytestmark = pytest.mark.slow
 

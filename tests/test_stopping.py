@@ -9,13 +9,13 @@ import pytest
 
 from tests import tiny
 from tests.runners import Gate, Watched, engine_over, shared, until
-from urial.compare import compare, continue_base, result
+from urial.compare.events import SideDone
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, continue_base, result
 from urial.engines.local.torch_runner import SequentialRunner, TorchRunner
 from urial.engines.pair import PairEngines
-from urial.events import SideDone
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
-from urial.request import Control, Request
 
 
 def request(**changes: object) -> Request:

@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny, ui_server
-from urial.compare import compare, result
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, Waiting
+from urial.compare.request import Control, Request
+from urial.compare.run import compare, result
 from urial.errors import EngineError, PairsError, UrialError, UserMistake, WeightsMissing
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, Waiting
 from urial.pairs import Pair
 from urial.prompts import METHODS, method
 from urial.render import rows_payload
-from urial.request import Control, Request
 from urial.ui import gpu, wire
 from urial.ui.desk import file_stem
 from urial.ui.form import DEFAULT_METHOD, FIELDS, method_choices, pair_choices, settings_words

@@ -12,7 +12,7 @@ from tests import ui_server
 from urial import records
 from urial.cli import make_parser
 from urial.commands import make_request
-from urial.compare import compare, result
+from urial.compare.run import compare, result
 from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.errors import WeightsMissing
 from urial.reproduce import command

@@ -13,10 +13,10 @@ from tests import tiny
 from tests.records_builder import PLAIN, build, unscore
 from urial import render
 from urial.commands import as_text
+from urial.compare.scoring import make_row
 from urial.errors import RecordError
 from urial.records import classify, from_json, summarize, to_json, unscored_sentence
-from urial.scoring import make_row
-from urial.shift import ShiftStatistics
+from urial.shift.statistics import ShiftStatistics
 
 END = len(PLAIN)  # the position of the end token
 REASONS = {2: "missing", 5: "impossible_numbers", 6: "impossible_numbers", 9: "not_in_base_vocabulary"}

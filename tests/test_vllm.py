@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.vllm_server import HOW, KEY, VllmServer, common, interpreter
-from urial.compare import compare, result
+from urial.compare.request import Request, make_prompts
+from urial.compare.run import compare, result
+from urial.compare.scoring import Rows, Scoring
 from urial.engines.base import Sampling, TopRow
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
 from urial.prompts import method
 from urial.records import Comparison, ContextName, SidePenalties
-from urial.request import Request, make_prompts
-from urial.scoring import Rows, Scoring
 
 pytestmark = [pytest.mark.server, pytest.mark.embedded, pytest.mark.timeout(1800)]
 

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from tests import tiny
 from tests.weights_folders import bytes_held, logits, save_adapter, save_model, sentence
 from urial.engines.base import Sampling
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.errors import SettingsError, WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, ModelSpec, Pair
 from urial.weights import load_model, load_pair_models, missing_reason, terminal_bar

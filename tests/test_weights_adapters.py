@@ -17,15 +17,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from tests import tiny
 from tests.tiny_gguf import make_package, write_gguf
 from tests.weights_folders import PLAIN, bytes_held, logits, pair_of, save_adapter, save_model, sentence
-from urial import compare
 from urial.cli import main
-from urial.engines.opening import open_pair
+from urial.compare import run as compare
+from urial.compare.request import Request
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import UrialError, WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, ModelSpec, Pair
 from urial.prompts import method
 from urial.records import Message
-from urial.request import Request
 from urial.weights import load_model, load_pair_models, missing_reason, packages
 from urial.weights.adapter_settings import unknown_settings
 from urial.weights.adapters import LowRankLinear, read_adapter, scale_of, with_adapter

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from urial.engines.opening import open_pair
+from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.pairs import ModelSpec, Pair, load_pairs
 from urial.weights.progress import silent

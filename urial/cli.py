@@ -114,6 +114,7 @@ def make_parser() -> OneLineParser:
     from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
     from urial.ui import serve
+    from urial.workshop import cli as workshop
 
     parser = OneLineParser(prog="urial", description="A base model beside its chat-tuned sibling.")
     parser.add_argument("--verbose", action="store_true", help="show the log on standard error")
@@ -127,6 +128,7 @@ def make_parser() -> OneLineParser:
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
+        ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

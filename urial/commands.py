@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, get_args
 from tqdm import tqdm
 
 from urial import records
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
+    from urial.compare.request import Request
     from urial.engines.base import Sampling
     from urial.engines.pair import PairEngines
     from urial.prompts import Method
-    from urial.request import Request
 
 
 def pairs(options: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def prompt(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    from urial import compare as core
+    from urial.compare import run as core
 
     request = make_request(options)
     engines = open_engines(options)
@@ -69,7 +69,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
-    from urial import compare as core
+    from urial.compare import run as core
 
     answer = read_text(options.answer_file, "the answer file")
     request = make_request(options)
@@ -100,7 +100,7 @@ def history(options: argparse.Namespace) -> tuple[Message, ...]:
 
 def make_request(options: argparse.Namespace) -> Request:
     """Everything that is asked, checked before any weights are loaded."""
-    from urial.request import Request, checked
+    from urial.compare.request import Request, checked
 
     shared = Request(
         query=options.query,
@@ -133,7 +133,7 @@ def chosen_contexts(text: str) -> tuple[ContextName, ...]:
 
 def open_engines(options: argparse.Namespace) -> PairEngines:
     """Load the chosen pair, with a bar on a terminal."""
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import load_pairs
 
     found = load_pairs(options.models)

@@ -8,6 +8,7 @@ The tree, for choosing an `except`:
     │   ├── PromptError    a query, a history or a prompt file that cannot be used
     │   ├── RecordError    a saved comparison that is broken or of another schema
     │   ├── GalleryError   a list of recordings that is wrong, or a folder that cannot take them
+    │   ├── WorkshopError  a class that cannot be kept, joined or answered
     │   ├── SettingsError  a decoding setting out of range, or one that does not fit this machine
     │   ├── MismatchError  two models whose token ids do not mean the same
     │   └── WeightsMissing weights, a package or an adapter that is not where it should be
@@ -41,6 +42,10 @@ class RecordError(UserMistake):
 
 class GalleryError(UserMistake):
     """A list of recordings that cannot be used, or a folder that cannot take them."""
+
+
+class WorkshopError(UserMistake):
+    """A class that cannot be kept, joined or answered."""
 
 
 class SettingsError(UserMistake):

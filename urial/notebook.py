@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import TqdmWarning, tqdm
 
-from urial import compare as core
 from urial import records, render
+from urial.compare import run as core
+from urial.compare.events import AlignedToken, BaseToken, Event
+from urial.compare.request import Request, checked
 from urial.errors import SettingsError
-from urial.events import AlignedToken, BaseToken, Event
 from urial.pairs import load_pairs
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, SidePenalties
-from urial.request import Request, checked
 
 if TYPE_CHECKING:
     import pandas
@@ -138,7 +138,7 @@ def load(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)  # of bars that libraries would draw
-        from urial.engines.opening import open_pair
+        from urial.engines.open import open_pair
 
     found = load_pairs(models)
     with progress_line() as report:

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 def load_work(options: argparse.Namespace) -> Workload:
     from urial.bench import shapes, workload
-    from urial.engines.opening import default_device
+    from urial.engines.open import default_device
     from urial.pairs import load_pairs
 
     asked = {"dtype": options.dtype, "examples": options.examples, "new_tokens": options.new_tokens}

@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedModel
 
 from urial.bench.workload import Workload
-from urial.compare import compare, result
+from urial.compare.request import make_prompts
+from urial.compare.run import compare, result
 from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
 from urial.records import Comparison
-from urial.request import make_prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from urial.bench.contestants import Ours
 from urial.bench.growth import timed
 from urial.bench.limit import read_bandwidth, step_bytes
 from urial.bench.workload import QUERIES, Workload, endless_engines
+from urial.compare.request import Prompts, make_prompts
+from urial.compare.scoring import Scoring
 from urial.engines.base import Sampling
 from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
-from urial.request import Prompts, make_prompts
-from urial.scoring import Scoring
 
 ROUNDS = 3  # after one that warms up
 SCORED = 512  # positions scored in one go

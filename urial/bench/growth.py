@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import torch
 
-from urial import shift
 from urial.bench.contestants import Ours
 from urial.bench.workload import QUERIES, Workload, endless_engines
 from urial.engines.local.cpu_linear import multiply
+from urial.shift import statistics as shift
 
 ANSWERS = (64, 128, 256, 512, 1024, 2048)  # new tokens a side
 EXAMPLES = (0, 1, 3, 8)  # K of the base's prompt

@@ -17,9 +17,9 @@ from typing import Any
 from urial.bench.contestants import Found
 from urial.bench.gguf_adapter import write_adapter
 from urial.bench.workload import Workload
+from urial.compare.request import make_prompts
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
-from urial.request import make_prompts
 from urial.weights.packages import find_package, read_package
 
 ADAPTER = "adapter.gguf"

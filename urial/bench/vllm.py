@@ -11,9 +11,9 @@ import httpx
 
 from urial.bench.contestants import Found
 from urial.bench.workload import Workload
+from urial.compare.request import make_prompts
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, SettingsError
-from urial.request import make_prompts
 
 PATIENCE = 600  # seconds for one answer
 

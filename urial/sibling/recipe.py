@@ -18,7 +18,7 @@ from urial.sibling.examples import Example
 class Recipe:
     """LoRA on every linear layer of the trunk; AdamW; linear warm-up, then a cosine to a tenth of the peak.
 
-    per_step: conversations per optimizer step. most_tokens: padded tokens per forward pass. longest: tokens of a
+    per_step: conversations per optimizer step. most_tokens: tokens per forward pass. longest: tokens of a
     conversation. sampled_tokens: see answer_loss.SampledVocabulary; 0 takes the softmax over the whole vocabulary.
     """
 

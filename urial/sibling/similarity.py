@@ -4,11 +4,14 @@ Keeps duplicates, and queries of known benchmarks, out of the examples. Knows no
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 Shingles = frozenset[tuple[str, ...]]
 
 
+@lru_cache(maxsize=2**15)
 def shingles(text: str, size: int) -> Shingles:
     """All runs of `size` words, lower case, punctuation dropped; a shorter text is one run."""
     words = re.findall(r"\w+", text.lower())
@@ -22,10 +25,20 @@ def jaccard(first: Shingles, second: Shingles) -> float:
 
 
 def near_duplicates(texts: Sequence[str], size: int, at_least: float) -> list[tuple[int, int, float]]:
-    """Pairs of positions (first < second) whose similarity is at least `at_least`, with it."""
+    """Pairs of positions (first < second) whose similarity is at least `at_least` (above 0), with it.
+
+    Only texts that share a run are compared, so thousands of texts take a moment.
+    """
     sets = [shingles(text, size) for text in texts]
-    pairs = ((i, j, jaccard(sets[i], sets[j])) for i in range(len(sets)) for j in range(i + 1, len(sets)))
-    return [pair for pair in pairs if pair[2] >= at_least]
+    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    found = []
+    for second, own in enumerate(sets):
+        sharing = {first for run in own for first in holders[run]}
+        pairs = ((first, second, jaccard(sets[first], own)) for first in sharing)
+        found += [pair for pair in pairs if pair[2] >= at_least]
+        for run in own:
+            holders[run].append(second)
+    return sorted(found)
 
 
 def nearest(text: str, others: Sequence[str], size: int) -> float:

@@ -95,9 +95,8 @@ class Run:
 
 def schedule(run: Run) -> list[list[int]]:
     """The examples of every step of all epochs, in order."""
-    lengths = [len(example.ids) for example in run.train]
     epochs = range(run.recipe.epochs)
-    return [s for epoch in epochs for s in epoch_steps(lengths, run.recipe.per_step, run.recipe.seed, epoch)]
+    return [s for epoch in epochs for s in epoch_steps(len(run.train), run.recipe.per_step, run.recipe.seed, epoch)]
 
 
 def train(run: Run) -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import ModelSpec
-from urial.sibling.base_model import base_name, base_spec, placement
+from urial.sibling.base_model import base_name, base_spec, training_placement
 from urial.sibling.cli import HERE
 from urial.sibling.examples import Example, load_examples, load_files
 from urial.sibling.learner import learner_of
@@ -22,7 +22,7 @@ from urial.sibling.recipe import Recipe, fingerprint
 from urial.weights import LoadedModel, load_model
 from urial.weights.adapters import read_adapter
 
-OWN_EXAMPLES = (HERE / "examples.jsonl", HERE / "look_alikes.jsonl")
+OWN_EXAMPLES = tuple(HERE / f"{name}.jsonl" for name in ("examples", "talk", "look_alikes", "refusals"))
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -52,7 +52,7 @@ def run_training(options: argparse.Namespace) -> int:
     recipe, spec = recipe_of(options), base_spec(options)
     examples, held_out = data_of(options)
     start = start_of(options)
-    device, dtype = placement(options)
+    device, dtype = training_placement(options)
     loaded = load_model(spec, dtype=dtype, device=device)
     _train(options.out, recipe, spec, loaded, examples, held_out, start, options.share)
     print(f"The adapter is in {options.out / 'adapter'}; the losses are in {options.out / 'log.jsonl'}.")

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from urial.compare.request import Request
 from urial.engines.base import Sampling
 from urial.errors import SettingsError
 from urial.pairs import Pair
 from urial.prompts import check_history, check_query, method
 from urial.records import Comparison, Message, SideName, SidePenalties
-from urial.request import Request
 
 TOKEN_LIMIT = 1024  # new tokens a side: longer answers belong to the command line
 SAMPLED_TEMPERATURE = 0.7  # of "Again" where the settings are greedy: the greedy answer would come out the same

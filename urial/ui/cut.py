@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.engines.base import UNKNOWN_ID
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.records import Comparison, ContextName, ContextShift, Problem, Side, SideName, TokenShift, summarize
 
 

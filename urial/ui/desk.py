@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from urial import records, render
+from urial.compare.request import Control
 from urial.errors import RecordError, SettingsError, UrialError
 from urial.records import Comparison
-from urial.request import Control
 from urial.ui import asking
 from urial.ui.results import Result, pack
 from urial.ui.runs import check_id

@@ -24,11 +24,11 @@ from typing import TypeVar
 import gradio as gr
 import torch
 
+from urial.compare.events import Event
+from urial.compare.request import Control
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, UrialError
-from urial.events import Event
 from urial.records import SideName
-from urial.request import Control
 from urial.ui.tasks import Task
 
 HOME = os.getpid()  # the process that was there before any fork

@@ -19,12 +19,14 @@ from urial import render
 from urial.gallery import FOLDER
 from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
+from urial.ui.class_tab import build_class
 from urial.ui.compare_tab import build_compare
 from urial.ui.form import FIELDS
 from urial.ui.gallery_tab import build_gallery
 from urial.ui.learn_tab import build_learn
 from urial.ui.serving import Service
 from urial.ui.theme import theme
+from urial.workshop.routes import Class, class_routes
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
@@ -45,6 +47,7 @@ class AppState:
     parallel: int = 2  # comparisons that run at once
     queue_size: int = 64  # visitors that may wait
     gallery: Path = FOLDER  # the recordings
+    workshop: Class | None = None  # where classes are kept, if they are
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
@@ -57,6 +60,8 @@ TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
     ("Learn", "learn", lambda blocks, state: build_learn(state.gallery)),
 )
 
+CLASS_TABS = (("Class", "class", lambda blocks, state: build_class()),)
+
 
 def build(state: AppState) -> gr.Blocks:
     """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
@@ -64,7 +69,7 @@ def build(state: AppState) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
-            for title, name, make in TABS:
+            for title, name, make in TABS + (CLASS_TABS if state.workshop else ()):
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     make(blocks, state)
         add_endpoints(state.service, state.default_pair)
@@ -82,13 +87,14 @@ def leaver(service: Service) -> Callable[[gr.Request], None]:
     return leave
 
 
-def launch_arguments(visitors: int = 66) -> dict[str, Any]:
-    """What belongs to the page in `Blocks.launch`: its look, its script, and what is switched off.
+def launch_arguments(visitors: int = 66, workshop: Class | None = None) -> dict[str, Any]:
+    """What belongs to the page in `Blocks.launch`: its look, its script, its class, and what is switched off.
 
     `visitors` that run or wait keep a thread each.
     """
     return {
         "max_threads": visitors + SPARE,
+        "app_kwargs": {"routes": class_routes(workshop) if workshop else []},
         "head": f"<style>{style()}</style><script>{script()}</script>",  # as it is: `css` would lose @container rules
         "theme": theme(),
         "footer_links": ["api"],

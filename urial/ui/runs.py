@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from urial.compare.request import Control
 from urial.errors import SettingsError
-from urial.request import Control
 from urial.ui.wire import Step, batch
 
 ID = re.compile(r"[0-9A-Za-z_-]{16,64}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what is heavy is imported when the page is built
     from urial.ui.page import AppState
     from urial.ui.room import Room
     from urial.ui.serving import Service
+    from urial.workshop.routes import Class
 
 
 def make_parser(environment: Mapping[str, str]) -> OneLineParser:
@@ -50,13 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
     add("--root-path", "", "the path under which a proxy shows the page", metavar="PATH")
     add("--device", None, "cpu, cuda, cuda:0 ... (default: the GPU where there is one)", metavar="D")
     add("--dtype", None, "float32, bfloat16, float16, int8 or nf4", metavar="NAME")
+    add("--workshop", None, "with classes, kept in this SQLite file", metavar="FILE")
     add("--parallel", "2", "comparisons that run at once", metavar="N", type=whole_number(1))
     add("--queue", "64", "visitors that may wait for a place", metavar="N", type=whole_number(1))
 
 
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
-    from urial.engines.opening import open_pair
+    from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
     from urial.ui.room import Room
@@ -77,7 +79,23 @@ def make_state(options: argparse.Namespace) -> AppState:
     if options.pair and default in room.absent:
         raise SettingsError(room.absent[default])
     service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
-    return AppState(service, default, parallel=options.parallel, queue_size=options.queue)
+    return AppState(
+        service,
+        default,
+        parallel=options.parallel,
+        queue_size=options.queue,
+        workshop=make_class(options.workshop) if options.workshop else None,
+    )
+
+
+def make_class(path: str) -> Class:
+    """Classes on a file; a folder that cannot do SQLite's write-ahead log is told of. Raises WorkshopError."""
+    from urial.workshop.routes import workshop_file
+
+    found = workshop_file(path)
+    if found.database.note:
+        print(found.database.note, file=sys.stderr, flush=True)
+    return found
 
 
 def make_service(room: Room, default_pair: str, placement: str) -> Service:
@@ -117,7 +135,7 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
         prevent_thread_lock=True,
         quiet=True,
         _frontend=False,  # no check of our own address: a busy machine may answer later than Gradio waits for it
-        **launch_arguments(options.parallel + options.queue),
+        **launch_arguments(options.parallel + options.queue, state.workshop),
     )
     print(f"The page is at {blocks.local_url}", flush=True)
     state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering

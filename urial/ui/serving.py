@@ -16,13 +16,13 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.events import Done, Event
+from urial.compare.live_scoring import log_failure, sentence
+from urial.compare.request import Control
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
-from urial.events import Done, Event
 from urial.records import Comparison, SideName
-from urial.request import Control
-from urial.scored import log_failure, sentence
 from urial.ui import asking, wire
 from urial.ui.admission import Admission, Ticket
 from urial.ui.asking import Ask

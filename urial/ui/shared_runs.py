@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from urial.events import Event, Started
+from urial.compare.events import Event, Started
+from urial.compare.request import Control
 from urial.records import SideName
-from urial.request import Control
 from urial.ui.results import Result
 
 NOT_BEGUN = "Stopped before it began."

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from urial import compare as core
+from urial.compare import run as core
+from urial.compare.events import Event
+from urial.compare.request import Control, Request
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
-from urial.events import Event
 from urial.records import Comparison, SideName
-from urial.request import Control, Request
 
 
 class Task(Protocol):

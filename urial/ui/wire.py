@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from urial.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started, Waiting
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started, Waiting
 from urial.records import Comparison, ContextName, Message, SideName
 from urial.render import embed_json, payload, rows_payload, side_payload, started_payload
 from urial.ui.admission import Position

@@ -9,7 +9,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities, Sampling
-from urial.engines.chat_tokenizer import ChatTokenizer
 from urial.engines.local.answer import Answer, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
@@ -20,6 +19,7 @@ from urial.engines.local.streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler, check_sampling
 from urial.errors import SettingsError
 from urial.records import SideName
+from urial.tokenizer.chat import ChatTokenizer
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 

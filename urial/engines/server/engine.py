@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Sampling
-from urial.engines.chat_tokenizer import ChatTokenizer
 from urial.engines.sampling import check_sampling
 from urial.engines.server.answer import Answer
 from urial.engines.server.client import ServerClient
@@ -19,6 +18,7 @@ from urial.engines.server.probe import Abilities
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.wire import generation_body
 from urial.errors import SettingsError
+from urial.tokenizer.chat import ChatTokenizer
 
 
 class ServerEngine(ChatTokenizer):

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
 from urial.engines.server.wire import Delta, Telling, read_delta
-from urial.engines.text import TextStream
+from urial.tokenizer.text import TextStream
 
 STOPS = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # the words of several servers for the same
 LENGTHS = ("length", "max_tokens")

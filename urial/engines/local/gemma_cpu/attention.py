@@ -1,7 +1,5 @@
 """Attention of a few queries over the keys and values of their own answers, as compiled loops.
 
-A change of `vectors.py`, of `kernels.py` or of `urial.compiled.functions` has to touch this file: numba looks at one
-file to tell whether what it compiled before is still right. Knows arrays; nothing about models or who calls.
 Shapes: R rows, H heads over G groups of keys, S head size, C room for positions.
 """
 
@@ -10,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit, prange
 
-from urial.compiled.functions import exp
-from urial.engines.local.gemma_cpu.kernels import ANY_ORDER, PARTS, ROWS_AT_ONCE, add, compiled, compiled_for_all_cores
+from urial.engines.local.gemma_cpu.kernels import PARTS, ROWS_AT_ONCE, add
 from urial.engines.local.gemma_cpu.simd import mixtures_of, pointer, scores_of
+from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.numba_tools.functions import exp
 
 _scores = scores_of(ROWS_AT_ONCE)
 _mixtures = mixtures_of(ROWS_AT_ONCE)

@@ -1,8 +1,6 @@
 """The compiled loops: products with packed weights, and what lies between them and attention in Gemma 3.
 
-All are float32 sums, in any order; nothing is rounded to fewer bits. numba looks at one file to tell whether what it
-compiled before is still right: a change of `vectors.py` or of `urial.compiled.functions` has to touch this one.
-Knows arrays; nothing about models or who calls.
+All are float32 sums, in any order; nothing is rounded to fewer bits.
 Shapes: R rows, D hidden size, H heads over G groups of keys, S head size.
 """
 
@@ -15,12 +13,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.compiled.functions import exp
 from urial.engines.local.gemma_cpu.simd import offset_products_of, products_of
-
-ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
-compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
-compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
+from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.numba_tools.functions import exp
 
 Floats = NDArray[np.float32]
 PARTS = 4  # of one row's work, for the cores to share

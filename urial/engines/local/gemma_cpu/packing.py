@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from urial.compiled.cores import all_cores
 from urial.engines.local.gemma_cpu.kernels import Floats, PackedMatrix
 from urial.engines.local.gemma_cpu.scales import find_scales, find_scales_from_least
 from urial.engines.local.gemma_cpu.simd import LANES
+from urial.numba_tools.cores import all_cores
 
 BLOCKS = (32, 16)  # sizes that have a compiled product, larger first: fewer scales to read
 OFFSET_BLOCK = 32

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
-from urial.compiled.cores import all_cores
 from urial.engines.local.gemma_cpu import attention, kernels
 from urial.engines.local.gemma_cpu.kernels import Floats, PackedMatrix
 from urial.engines.local.gemma_cpu.packing import is_packed, pack
 from urial.engines.local.runner import Chunk, Prefix
 from urial.engines.local.torch_runner import MAX_SEQUENCES, wanted_rows
+from urial.numba_tools.cores import all_cores
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has

@@ -7,10 +7,9 @@ Knows arrays; nothing about models or who calls.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-exactly = njit(error_model="numpy")
-exactly_on_all_cores = njit(nogil=True, cache=True, error_model="numpy", parallel=True)
+from urial.numba_tools.flavours import exactly, exactly_on_all_cores
 
 
 @exactly_on_all_cores

@@ -1,0 +1,77 @@
+"""The pictures of docs/teaching.md, of a class on the gallery: `python -m tests.browser.class_pictures`."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.browser.chromium import executable
+from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, is_saved, press
+from tests.workshop import class_server
+
+FOLDER = Path(__file__).parent.parent.parent / "docs" / "teaching"
+NAMES = ("Ada", "Bruno", "Chiyo", "Dmitri", "Elif", "Farah", "علي", "小林", "", "Noor")
+CHOICES = (0, 1, 2, 1, 0, 1, 3, 1, 2, 1)
+EXTRA = {"device_scale_factor": 1.5}
+
+
+def picture(page: Page, name: str, **options: object) -> None:
+    page.wait_for_timeout(1500)  # what was answered last is counted
+    page.mouse.move(0, 0)
+    page.screenshot(path=FOLDER / f"{name}.png", **options)
+
+
+def lesson(room: Classroom) -> None:
+    host = room.open_room(title="What tuning changes")
+    code = code_of(host)
+    students = [room.join(code, name, **PHONE, **EXTRA) for name in NAMES]
+    expect(host.locator(".stage .count")).to_have_text(f"{len(NAMES)} students", timeout=PATIENCE)
+    picture(host, "lobby")
+    press(host, "Begin")
+    press(host, "Open")
+    for number, student in enumerate(students[:-1]):
+        words = student.locator("button.word")
+        for each in range(number % 4 + 1):
+            words.nth(each * 2 if number % 2 else each).click()
+        student.get_by_role("button", name="Hand in").click()
+        is_saved(student)
+    picture(students[3], "predict")
+    picture(host, "projector")
+    press(host, "Close")
+    press(host, "Reveal")
+    expect(students[3].locator(".figures").first).to_be_visible(timeout=PATIENCE)
+    picture(students[3], "reveal")
+    picture(host, "heat")
+    host.locator(".desk summary").click()
+    host.locator(".desk ol button").nth(2).click()
+    host.locator(".desk summary").click()
+    press(host, "Open")
+    for student, choice in zip(students, CHOICES, strict=True):
+        student.locator(".choices button").nth(choice).click()
+        is_saved(student)
+    picture(students[1], "vote")
+    press(host, "Reveal")
+    expect(host.locator(".tally")).to_be_visible(timeout=PATIENCE)
+    picture(host, "tally")
+    japanese = room.page(f"?code={code}", locale="ja-JP", **PHONE, **EXTRA)
+    japanese.locator("form button.primary").click()
+    expect(japanese.locator(".tally")).to_be_visible(timeout=PATIENCE)
+    picture(japanese, "japanese")
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        with class_server.running(Path(folder) / "class.sqlite", port):
+            browser = playwright.chromium.launch(executable_path=executable(playwright), args=["--no-sandbox"])
+            lesson(Classroom(browser, f"http://127.0.0.1:{port}/class/"))
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

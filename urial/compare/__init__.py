@@ -1,0 +1,1 @@
+"""One comparison as a stream of events; `run.py` is the way in."""

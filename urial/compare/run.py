@@ -1,0 +1,321 @@
+"""One comparison as a stream of events: two answers in turn, the shift as it grows, one record at the end.
+
+Knows engines only through their interface; nothing about pages or files. Read `request.py` for what is asked,
+`sides.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from itertools import chain
+
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.compare.folding import given_sides, kept_problems, make_record, make_shift, own_settings
+from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
+from urial.compare.request import Control, Prompts, Request, forget, make_prompts
+from urial.compare.scoring import ExactComparison, Scoring, make_rows
+from urial.compare.side import OpenText, SideRun
+from urial.engines.base import UNKNOWN_ID
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.streams import score_given
+from urial.engines.pair import PairEngines
+from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
+from urial.prompts import check_unicode
+from urial.records import Comparison, Problem, SideName
+
+BOTH: tuple[SideName, ...] = ("base", "aligned")
+NO_IDS = (
+    "No shift can be shown: the server of the aligned model told no token ids while it wrote; vLLM does, started as "
+    "docs/serving.md says."
+)
+SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
+MOMENT = 0.005  # seconds between two looks at stops and at rows that a server sends
+
+
+def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
+    """Run one comparison. Raises UserMistake before Started; later trouble comes as Failed.
+
+    Closing the iterator stops both sides and frees their memory.
+    """
+    yield from run_sides(engines, request, control or Control(), BOTH, None)
+
+
+def aligned_alone(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
+    """The aligned answer and its shift, as in `compare`; the base's side stays empty."""
+    yield from run_sides(engines, request, control or Control(), ("aligned",), None)
+
+
+def again(
+    engines: PairEngines, request: Request, side: SideName, earlier: Comparison, control: Control | None = None
+) -> Iterator[Event]:
+    """Run one side once more; the other side, and with the base the shift, stay as they were in `earlier`.
+
+    `request` says how that side is decoded now. Raises SettingsError where it asks something else, or other models,
+    than `earlier` did: the record would join answers that do not belong together.
+    """
+    check_same_question(engines, request, earlier)
+    yield from run_sides(engines, request, control or Control(), (side,), earlier)
+
+
+def check_same_question(engines: PairEngines, request: Request, earlier: Comparison) -> None:
+    """Raise SettingsError where what ran in `earlier` is not what runs now."""
+    asked, method = (request.query, list(request.history)), (request.method.name, request.method.examples)
+    if asked != (earlier.query, earlier.history) or method != (earlier.settings.method, earlier.settings.examples):
+        raise SettingsError("The earlier comparison was of another question or method; press Compare to ask this one.")
+    if engines.info != earlier.pair:
+        raise SettingsError(
+            "The other answer of this comparison was written by other models or on another machine; "
+            "press Compare to have both written here."
+        )
+
+
+def score(engines: PairEngines, request: Request, answer: str) -> Iterator[Event]:
+    """The shift of a given answer instead of a generated one; the base's side stays empty."""
+    if engines.no_given_rows_reason:
+        raise SettingsError(engines.no_given_rows_reason)
+    check_unicode(answer, "The answer to score")
+    prompts = make_prompts(engines, request)
+    ids = engines.aligned.encode_answer(answer)
+    if not ids:
+        raise PromptError("The answer to score is empty; give a text of at least one token.")
+    for side in BOTH:
+        engines.side(side).check_length(len(prompts.ids(side)), len(ids))
+    yield started(engines, request, prompts)
+    texts = engines.aligned.answer_pieces(ids)
+    rows: Growing = {name: [] for name in request.contexts}
+    try:
+        score = score_exactly if engines.is_exact else score_by_asking
+        yield from score(engines, prompts, ids, texts, rows)
+        sides = given_sides(prompts, ids, "".join(texts))
+        yield Done(make_record(engines, request, sides, make_shift(engines, prompts, rows)))
+    finally:
+        forget(engines, prompts)
+
+
+def continue_base(
+    engines: PairEngines, request: Request, answer_ids: Sequence[int], control: Control | None = None
+) -> Iterator[Event]:
+    """Let the base write on after its prompt and the given beginning of an answer: BaseToken ..., SideDone.
+
+    The side's prompt holds what the base was given, the beginning included; its text is only what the base added.
+    """
+    check_known(engines, answer_ids)
+    prompts = make_prompts(engines, request)
+    beginning = "".join(engines.aligned.answer_pieces(answer_ids))
+    ids = [*prompts.base_ids, *answer_ids]
+    engines.base.check_length(len(ids), request.max_new_tokens)
+    stops = request.method.stops()
+    stops.feed(beginning)  # an open code block of the beginning is still open
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(ids, request.sampling("base"))
+    run = SideRun(prompts.base + beginning, ids, pieces, stops)
+    try:
+        yield from advance_all({"base": run}, None, control or Control())
+    finally:
+        run.end("cancelled")
+        engines.base.forget(ids)
+        forget(engines, prompts)
+
+
+def check_known(engines: PairEngines, ids: Sequence[int]) -> None:
+    """Raise MismatchError for a beginning that the base cannot read."""
+    foreign = [token_id for token_id in ids if token_id >= engines.vocabulary]
+    if foreign:
+        text = engines.aligned.token_text(foreign[0])
+        raise MismatchError(
+            f"The base does not know {text!r} (token {foreign[0]}), so it cannot write on behind it; choose a position "
+            "before it."
+        )
+
+
+def run_sides(
+    engines: PairEngines, request: Request, control: Control, names: Sequence[SideName], earlier: Comparison | None
+) -> Iterator[Event]:
+    """Run the named sides; the others, and with the base alone the shift, are those of `earlier`, or empty."""
+    prompts = make_prompts(engines, request)
+    settings = earlier.settings if earlier else request.settings()
+    own = own_settings(request, settings, names)
+    yield replace(started(engines, request, prompts), settings=settings, own=own)
+    runs: dict[SideName, SideRun] = {}
+    rows: Growing = {} if engines.no_rows_reason or "aligned" not in names else {name: [] for name in request.contexts}
+    problems = kept_problems(earlier, names)
+    try:
+        scored = begin(engines, request, prompts, names, runs, rows)
+        yield from noting(problems, write_and_score(engines, request, runs, scored, control))
+        shift = make_shift(engines, prompts, rows) if "aligned" in runs or earlier is None else earlier.shift
+        sides = {name: earlier.side(name) for name in BOTH} if earlier else given_sides(prompts, [], "")
+        sides |= {name: run.side().model_copy(update={"settings": own.get(name)}) for name, run in runs.items()}
+        record = make_record(engines, request, sides, shift)
+        yield Done(record.model_copy(update={"settings": settings, "problems": problems}))
+    finally:
+        for run in runs.values():
+            run.end("cancelled")
+        forget(engines, prompts)
+
+
+def begin(
+    engines: PairEngines,
+    request: Request,
+    prompts: Prompts,
+    names: Sequence[SideName],
+    runs: dict[SideName, SideRun],
+    rows: Growing,
+) -> ScoredAnswer | None:
+    """The named sides begin, and go into `runs`; what will fill `rows` is returned."""
+    scored: ScoredAnswer | None = None
+    with scheduler().together():
+        if "base" in names:
+            runs["base"] = base_run(engines, request, prompts)
+        if "aligned" in names:
+            runs["aligned"], scored = aligned_run(engines, request, prompts, rows)
+    return scored
+
+
+def write_and_score(
+    engines: PairEngines,
+    request: Request,
+    runs: Mapping[SideName, SideRun],
+    scored: ScoredAnswer | None,
+    control: Control,
+) -> Iterator[Event]:
+    """The answers, and where they are wanted the rows of the aligned one."""
+    if "aligned" in runs and request.contexts and engines.no_rows_reason:
+        yield Failed(None, engines.no_rows_reason)
+    yield from advance_all(runs, scored, control)
+    if scored is not None and runs["aligned"].has_nameless:
+        yield Failed(None, SHIFT_ENDS if runs["aligned"].token_ids else NO_IDS)
+
+
+def started(engines: PairEngines, request: Request, prompts: Prompts) -> Started:
+    """Both sides and the shift are still empty."""
+    shift = {} if engines.no_rows_reason else make_shift(engines, prompts, {name: [] for name in request.contexts})
+    record = make_record(engines, request, given_sides(prompts, [], ""), shift)
+    return Started(engines.info, request.settings(), prompts.texts(), prompts.counts(), record=record)
+
+
+def noting(problems: list[Problem], events: Iterable[Event]) -> Iterator[Event]:
+    """The events; what failed is noted for the record."""
+    for event in events:
+        if isinstance(event, Failed):
+            problems.append(Problem(name=event.name, message=event.message))
+        yield event
+
+
+def base_run(engines: PairEngines, request: Request, prompts: Prompts) -> SideRun:
+    """The base's answer begins; the method's constant beginning is kept for the next query."""
+    engines.base.read_ahead(prompts.constant_ids)
+    pieces = engines.base.generate(prompts.base_ids, request.sampling("base"))
+    return SideRun(prompts.base, prompts.base_ids, pieces, request.method.stops())
+
+
+def aligned_run(
+    engines: PairEngines, request: Request, prompts: Prompts, rows: Growing
+) -> tuple[SideRun, ScoredAnswer | None]:
+    """The aligned answer begins, with its shift where there are rows to fill: in step with it if both models can."""
+    ids, sampling = prompts.aligned_ids, request.sampling("aligned")
+    room = sampling.max_new_tokens
+    if not (rows and engines.is_exact):
+        run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
+        return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
+    exact = ExactComparison(engines, prompts.context_ids, room)
+    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
+    run = SideRun(prompts.aligned, ids, pieces, OpenText())
+    return run, FollowedAnswer(engines, run, rows, pieces.scores)
+
+
+def advance_all(runs: Mapping[SideName, SideRun], scored: ScoredAnswer | None, control: Control) -> Iterator[Event]:
+    """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
+
+    A side that has nothing new is passed over; where none has, something is waited for.
+    """
+    places: dict[SideName, int] = dict.fromkeys(runs, 0)
+    arrived = threading.Event()
+    for run in runs.values():
+        run.listen(arrived)
+    with closing(scored) if scored else nullcontext():
+        while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
+            arrived.clear()
+            events = [advance_side(name, run, control) for name, run in runs.items()]
+            moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
+            if not moved:
+                yield from moves_in_line(runs, places)
+                arrived.wait(MOMENT)
+
+
+def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
+    """All of them; returns whether there was one."""
+    moved = False
+    for event in events:
+        moved = True
+        yield event
+    return moved
+
+
+def moves_in_line(runs: Mapping[SideName, SideRun], places: dict[SideName, int]) -> Iterator[Waiting]:
+    """Where a side's number in line has changed; `places` holds what was told before."""
+    for name, run in runs.items():
+        if run.position != places[name]:
+            places[name] = run.position
+            yield Waiting(name, run.position)
+
+
+def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Event]:
+    """One token of one side; its end and its failure are events too."""
+    if not run.is_running or not (run.is_ready or control.is_stopped(name)):
+        return
+    try:
+        token = cancel(run) if control.is_stopped(name) else run.step()
+    except (UrialError, RuntimeError, MemoryError) as error:
+        log_failure(f"the {name} side", error)
+        run.end("error")
+        yield Failed(name, sentence(error))
+        token = None
+    if token is not None:
+        yield (BaseToken if name == "base" else AlignedToken)(*token)
+    if not run.is_running:
+        yield SideDone(name, run.side())
+
+
+def cancel(run: SideRun) -> tuple[int, str] | None:
+    """End a side that its user stopped; text that was held back still belongs to its last token."""
+    rest = run.end("cancelled")
+    return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
+
+
+def score_exactly(
+    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
+) -> Iterator[Event]:
+    """The rows of a given answer, read by two models of this process."""
+    exact = ExactComparison(engines, prompts.context_ids, len(ids))
+    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
+        done = 0
+        for columns in found:
+            stop = done + len(next(iter(columns.values())).kl)
+            yield from emit(rows, make_rows(engines.aligned, columns, done, ids[done:stop], texts[done:stop]))
+            done = stop
+
+
+def score_by_asking(
+    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
+) -> Iterator[Event]:
+    """The rows of a given answer, as many at a time as is cheap; a server reads all in one go."""
+    with closing(Scoring(engines, prompts.aligned_ids, prompts.context_ids, len(ids))) as scoring:
+        size = len(ids) if engines.rereads_context else scoring.next_chunk
+        for start in range(0, len(ids), size):
+            chunk = slice(start, start + size)
+            yield from emit(rows, scoring.ask(ids[chunk], texts[chunk], None).rows())
+
+
+def result(events: Iterator[Event]) -> Comparison:
+    """Read a stream to its end. Raises EngineError with the first failure where there is no record to give."""
+    failure = ""
+    for event in events:
+        if isinstance(event, Done):
+            return event.comparison
+        if isinstance(event, Failed):
+            failure = failure or event.message
+    raise EngineError(failure or "The comparison ended without a result; run it again.")

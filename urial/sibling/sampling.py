@@ -1,0 +1,109 @@
+"""The command `sibling sample`: the sibling's own best answers to questions without answers, to train on once more.
+
+Rejection sampling: several answers are drawn for each question, those that break a stated rule are thrown away, and of
+the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable. Knows the order of
+work and the files; the rules are in `wanted.py`.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from urial.engines.open import open_pair
+from urial.engines.pair import PairEngines
+from urial.errors import RecordError, SettingsError
+from urial.pairs import AdapterSpec, Pair
+from urial.records import SidePenalties
+from urial.sibling.answering import Answer, Ask, Manner, answers
+from urial.sibling.base_model import base_spec, placement
+from urial.sibling.evaluate import keep, read_answers
+from urial.sibling.wanted import is_wanted
+
+NEW_TOKENS = 256
+PENALTIES = SidePenalties(base=1.0, aligned=1.0)
+
+
+def run_sampling(options: argparse.Namespace) -> int:
+    """Writes the samples and the chosen answers (`examples.jsonl`) into --out. Returns 0; raises UrialError."""
+    if options.samples < 1 or options.at_once < 1 or options.temperature <= 0:
+        raise SettingsError("--samples and --at-once must be 1 or more, and --temperature above zero.")
+    questions = load_questions(options.questions)
+    device, dtype = placement(options)
+    base = base_spec(options)
+    aligned = base.model_copy(update={"adapter": AdapterSpec(folder=str(options.adapter))})
+    pair = Pair(name="sibling", title="Sibling", base=base, aligned=aligned, licence="as the base's")
+    engines = open_pair(pair, device=device, dtype=dtype)
+    drawn = draw(engines, questions, options.out, options.samples, options.temperature, options.at_once)
+    kept = write_chosen(questions, drawn, options.out / "examples.jsonl")
+    print(
+        f"{kept} of {len(questions)} questions have an answer that keeps all rules: {options.out / 'examples.jsonl'}."
+    )
+    return 0
+
+
+def load_questions(path: Path) -> list[dict[str, str]]:
+    """Objects with id, topic and query, one a line; RecordError names the file and the line that is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"The questions {path} cannot be read: {error}.") from error
+    found = [_question(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    if len({question["id"] for question in found}) < len(found):
+        raise RecordError(f"{path}: ids must differ.")
+    return found
+
+
+def _question(line: str, where: str) -> dict[str, str]:
+    try:
+        raw = json.loads(line)
+        question = {key: raw[key] for key in ("id", "topic", "query")}
+        if not all(isinstance(text, str) and text.strip() for text in question.values()):
+            raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{where} must be an object with id, topic and query, all of them texts.") from error
+    return question
+
+
+def draw(
+    engines: PairEngines, questions: Sequence[dict[str, str]], out: Path, samples: int, temperature: float, at_once: int
+) -> dict[str, list[Answer]]:
+    """All samples of each question by its id; those that `out` lacks are drawn now."""
+    out.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, list[Answer]] = {question["id"]: [] for question in questions}
+    for seed in range(1, samples + 1):
+        path = out / f"samples-{seed}.jsonl"
+        found = {answer.id: answer for answer in read_answers(path)}
+        left = [Ask(q["id"], q["query"]) for q in questions if q["id"] not in found]
+        manner = Manner(NEW_TOKENS, PENALTIES, temperature, seed)
+        written = answers(engines, left, "aligned", manner, at_once, with_shift=True)
+        for answer in tqdm(written, total=len(left), desc=f"samples {seed}", disable=not left):
+            keep(answer, path)
+            found[answer.id] = answer
+        for identity, list_of in drawn.items():
+            list_of.append(found[identity])
+    return drawn
+
+
+def best(query: str, samples: Sequence[Answer]) -> Answer | None:
+    """The sample that keeps all rules and is the most probable with the URIAL prompt in sight; None where none does."""
+    fit = [answer for answer in samples if "urial" in answer.shift and is_wanted(query, answer)]
+    return max(fit, key=lambda answer: answer.shift["urial"].log_probability, default=None)
+
+
+def write_chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]], path: Path) -> int:
+    """Writes the chosen answers as examples; returns how many there are."""
+    lines = list(_chosen(questions, drawn))
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    return len(lines)
+
+
+def _chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]]) -> Iterator[dict[str, object]]:
+    for question in questions:
+        answer = best(question["query"], drawn[question["id"]])
+        if answer is not None:
+            asked = {"role": "user", "content": question["query"]}
+            said = {"role": "assistant", "content": answer.text.strip()}
+            yield {"id": question["id"], "topic": question["topic"], "messages": [asked, said]}

@@ -1,0 +1,1 @@
+"""Ids and text of one model: conversations under its template, streams of pieces, names of single tokens."""

@@ -1,0 +1,70 @@
+"""What a class needs of a comparison: both answers, and each token of the aligned one with its rank under the base.
+
+The paper's setting is taken (the base sees only the question) where the record has it. Knows the record; nothing about
+rooms.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from urial.errors import WorkshopError
+from urial.records import Comparison, classify
+
+LIMIT = 60_000  # characters of an answer: a phone has to show it
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """`tokens`: [text, base rank] of each of T positions, end tokens left out; empty where nothing was scored."""
+
+    query: str
+    history: list[dict[str, str]]
+    base_name: str
+    aligned_name: str
+    method: str
+    context: str
+    exact: bool
+    base: str
+    aligned: str
+    tokens: list[tuple[str, int]]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def of_comparison(comparison: Comparison) -> Material:
+    """Raises WorkshopError for an answer that is too long to be read in a class."""
+    if max(len(comparison.base.text), len(comparison.aligned.text), len(comparison.query)) > LIMIT:
+        raise WorkshopError(
+            f"An answer of more than {LIMIT:,} characters is too long for a class; choose a shorter one."
+        )
+    name = next((each for each in ("zero_shot", "urial") if each in comparison.shift), "")
+    rows = [row for row in comparison.shift[name].tokens if not row.is_special] if name else []
+    if "".join(row.text for row in rows) != comparison.aligned.text:  # scoring was cut short
+        rows = []
+    return Material(
+        query=comparison.query,
+        history=[message.model_dump() for message in comparison.history],
+        base_name=comparison.pair.base,
+        aligned_name=comparison.pair.aligned,
+        method=comparison.settings.method,
+        context=name,
+        exact=bool(rows) and comparison.shift[name].exact,
+        base=comparison.base.text,
+        aligned=comparison.aligned.text,
+        tokens=[(row.text, row.base_rank) for row in rows],
+    )
+
+
+def from_json(text: str) -> Material:
+    """What `to_json` wrote."""
+    data: dict[str, Any] = json.loads(text)
+    return Material(**{**data, "tokens": [(text, rank) for text, rank in data["tokens"]]})
+
+
+def marked(material: Material) -> list[list[Any]]:
+    """The aligned answer for the overlay: [text, class, base rank] of each of T positions."""
+    return [[text, classify(rank), rank] for text, rank in material.tokens]
