@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -47,6 +47,9 @@ class Part(BaseModel):
     """A frozen part of the record; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+Document = TypeVar("Document", bound=Part)
 
 
 class Message(Part):
@@ -268,17 +271,22 @@ def to_json(comparison: Comparison, indent: int | None = None) -> str:
 
 def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
+    return parse(text, Comparison, SCHEMA, source)
+
+
+def parse(text: str | bytes, model: type[Document], schema: str, source: str) -> Document:
+    """A document of that schema. Raises RecordError that names the first wrong key."""
     try:
         data = json.loads(text)
     except RecursionError as error:
         raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
     except ValueError as error:
         raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if not isinstance(data, dict) or data.get("schema") != schema:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{SCHEMA}".')
+        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{schema}".')
     try:
-        return Comparison.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
@@ -287,8 +295,12 @@ def from_json(text: str | bytes, source: str = "the record") -> Comparison:
 
 def load(path: str | Path) -> Comparison:
     """Read a record from a file. Raises RecordError where it is missing or broken."""
+    return from_json(read(path), source=str(path))
+
+
+def read(path: str | Path) -> bytes:
+    """A saved document. Raises RecordError."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); name a saved comparison.") from error
-    return from_json(data, source=str(path))
+        raise RecordError(f"{path} cannot be read ({error.strerror}); name a saved file.") from error
