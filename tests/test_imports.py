@@ -18,7 +18,7 @@ LAYERS = [
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
     {"notebook", "sibling", "bench", "gallery", "workshop"},
-    {"commands", "cli", "ui"},
+    {"commands", "steering_commands", "cli", "ui"},
     {"__main__"},
 ]
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
