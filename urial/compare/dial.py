@@ -75,7 +75,7 @@ def dial(
     if kind == "adapter" and not can_scale(engines):
         raise SettingsError(NO_ADAPTER)
     given = give(engines, request, context)
-    record = empty_record(engines, request, context, kind)
+    record = empty_record(engines, request, context, kind, places)
     yield SteeringStarted(record)
     made: list[Position] = []
     try:
@@ -196,7 +196,11 @@ def finished(engines: PairEngines, position: Position) -> DialPosition:
     )
 
 
-def empty_record(engines: PairEngines, request: Request, context: ContextName, kind: DialKind) -> DialRecord:
+def empty_record(
+    engines: PairEngines, request: Request, context: ContextName, kind: DialKind, places: Sequence[float]
+) -> DialRecord:
+    """With its positions, in which nothing is written yet."""
+    nothing = {"text": "", "token_ids": [], "base_ranks": [], "shifted": None, "tokens": 0, "declines": False}
     return DialRecord(
         query=request.query,
         history=list(request.history),
@@ -204,7 +208,7 @@ def empty_record(engines: PairEngines, request: Request, context: ContextName, k
         settings=request.settings(),
         kind=kind,
         context=context if kind == "logits" else None,
-        positions=[],
+        positions=[DialPosition(at=place, stop_reason="cancelled", **nothing) for place in places],
         switch_points=[],
     )
 
