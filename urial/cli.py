@@ -54,6 +54,7 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", metavar="M", help="how the base is prompted (default: urial)")
     parser.add_argument("--examples", metavar="K", type=whole_number(0), help="examples in the prompt: 0, 1, 3 or 8")
     parser.add_argument("--prompt-file", metavar="F", help="a prompt file; means --method file")
+    parser.add_argument("--pool", metavar="F", help="examples that retrieval_icl searches: JSONL of query and answer")
     parser.add_argument("--history", metavar="FILE", help="earlier turns: a JSON list of role and content")
 
 
@@ -139,6 +140,7 @@ def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
     from urial import commands, steering_commands
     from urial.bench import cli as bench
+    from urial.corpus import cli as corpus
     from urial.gallery import cli as gallery
     from urial.sibling import cli as sibling
     from urial.ui import serve
@@ -156,6 +158,7 @@ def make_parser() -> OneLineParser:
         ("nudge", "the base writes, the aligned model gives single tokens", add_nudge, steering_commands.nudge),
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
+        ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
         ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),

@@ -18,11 +18,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from urial.errors import RecordError
+from urial import documents
 
 SCHEMA = "urial.comparison/1"
 
@@ -47,9 +47,6 @@ class Part(BaseModel):
     """A frozen part of the record; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-
-
-Document = TypeVar("Document", bound=Part)
 
 
 class Message(Part):
@@ -84,6 +81,15 @@ class SideSettings(Part):
     seed: int
 
 
+class Retrieved(Part):
+    """An example that retrieval put into the prompt: which, how similar by BM25, and by which words."""
+
+    id: str
+    query: str
+    score: float
+    matched: list[str]
+
+
 class Settings(Part):
     """What both sides were asked with; a side that was decoded otherwise has its own (`Side.settings`)."""
 
@@ -94,6 +100,8 @@ class Settings(Part):
     repetition_penalty: SidePenalties
     max_new_tokens: Annotated[int, Field(ge=1)]
     seed: int
+    # Only where the method looks for examples: those in the prompt, the most similar last.
+    retrieved: list[Retrieved] | None = Field(None, exclude_if=lambda value: value is None)
 
     def of(self, side: SideName) -> SideSettings:
         """What they say of one side."""
@@ -271,36 +279,14 @@ def to_json(comparison: Comparison, indent: int | None = None) -> str:
 
 def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
-    return parse(text, Comparison, SCHEMA, source)
+    return documents.parse(text, Comparison, SCHEMA, source)
 
 
-def parse(text: str | bytes, model: type[Document], schema: str, source: str) -> Document:
-    """A document of that schema. Raises RecordError that names the first wrong key."""
-    try:
-        data = json.loads(text)
-    except RecursionError as error:
-        raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
-    except ValueError as error:
-        raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
-    if not isinstance(data, dict) or data.get("schema") != schema:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{schema}".')
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f'{source}: key "{key}": {first["msg"]}.') from error
+def from_data(data: object, source: str = "the record") -> Comparison:
+    """The same of parsed JSON. Raises RecordError that names the first wrong key."""
+    return documents.validated(data, Comparison, SCHEMA, source)
 
 
 def load(path: str | Path) -> Comparison:
     """Read a record from a file. Raises RecordError where it is missing or broken."""
-    return from_json(read(path), source=str(path))
-
-
-def read(path: str | Path) -> bytes:
-    """A saved document. Raises RecordError."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); name a saved file.") from error
+    return from_json(documents.read(path), source=str(path))

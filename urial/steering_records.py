@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from urial import documents
 from urial.records import (
     ContextName,
     Message,
@@ -20,8 +21,6 @@ from urial.records import (
     Rank,
     Settings,
     StopReason,
-    parse,
-    read,
 )
 
 DIAL_SCHEMA, NUDGE_SCHEMA = "urial.dial/1", "urial.nudge/1"
@@ -89,12 +88,12 @@ def to_json(record: DialRecord | NudgeRecord, indent: int | None = None) -> str:
 
 def load_dial(path: str | Path) -> DialRecord:
     """Raises RecordError where the file is missing or broken."""
-    return parse(read(path), DialRecord, DIAL_SCHEMA, str(path))
+    return documents.parse(documents.read(path), DialRecord, DIAL_SCHEMA, str(path))
 
 
 def load_nudge(path: str | Path) -> NudgeRecord:
     """Raises RecordError where the file is missing or broken."""
-    return parse(read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
+    return documents.parse(documents.read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
 
 
 def given_words(record: NudgeRecord) -> str:
