@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests import tiny
+from urial.compare.declines import declines
 from urial.compare.dial import checked_positions, dial
 from urial.compare.nudge import nudge
 from urial.compare.nudge_rules import parse_rule
@@ -16,10 +19,10 @@ from urial.compare.request import Control, Request
 from urial.compare.run import compare, result
 from urial.compare.steering_events import NudgeToken, PositionDone, PositionToken, SteeringDone, SteeringStarted
 from urial.engines.pair import PairEngines
-from urial.errors import SettingsError
+from urial.errors import RecordError, SettingsError
 from urial.prompts import method
 from urial.records import Comparison, ContextName, SidePenalties
-from urial.steering_records import DialRecord, NudgeRecord
+from urial.steering_records import DialRecord, NudgeRecord, load_dial, load_nudge, to_json
 
 CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
 
@@ -202,3 +205,46 @@ def test_what_needs_an_adapter_or_is_sampled_is_refused(engines: PairEngines) ->
         next(dial(engines, asked(), kind="adapter"))
     with pytest.raises(SettingsError, match="temperature to 0"):
         next(nudge(engines, asked(temperature=0.5), parse_rule("rank>3")))
+
+
+def test_records_are_saved_and_opened(engines: PairEngines, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    found = dialled(engines, asked(), [0, 0.5, 1])
+    path.write_text(to_json(found), encoding="utf-8")
+    assert load_dial(path) == found
+    with pytest.raises(RecordError, match=r'key "schema" is .urial.dial/1.; it must be "urial.nudge/1"'):
+        load_nudge(path)
+    nudge_record = nudged(engines, asked(), "rank>3")
+    path.write_text(to_json(nudge_record), encoding="utf-8")
+    assert load_nudge(path) == nudge_record
+    path.write_text(to_json(nudge_record.model_copy(update={"given": [999]})), encoding="utf-8")
+    with pytest.raises(RecordError, match="given holds a position"):
+        load_nudge(path)
+
+
+def test_a_servers_pair_is_refused_in_one_sentence(engines: PairEngines) -> None:
+    engine = engines.aligned
+    served = SimpleNamespace(capabilities=replace(engine.capabilities, has_logits=False))
+    with pytest.raises(SettingsError, match="not offered for this pair"):
+        next(dial(replace(engines, aligned=served), asked()))
+    with pytest.raises(SettingsError, match="not offered for this pair"):
+        next(nudge(replace(engines, aligned=served), asked(), parse_rule("rank>3")))
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("I'm sorry, but I can't help with that.", True),
+        ("I am sorry, but that would be harmful.", True),
+        ("I cannot provide instructions for this.", True),
+        ("I can\u2019t assist with that request.", True),
+        ("As an AI, I am unable to do so.", True),
+        ("Sorry to hear about your cold! Drink a lot.", False),
+        ("Here are three tips: sleep, eat, move.", False),
+        ("You cannot provide a cat with wings.", False),
+        ("x" * 300 + " I cannot help with that.", False),
+        ("", False),
+    ],
+)
+def test_what_declines_by_its_words(text: str, right: bool) -> None:
+    assert declines(text) is right
