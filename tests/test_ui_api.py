@@ -47,7 +47,7 @@ def client(demo: ui_server.Live) -> Client:
 
 def test_only_the_documented_endpoints_are_listed(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/compare", "/brief", "/score", "/pairs"}
+    assert set(endpoints) == {"/compare", "/brief", "/score", "/pairs", "/dial", "/nudge"}
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[0] == "query" and "request" not in names
     assert all(endpoint["description"] for endpoint in endpoints.values())
@@ -254,7 +254,7 @@ def test_the_endpoints_are_mcp_tools(demo: ui_server.Live) -> None:
         return {tool.name: tool for tool in (await session.list_tools()).tools}
 
     tools = with_mcp(demo, use)
-    assert set(tools) == {"compare", "brief", "score", "pairs"}
+    assert set(tools) == {"compare", "brief", "score", "pairs", "dial", "nudge"}
     assert all(tool.description for tool in tools.values())
     arguments = tools["compare"].inputSchema["properties"]
     assert "request" not in arguments

@@ -8,7 +8,7 @@ Shapes: row p [1, V] are the float32 logits that predict token p.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from collections.abc import Sequence as Items
 from itertools import takewhile
 from typing import Any
@@ -26,7 +26,7 @@ class Answer:
     """The tokens, the sequences that read them, and the streams that they go out by."""
 
     def __init__(
-        self, wake: Callable[[], None], choose: Choose | None = None, limit: int = 0, ends: Collection[int] = ()
+        self, wake: Callable[[], None], choose: Choose | None = None, limit: int = 0, ends: Container[int] = ()
     ) -> None:
         """`choose` None is an answer that is given: `extend` it. `ends` end a turn; `limit` is the most tokens.
 
