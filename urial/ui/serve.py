@@ -92,7 +92,6 @@ def make_state(options: argparse.Namespace) -> AppState:
         queue_size=options.queue,
         corpus=corpus,
         workshop=make_class(options.workshop) if options.workshop else None,
-        corpus=corpus,
     )
 
 
