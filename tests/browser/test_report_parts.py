@@ -45,7 +45,7 @@ def percent(p: float) -> str:
 def test_strip_and_tokens_are_linked_both_ways(show: Open) -> None:
     page = ready(show(build(long_answer(40), with_end=False)), 40)
     page.get_by_text("Figures: intervals").click()
-    drawing = page.locator(".uv-chart svg").first
+    drawing = page.locator(".uv-strip .uv-chart svg").first
     drawing.scroll_into_view_if_needed()
     box = drawing.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 10.5 / 40, box["y"] + 20)
