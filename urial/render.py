@@ -197,8 +197,9 @@ def _round(value: float | None, digits: int) -> float | int | None:
 @cache
 def script(*, corpus: bool = False) -> str:
     """The token view: one classic script that sets `window.UrialView`, and with a corpus `window.UrialCorpus`."""
-    names = [f"js/{name}.js" for name in SCRIPTS] + [f"corpus/{name}.js" for name in CORPUS_SCRIPTS if corpus]
-    parts = "\n".join(map(_asset, names))
+    parts = "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
+    if corpus:  # in a scope of its own: it sees the view's helpers, and its names cannot meet the view's
+        parts += "\n{\n" + "\n".join(_asset(f"corpus/{name}.js") for name in CORPUS_SCRIPTS) + "\n}"
     return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
 
 
