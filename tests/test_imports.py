@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "records", "numba_tools"},
+    {"errors", "records", "repeats", "numba_tools"},
     {"pairs", "prompts", "shift", "reference_metrics", "render", "reproduce", "sheet"},
     {"weights"},
     {"tokenizer"},

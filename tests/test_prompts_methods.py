@@ -116,6 +116,8 @@ def test_defaults() -> None:
         "urial": 3,
         "urial_no_refusal": 3,
         "vanilla_icl": 3,
+        "retrieval_icl": 3,
+        "icil": 8,
         "zero_shot": 0,
     }
 
@@ -123,7 +125,11 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"name": "magic"}, SettingsError, "urial, urial_no_refusal, vanilla_icl, zero_shot, file"),
+        (
+            {"name": "magic"},
+            SettingsError,
+            "urial, urial_no_refusal, vanilla_icl, retrieval_icl, icil, zero_shot, file",
+        ),
         ({"name": "urial", "examples": 2}, SettingsError, "0, 1, 3, 8"),
         ({"name": "urial", "examples": -1}, SettingsError, "0, 1, 3, 8"),
         ({"name": "zero_shot", "examples": 3}, SettingsError, "leave it out"),

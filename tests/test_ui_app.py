@@ -37,6 +37,7 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "URIAL_PARALLEL": "3",
         "URIAL_QUEUE": "9",
         "URIAL_WORKSHOP": "class.sqlite",
+        "URIAL_CORPUS": "found",
     }
     found = vars(app.make_parser(environment).parse_args([]))
     assert found == {
@@ -50,6 +51,7 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "parallel": 3,
         "queue": 9,
         "workshop": "class.sqlite",
+        "corpus": "found",
     }
     assert app.make_parser(environment).parse_args(["--port", "9000"]).port == 9000
 

@@ -54,6 +54,7 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", metavar="M", help="how the base is prompted (default: urial)")
     parser.add_argument("--examples", metavar="K", type=whole_number(0), help="examples in the prompt: 0, 1, 3 or 8")
     parser.add_argument("--prompt-file", metavar="F", help="a prompt file; means --method file")
+    parser.add_argument("--pool", metavar="F", help="examples that retrieval_icl searches: JSONL of query and answer")
     parser.add_argument("--history", metavar="FILE", help="earlier turns: a JSON list of role and content")
 
 
@@ -122,6 +123,7 @@ def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
     from urial import commands
     from urial.bench import cli as bench
+    from urial.corpus import cli as corpus
     from urial.gallery import cli as gallery
     from urial.judge import cli as judge
     from urial.sibling import cli as sibling
@@ -139,6 +141,7 @@ def make_parser() -> OneLineParser:
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("judge", "scores of both answers of a corpus by a judge", judge.add_arguments, judge.run),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
+        ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
         ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),

@@ -89,7 +89,7 @@ def chosen_method(options: argparse.Namespace) -> Method:
     """The prompt method that the arguments name. Raises PromptError or SettingsError."""
     from urial.prompts import method
 
-    return method(options.method, options.examples, options.prompt_file)
+    return method(options.method, options.examples, options.prompt_file, options.pool)
 
 
 def history(options: argparse.Namespace) -> tuple[Message, ...]:

@@ -151,6 +151,7 @@ def ask(
     method: str | None = None,
     examples: int | None = None,
     prompt_file: str | None = None,
+    pool: str | None = None,
     history: Iterable[Mapping[str, str]] = (),
     contexts: Iterable[str] = ("zero_shot", "urial"),
     max_new_tokens: int = 256,
@@ -170,7 +171,7 @@ def ask(
     return checked(
         Request(
             query=query,
-            method=find_method(method, examples, prompt_file),
+            method=find_method(method, examples, prompt_file, pool),
             history=tuple(to_messages(history)),
             contexts=tuple(name for name in ("zero_shot", "urial") if name in wanted),
             temperature=temperature,

@@ -79,6 +79,15 @@ class SideSettings(Part):
     seed: int
 
 
+class Retrieved(Part):
+    """An example that retrieval put into the prompt: which, how similar by BM25, and by which words."""
+
+    id: str
+    query: str
+    score: float
+    matched: list[str]
+
+
 class Settings(Part):
     """What both sides were asked with; a side that was decoded otherwise has its own (`Side.settings`)."""
 
@@ -89,6 +98,8 @@ class Settings(Part):
     repetition_penalty: SidePenalties
     max_new_tokens: Annotated[int, Field(ge=1)]
     seed: int
+    # Only where the method looks for examples: those in the prompt, the most similar last.
+    retrieved: list[Retrieved] | None = Field(None, exclude_if=lambda value: value is None)
 
     def of(self, side: SideName) -> SideSettings:
         """What they say of one side."""
@@ -279,6 +290,11 @@ def from_json(text: str | bytes, source: str = "the record") -> Comparison:
         raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
     except ValueError as error:
         raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
+    return from_data(data, source)
+
+
+def from_data(data: object, source: str = "the record") -> Comparison:
+    """The same of parsed JSON. Raises RecordError that names the first wrong key."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{SCHEMA}".')

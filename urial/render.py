@@ -28,6 +28,7 @@ from urial.records import (
     TokenShift,
     TopEntry,
 )
+from urial.repeats import repeated_spans
 from urial.reproduce import command
 from urial.sheet import to_csv
 
@@ -48,6 +49,8 @@ SCRIPTS = (
     "dom",
     "words",
     "format",
+    "raw",
+    "code",
     "store",
     "paint",
     "glossary",
@@ -58,17 +61,22 @@ SCRIPTS = (
     "walk",
     "cursor",
     "controls",
+    "bar",
     "score",
+    "paper",
     "strip",
+    "figures",
     "card",
     "shifted",
     "table",
     "run",
     "help",
+    "pens",
     "picture",
     "methods",
     "main",
 )
+CORPUS_SCRIPTS = ("plot", "figures", "questions", "main")
 STYLES = ("palette", "frame", "tokens", "panels", "card", "adapt")
 
 CLASS_SIGNS: dict[ShiftClass, str] = {"unshifted": "u", "marginal": "m", "shifted": "s", "unscored": "n"}
@@ -96,6 +104,7 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "command": command(comparison),
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
+        "repeats": repeated_spans(comparison.aligned.token_ids),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
         "problems": [problem.model_dump() for problem in comparison.problems],
         "rewrite": comparison.rewrite and _rewrite_payload(comparison.rewrite),
@@ -202,16 +211,18 @@ def _round(value: float | None, digits: int) -> float | int | None:
 
 
 @cache
-def script() -> str:
-    """The token view: one classic script that sets `window.UrialView`."""
-    parts = "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
+def script(*, corpus: bool = False) -> str:
+    """The token view: one classic script that sets `window.UrialView`, and with a corpus `window.UrialCorpus`."""
+    names = [f"js/{name}.js" for name in SCRIPTS] + [f"corpus/{name}.js" for name in CORPUS_SCRIPTS if corpus]
+    parts = "\n".join(map(_asset, names))
     return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
 
 
 @cache
-def style() -> str:
-    """The token view's style sheet; every rule is scoped under `.urial-view`."""
-    return "\n".join(_asset(f"css/{name}.css") for name in STYLES)
+def style(*, corpus: bool = False) -> str:
+    """The token view's style sheet; every rule is scoped under `.urial-view`, those of a corpus under `.uc`."""
+    names = [f"css/{name}.css" for name in STYLES] + (["corpus/corpus.css"] if corpus else [])
+    return "\n".join(map(_asset, names))
 
 
 def _asset(name: str) -> str:
@@ -226,13 +237,27 @@ def report(comparison: Comparison, note: str = "") -> str:
 
     Its content security policy allows this script and this style by their hashes, and nothing else.
     """
+    data = f'<script type="application/json" id="comparison">{embed_json(payload(comparison, note))}</script>'
+    return whole_page(
+        _title(comparison.query), script() + _asset("report.js"), _report_style(), data, _plain(comparison)
+    )
+
+
+def corpus_page(title: str, data: str, plain: str) -> str:
+    """The same for a corpus; `data` are script elements that hold JSON, `plain` is markup for those without."""
+    style_text = style(corpus=True) + "\n" + _asset("report.css")
+    return whole_page(title, script(corpus=True) + _asset("corpus/report.js"), style_text, data, plain)
+
+
+def whole_page(title: str, script_text: str, style_text: str, data: str, plain: str) -> str:
+    """A page in one file. Its policy allows this script and this style by their hashes, and nothing else."""
     parts = {
-        "policy": _policy(script_block := _report_script(), style_block := _report_style()),
-        "title": html.escape(_title(comparison.query)),
-        "style": style_block,
-        "script": script_block,
-        "data": embed_json(payload(comparison, note)),
-        "plain": _plain(comparison),
+        "policy": _policy(script_text, style_text),
+        "title": html.escape(title),
+        "style": style_text,
+        "script": script_text,
+        "data": data,
+        "plain": plain,
     }
     page = _asset("report.html")
     head, *rest = page.split("{{")  # split once, so that a value that looks like a slot is never filled again
@@ -245,10 +270,6 @@ def embed_json(value: object) -> str:
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text
-
-
-def _report_script() -> str:
-    return script() + _asset("report.js")
 
 
 def _report_style() -> str:

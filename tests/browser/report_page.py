@@ -24,7 +24,17 @@ def ready(page: Page, tokens: int) -> Page:
     return page
 
 
+def open_more(page: Page) -> Page:
+    """Fold out the filters, and in a narrow window the colours."""
+    more = page.get_by_role("button", name="More", exact=True).locator("visible=true").first
+    if more.get_attribute("aria-expanded") == "false":
+        more.click()
+    return page
+
+
 def choose(page: Page, label: str) -> None:
+    if label in ("class", "rank", "KL", "gap"):
+        open_more(page)
     page.locator(".uv-choice", has_text=re.compile(f"^{label}$")).locator("input").check()
 
 

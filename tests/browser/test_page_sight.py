@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.demo_page import Visit, answered, short, tokens_of
+from tests.browser.report_page import open_more
 from tests.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
@@ -47,6 +48,7 @@ def test_a_ticked_box_is_seen(visit: Visit, scheme: str) -> None:
     """The box against the panel, and the tick against the box: 3 to 1, as WCAG 2.2 asks of controls."""
     page = answered(short(visit, color_scheme=scheme), "tick them")
     panel = colour(page.locator(".live .uv-what"), "backgroundColor")
+    open_more(page)
     for label in BOXES:
         box = page.locator(".live").get_by_label(label, exact=True)
         assert contrast(colour(box, "borderTopColor"), panel) >= 3, label

@@ -20,6 +20,7 @@ from tests.browser.demo_page import (
     tokens_of,
     wait_for,
 )
+from tests.browser.report_page import open_more
 from tests.ui_server import GRADIO_WARNS
 from urial.reproduce import command
 from urial.ui.form import EXAMPLES
@@ -80,12 +81,13 @@ def test_contexts_colours_and_cards_ask_the_server_nothing(visit: Visit, demo: u
     expect(page.locator("#room-line")).to_have_text("models ready")  # the last that the page asks by itself
     asked, runs = requests_of(page), len(demo.service.runs)
     live = page.locator(".live")
+    open_more(page)
     for label in ("rank", "KL", "gap", "class"):
         live.get_by_label(label, exact=True).check()
     live.get_by_label("only shifted").check()
     live.get_by_label("only shifted").uncheck()
     tokens_of(page).nth(4).click()
-    expect(page.get_by_role("region", name="Token card")).to_contain_text("position 4")
+    expect(page.get_by_role("region", name="Token card")).to_contain_text("token 5:")
     live.get_by_text("Every token as a table").click()
     expect(live.locator(".uv-token-table tbody tr")).to_have_count(tokens_of(page).count())
     assert asked == [] and len(demo.service.runs) == runs
@@ -97,6 +99,7 @@ def test_what_the_base_sees_is_switched_without_running_anything(visit: Visit, d
     expect(page.locator("#room-line")).to_have_text("models ready")
     asked, live = requests_of(page), page.locator(".live")
     record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
+    open_more(page)
     for label, name in (("the URIAL prompt", "urial"), ("only the question", "zero_shot")):
         live.get_by_label(label, exact=True).check()
         row = record.shift[name].tokens[0]
@@ -113,11 +116,11 @@ def test_a_token_opens_by_pointing_touch_and_keys(visit: Visit) -> None:
     tokens.nth(2).hover()
     expect(page.locator(".live .uv-tip")).to_be_visible()
     tokens.nth(5).tap()
-    expect(card).to_contain_text("position 5")
+    expect(card).to_contain_text("token 6:")
     tokens.nth(5).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(card).to_contain_text("position 6")
+    expect(card).to_contain_text("token 7:")
     for title in ("The base would have said", "The aligned model’s own list"):
         entries = card.locator(".uv-list", has_text=title).locator(".uv-entry:not(.uv-rest)")
         assert entries.count() in (10, 11)

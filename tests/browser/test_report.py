@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.report_page import ANSWER, TOKENS, Open, choose, ready
+from tests.browser.report_page import ANSWER, TOKENS, Open, choose, open_more, ready
 from tests.records_builder import PLAIN, build, long_answer
+from urial import records
 
 pytestmark = pytest.mark.browser
 
@@ -50,6 +51,7 @@ def test_legend_counts_what_the_record_counts(show: Open) -> None:
     rows = [row for row in comparison.shift["zero_shot"].tokens if not row.is_special]
     counted = [sum(row.shift_class == name for row in rows) for name in ("unshifted", "marginal", "shifted")]
     assert [int(n) for n in page.locator(".uv-legend b").all_text_contents()] == counted
+    open_more(page)
     page.get_by_label("count the end token").check()
     expect(page.locator(".uv-count").first).to_have_text("n = 81".replace(" ", "\u00a0"))
 
@@ -57,14 +59,64 @@ def test_legend_counts_what_the_record_counts(show: Open) -> None:
 def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None:
     comparison = build(long_answer(83))
     page = ready(show(comparison), 84)
-    for block, name in zip(page.locator(".uv-meter-block").all(), ("zero_shot", "urial"), strict=True):
+    page.get_by_text("Figures: intervals").click()
+    for i, (block, name) in enumerate(zip(page.locator(".uv-meter-block").all(), ("zero_shot", "urial"), strict=True)):
         summary = comparison.shift[name].summary
         wanted = [f"{100 * share:.1f}\u00a0%" for share in (summary.unshifted, summary.marginal, summary.shifted)]
         assert block.locator(".uv-numbers b").all_text_contents() == wanted
         low, high = wilson(round(summary.shifted * summary.tokens), summary.tokens)
-        assert f"{100 * low:.1f} to {100 * high:.1f}" in block.locator("small").last.text_content()
+        figures = page.locator(".uv-figures-table tbody tr")
+        assert f"({100 * low:.1f} to {100 * high:.1f})" in figures.nth(2).locator("td").nth(i).text_content()
+        assert figures.nth(3).locator("td").nth(i).text_content() == f"{summary.mean_kl:.2f}"
     assert page.get_by_text("One answer is one sample").count() == 1
     assert page.get_by_text("77.7").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("bare", "prompted", "says"),
+    [
+        ((60, 25, 15), (62, 24, 14), " it is about the same: 14 came from tuning."),
+        ((40, 20, 40), (90, 8, 2), ", fewer came from tuning: 2."),
+        ((90, 8, 2), (40, 20, 40), ", more came from tuning: 40."),
+    ],
+)
+def test_words_come_before_numbers(show: Open, bare: Counts, prompted: Counts, says: str) -> None:
+    """The counts as a sentence; the prompt's effect only where the two intervals do not overlap."""
+    comparison = with_counts(zero_shot=bare, urial=prompted)
+    page = ready(show(comparison), 101)
+    spans = [wilson(counts[2], sum(counts)) for counts in (bare, prompted)]
+    overlap = spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]
+    assert ("about the same" in says) == overlap
+    first = f"Seeing only the question, the base would have written {bare[0]} of 100\u00a0pieces itself; "
+    then = f"{bare[1]} were its second or third choice; {bare[2]} came from tuning. Seeing the URIAL prompt{says}"
+    expect(page.locator(".uv-finding")).to_have_text(first + then)
+    for word in ("nats", "KL", "JS", "95"):
+        assert word not in page.locator(".uv-what").inner_text().split("Figures")[0]
+
+
+def test_a_loop_is_said_and_left_out_of_the_sentence(show: Open) -> None:
+    comparison = with_counts(zero_shot=(97, 2, 1), urial=(97, 2, 1))
+    ids = [*range(10), *(list(range(10, 14)) * 30)][:100]
+    looping = comparison.aligned.model_copy(update={"token_ids": [*ids, 1]})
+    page = ready(show(comparison.model_copy(update={"aligned": looping})), 101)
+    words = page.locator(".uv-finding")
+    expect(words).to_contain_text("The answer runs in circles: 86 of its 100\u00a0pieces repeat earlier ones word for")
+    expect(words).to_contain_text("the base would have written 14 of 14\u00a0pieces itself; 0 were")
+    assert "97.0" in page.locator(".uv-numbers b").first.text_content()  # the bar counts as the record does
+
+
+Counts = tuple[int, int, int]
+
+
+def with_counts(**counts: Counts) -> records.Comparison:
+    """A hundred tokens and an end token with so many unshifted, marginal and shifted ones in each context."""
+    comparison = build(long_answer(100))
+    for name, (u, m, _) in counts.items():
+        rows = comparison.shift[name].tokens
+        for row in rows[:100]:
+            rank = 1 if row.position < u else 2 if row.position < u + m else 9
+            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": records.classify(rank)})
+    return comparison
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -117,6 +169,7 @@ def test_the_base_sees_either_context_or_both(show: Open) -> None:
 
 def test_only_shifted_leaves_no_other_mark(show: Open) -> None:
     page = ready(show(build(long_answer(60))), 61)
+    open_more(page)
     page.get_by_label("only shifted").check()
     expect(page.locator(f"{ANSWER} >> .uv-c-m")).to_have_count(0)
     expect(page.locator(f"{ANSWER} >> .uv-c-s")).not_to_have_count(0)
@@ -127,6 +180,7 @@ def test_spaces_and_line_breaks_are_shown_on_demand(show: Open) -> None:
     sign = "e => getComputedStyle(e, '::before').content"
     space = page.locator(f"{ANSWER} >> .uv-space").first
     assert space.evaluate(sign) == "none"
+    open_more(page)
     page.get_by_label("spaces and line breaks").check()
     expect(page.locator(".uv-show-spaces")).to_have_count(1)
     assert space.evaluate(sign) == '"·"'
@@ -137,6 +191,7 @@ def test_pieces_become_words_and_the_worst_piece_speaks(show: Open) -> None:
     texts = ["I", "'", "m", " health", "ier", " now", "，", "你好", "世界"]
     comparison = build(texts)
     page = ready(show(comparison), len(texts) + 1)
+    open_more(page)
     page.get_by_label("whole words").check()
     words = page.locator(TOKENS).evaluate_all(
         """tokens => tokens.map((token) => {

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.report_page import TOKENS, Open, choose, ready
+from tests.browser.report_page import TOKENS, Open, choose, open_more, ready
 from tests.records_builder import PLAIN, UNICODE, build, long_answer
 
 pytestmark = pytest.mark.browser
@@ -43,6 +43,7 @@ def test_axe_can_read_every_colour_mode(show: Open, scheme: str) -> None:
     for mode in ("rank", "KL", "gap", "the URIAL prompt"):
         choose(page, mode)
         no_finding(page, "color-contrast", part=".uv-columns")
+    open_more(page)
     page.get_by_label("only shifted").check()
     no_finding(page, "color-contrast", part=".uv-columns")
 
@@ -108,6 +109,7 @@ def test_a_long_answer_never_blocks_the_page_for_a_fifth_of_a_second(chromium: B
     for label in ("rank", "KL", "gap", "class", "the URIAL prompt", "both"):
         choose(page, label)
         page.wait_for_timeout(60)
+    open_more(page)
     page.get_by_label("whole words").check()
     page.locator(TOKENS).nth(40).click()
     page.get_by_text("Every token as a table").click()

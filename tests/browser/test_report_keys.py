@@ -19,12 +19,12 @@ def here(page: Page) -> int:
 
 
 def tab_into_the_answer(page: Page) -> None:
-    """Tab past the words that explain themselves; the answer is one stop of its own."""
-    for _ in range(4):
+    """Tab past the choices and the words that explain themselves; the answer is one stop of its own."""
+    for _ in range(7):
         page.keyboard.press("Tab")
         if here(page) >= 0:
             return
-    pytest.fail("four tab stops did not reach the answer")
+    pytest.fail("seven tab stops did not reach the answer")
 
 
 def test_walk_with_keys_only(show: Open) -> None:
@@ -70,9 +70,9 @@ def test_enter_opens_the_card_and_escape_closes_it(show: Open) -> None:
     page.keyboard.press("Enter")
     heading = page.locator(".uv-token-card h3")
     expect(heading).to_be_focused()
-    expect(heading).to_have_text("“Hello”, position 0: shifted, number 62 on the base’s list")
+    expect(heading).to_have_text("“Hello”, token 1: shifted, number 62 on the base’s list")
     page.keyboard.press("ArrowRight")
-    expect(heading).to_contain_text("position 1:")
+    expect(heading).to_contain_text("token 2:")
     page.keyboard.press("Escape")
     expect(page.locator(".uv-token-card")).to_be_hidden()
     assert here(page) == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.report_page import ANSWER, TOKENS, Open, ready
-from tests.records_builder import PLAIN, build, long_answer
+from tests.browser.report_page import ANSWER, TOKENS, Open, open_more, ready
+from tests.records_builder import HOSTILE, PLAIN, build, long_answer
 from urial.records import Message, Rewrite
 
 pytestmark = pytest.mark.browser
@@ -43,6 +44,7 @@ def percent(p: float) -> str:
 
 def test_strip_and_tokens_are_linked_both_ways(show: Open) -> None:
     page = ready(show(build(long_answer(40), with_end=False)), 40)
+    page.get_by_text("Figures: intervals").click()
     drawing = page.locator(".uv-chart svg").first
     drawing.scroll_into_view_if_needed()
     box = drawing.bounding_box()
@@ -62,7 +64,7 @@ def test_table_holds_every_token(show: Open) -> None:
     rows = page.locator(".uv-token-table tbody tr")
     expect(rows).to_have_count(201)
     cells = rows.nth(0).locator("td").all_text_contents()
-    assert cells[0] == "0"
+    assert cells[0] == "1"
     assert "62" in cells
     assert cells[2] == "shifted"
 
@@ -91,8 +93,9 @@ def test_a_rewritten_question_is_shown_with_both_calls(show: Open) -> None:
     rewrite = Rewrite(method="s2a", call=call, context="", question="Why?", asked="Why?")
     page = ready(show(comparison.model_copy(update={"rewrite": rewrite})), len(PLAIN) + 1)
     page.get_by_text("What exactly was run").click()
+    page.locator(".uv-fold[open]").get_by_text("System 2 Attention").first.wait_for()  # filled when opened
     text = page.locator(".uv-fold[open]").inner_text()
-    assert "System 2 Attention" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
+    assert "its own rewrite of the question" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
     assert "--aligned-method s2a" in text
     fallback = rewrite.model_copy(update={"asked": "q", "fallback": "The rewrite has no question in it: as it stands."})
     page = ready(show(comparison.model_copy(update={"rewrite": fallback})), len(PLAIN) + 1)
@@ -166,6 +169,25 @@ def test_picture_is_a_png_with_the_classes_colours(show: Open) -> None:
     assert found["type"] == "image/png"
     assert found["width"] == 2200
     assert "248,199,176" in found["seen"]  # the shifted background
+    open_more(page)
+    narrow = page.evaluate("async () => (await createImageBitmap(await reportView.toPNG())).height")
+    page.get_by_label("the aligned answer alone").check()
+    alone = page.evaluate("async () => (await createImageBitmap(await reportView.toPNG())).height")
+    assert alone < narrow
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as picture").click()
     assert download.value.suggested_filename == "urial.png"
+
+
+def test_an_svg_holds_both_answers_as_text(show: Open) -> None:
+    """Well-formed, whole, and whatever the models wrote in it is text, never an element."""
+    comparison = build([*HOSTILE, "\n", " end"], with_end=False, query=HOSTILE[0])
+    page = ready(show(comparison), len(HOSTILE) + 2)
+    root = ElementTree.fromstring(page.evaluate("async () => await (await reportView.toSVG()).text()"))
+    assert {each.tag.split("}")[1] for each in root.iter()} == {"svg", "text", "rect", "line"}
+    said = "".join("".join(root.itertext()).split())
+    for text in (comparison.base.text, "never tuned", "chat-tuned", "shifted, n ="):
+        assert "".join(text.split()) in said
+    page.get_by_label("the aligned answer alone", exact=True).evaluate("e => e.click()")
+    alone = page.evaluate("async () => await (await reportView.toSVG()).text()")
+    assert "never tuned" not in alone

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import PATIENCE
+from tests.browser.report_page import open_more
 from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial import render
 from urial.records import Comparison
@@ -230,6 +231,7 @@ def test_choices_are_told_and_can_be_set(host: Page) -> None:
     expect(host.locator(ANSWER)).to_have_count(2)
     expect(host.get_by_label("both", exact=True)).to_be_checked()
     expect(host.get_by_label("KL", exact=True)).to_be_checked()
+    open_more(host)
     host.get_by_label("whole words").check()
     told = heard(host, "choose")[-1]
     assert (told["sees"], told["mode"], told["words"]) == ("both", "kl", True)

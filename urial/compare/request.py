@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from urial.engines.base import Sampling
@@ -65,6 +65,7 @@ class Request:
             repetition_penalty=self.penalties,
             max_new_tokens=self.max_new_tokens,
             seed=self.seed,
+            retrieved=self.method.retrieved(self.query),
         )
 
 
@@ -141,8 +142,7 @@ def make_prompts(engines: PairEngines, request: Request) -> Prompts:
 
 def context_texts(request: Request, base: str) -> dict[ContextName, str]:
     """What the base sees when it scores: the query alone in the method's format, and the method's own prompt."""
-    bare = replace(request.method, name="zero_shot", examples=0, prefix="")
-    zero_shot = bare.render(request.query, request.history)
+    zero_shot = request.method.bare().render(request.query, request.history)
     texts: dict[ContextName, str] = {"zero_shot": zero_shot, "urial": base}
     return {name: texts[name] for name in request.contexts}
 

@@ -6,11 +6,12 @@ Tokens of one answer depend on each other, so questions are what is drawn again,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 DRAWS = 2_000
+FLIPS = 9_999
 SEED = 20_240_601  # fixed: the same records give the same interval
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -38,6 +39,51 @@ def bootstrap(
         return None
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def ratio_intervals(parts: np.ndarray, wholes: np.ndarray, less: tuple[np.ndarray, np.ndarray] | None = None):
+    """Percentile intervals of many ratios of sums over the same questions: parts, wholes [N, F] -> [F, 2].
+
+    `less` gives parts and wholes of ratios that are taken away from them, question by question paired. NaN where there
+    are fewer than two questions, or where no draw has a value. The draws are those of `bootstrap`.
+    """
+    count = len(parts)
+    if count < 2:
+        return np.full((parts.shape[1], 2), np.nan)
+    found = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for drawn in draw_counts(count):
+            ratio = (drawn @ parts) / (drawn @ wholes)
+            found.append(ratio if less is None else ratio - (drawn @ less[0]) / (drawn @ less[1]))
+    values = np.concatenate(found)  # [draws, F]
+    values[~np.isfinite(values)] = np.nan
+    empty = np.isnan(values).all(0)
+    values[:, empty] = 0.0
+    limits = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).T
+    limits[empty] = np.nan
+    return limits
+
+
+def draw_counts(count: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[np.ndarray]:
+    """How often each of `count` questions is in each draw: matrices [some of the draws, count] of float64."""
+    generator = np.random.default_rng(seed)
+    for size in _chunks(draws, 2 * count):
+        drawn = generator.integers(0, count, size=(size, count))
+        flat = drawn + count * np.arange(size)[:, None]
+        yield np.bincount(flat.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+
+
+def sign_flip_p(differences: np.ndarray, flips: int = FLIPS, seed: int = SEED) -> float | None:
+    """How probable a mean this far from 0 is if signs were coins: [N] -> p, two-sided; None for N < 2."""
+    known = differences[np.isfinite(differences)]
+    if len(known) < 2:
+        return None
+    generator = np.random.default_rng(seed)
+    limit, above = abs(known.sum()) * (1 - 1e-12), 0
+    for size in _chunks(flips, len(known)):
+        signs = generator.integers(0, 2, size=(size, len(known))) * 2 - 1
+        above += int((np.abs(signs @ known) >= limit).sum())
+    return (1 + above) / (1 + flips)
 
 
 def _chunks(draws: int, entries: int) -> list[int]:

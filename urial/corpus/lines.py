@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def from_text(text: str, source: str) -> Line:
         raise RecordError(f'{source}: key "corpus.{".".join(map(str, first["loc"]))}": {first["msg"]}.') from error
     if "error" in data:
         return Line(origin=origin, query=str(data.get("query", "")), error=str(data["error"]))
-    record = records.from_json(json.dumps(data), source)
+    record = records.from_data(data, source)
     return Line(origin=origin, query=record.query, record=record)
 
 
@@ -87,6 +88,38 @@ def read_lines(folder: str | Path) -> Iterator[Line]:
         raise RecordError(f"{path} cannot be read ({error.strerror}); name a folder of `urial corpus`.") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"{path} is not UTF-8 text; the file was changed.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line lies in the file, in bytes."""
+
+    offset: int
+    size: int
+
+
+def places(folder: str | Path) -> dict[str, dict[str, Place]]:
+    """{question id: {method: place}} of the newest lines with a record, so that one can be read without the others."""
+    found: dict[str, dict[str, Place]] = {}
+    offset = 0
+    path = Path(folder) / FILE
+    with path.open("rb") as file:
+        for line, raw in zip(read_lines(folder), file, strict=False):
+            if line.record is not None:
+                found.setdefault(line.origin.id, {})[line.origin.method] = Place(offset, len(raw))
+            offset += len(raw)
+    return found
+
+
+def read_at(folder: str | Path, place: Place) -> Line:
+    """One line. Raises RecordError where the file has changed."""
+    path = Path(folder) / FILE
+    try:
+        with path.open("rb") as file:
+            file.seek(place.offset)
+            return from_text(file.read(place.size).decode("utf-8", "replace"), str(path))
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); name a folder of `urial corpus`.") from error
 
 
 def cut_torn_end(path: Path) -> None:

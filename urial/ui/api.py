@@ -52,7 +52,8 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
         Args:
             query: the question or task, at most 50,000 characters.
             pair: the name of a pair, see /pairs.
-            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
+            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl,
+                retrieval_icl, icil or zero_shot.
             examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
             history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
             temperature: 0 is greedy, at most 5.
@@ -104,7 +105,8 @@ def brief_endpoint(service: Service, default_pair: str) -> Callable[..., str]:
         Args:
             query: the question or task, at most 50,000 characters.
             pair: the name of a pair, see /pairs.
-            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
+            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl,
+                retrieval_icl, icil or zero_shot.
             examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
             history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
             max_new_tokens: for each side, at most 1024.
@@ -143,7 +145,8 @@ def score_endpoint(service: Service, default_pair: str) -> Callable[..., Compari
             query: the question that the answer is for.
             answer_text: the answer to score, taken as the aligned model's.
             pair: the name of a pair, see /pairs.
-            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl or zero_shot.
+            method: how the base is prompted: urial, urial_no_refusal, vanilla_icl,
+                retrieval_icl, icil or zero_shot.
             examples: for the two urial methods, 0, 1, 3 or 8; leave it out for the method's own number.
             history: earlier turns, a user's message and an answer in turn; leave it out for a first question.
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from urial.records import Comparison, Message
 from urial.ui.room import State
 
-MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "zero_shot"]
+MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "retrieval_icl", "icil", "zero_shot"]
 
 
 def json_type(model: type[BaseModel]) -> Any:

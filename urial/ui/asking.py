@@ -88,7 +88,7 @@ def cache_key(ask: Ask, pair: Pair, placement: str) -> str:
     request = to_request(ask)
     parts = [
         ask.model_dump(exclude={"examples"}),
-        request.method.prefix,
+        request.method.identity,
         pair.model_dump(exclude={"title", "note", "licence", "paper"}),
         placement,
     ]

@@ -6,12 +6,14 @@ Knows Gradio and the service; what the place of the answers looks like is the sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from urial.ui import desk
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
+from urial.ui.gallery_tab import shelf
 from urial.ui.host import event_data, feed, host
 from urial.ui.links import read_link
 from urial.ui.serving import Service
@@ -21,10 +23,10 @@ STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of
 Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
 
-def build_compare(blocks: gr.Blocks, service: Service, default_pair: str) -> None:
+def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, gallery: Path) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
     form, buttons = build_form(pair_choices(service.room.pairs, service.room.group), default_pair)
-    door = host("compare", STREAMS, desk.questions(service))
+    door = host("compare", STREAMS, [*desk.questions(service), *shelf(gallery)])
     connect_form(form, buttons)
     connect_streams(service, door)
     connect_link(blocks, form, service)

@@ -27,20 +27,22 @@ def build_gallery(folder: Path = FOLDER) -> None:
     host("gallery", (), shelf(folder))
 
 
+@cache
+def entries(folder: Path) -> list[Entry]:
+    """The recordings, read once, however many tabs show them."""
+    return load_entries(folder)
+
+
 def shelf(folder: Path) -> list[Callable[[dict[str, Any]], Answer]]:
     """What the script asks: the list of recordings, and one turn of one of them."""
 
-    @cache
-    def entries() -> list[Entry]:
-        return load_entries(folder)
-
     @answering
     def gallery_list(_: dict[str, Any]) -> Answer:
-        return {"entries": [listed(entry) for entry in entries()]}
+        return {"entries": [listed(entry) for entry in entries(folder)]}
 
     @answering
     def gallery_open(data: dict[str, Any]) -> Answer:
-        entry = chosen(entries(), data.get("entry"))
+        entry = chosen(entries(folder), data.get("entry"))
         turn = chosen(entry.turns, data.get("turn"))
         return {"record": render.payload(turn)}
 

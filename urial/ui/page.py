@@ -21,6 +21,7 @@ from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
 from urial.ui.class_tab import build_class
 from urial.ui.compare_tab import build_compare
+from urial.ui.corpus_tab import build_corpus
 from urial.ui.form import FIELDS
 from urial.ui.gallery_tab import build_gallery
 from urial.ui.learn_tab import build_learn
@@ -29,7 +30,20 @@ from urial.ui.theme import theme
 from urial.workshop.routes import Class, class_routes
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("elements", "feed", "turn", "steps", "share", "away", "conversation", "gallery", "page")
+SCRIPTS = (
+    "elements",
+    "feed",
+    "turn",
+    "steps",
+    "share",
+    "away",
+    "conversation",
+    "address",
+    "gallery",
+    "corpus",
+    "welcome",
+    "page",
+)
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
@@ -48,15 +62,17 @@ class AppState:
     queue_size: int = 64  # visitors that may wait
     gallery: Path = FOLDER  # the recordings
     workshop: Class | None = None  # where classes are kept, if they are
+    corpus: Path | None = None  # the corpus that is shown; None for the recorded one
 
 
 def compare_tab(blocks: gr.Blocks, state: AppState) -> None:
-    build_compare(blocks, state.service, state.default_pair)
+    build_compare(blocks, state.service, state.default_pair, state.gallery)
 
 
 TABS: tuple[tuple[str, str, Callable[[gr.Blocks, AppState], None]], ...] = (
     ("Compare", "compare", compare_tab),
     ("Gallery", "gallery", lambda blocks, state: build_gallery(state.gallery)),
+    ("Corpus", "corpus", lambda blocks, state: build_corpus(state.corpus)),
     ("Learn", "learn", lambda blocks, state: build_learn(state.gallery)),
 )
 
@@ -110,7 +126,7 @@ def script() -> str:
     """The token view and the page's own script, ready for a script element."""
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     fields = f"const FORM_FIELDS = {json.dumps(FIELDS)};"
-    text = f'{render.script()}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
+    text = f'{render.script(corpus=True)}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
     if "</script" in text.lower():
         raise ValueError("The page's script holds an end of script element; write it in two parts.")
     return text
@@ -119,7 +135,7 @@ def script() -> str:
 @cache
 def style() -> str:
     """The token view's style sheet and the page's own, ready for a style element."""
-    text = render.style() + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    text = render.style(corpus=True) + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
     if "</style" in text.lower():
         raise ValueError("The page's style sheet holds an end of style element; write it without.")
     return text

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from urial.cli import EXIT_DONE, OneLineParser, ended, whole_number
@@ -53,11 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
     add("--dtype", None, "float32, bfloat16, float16, int8 or nf4", metavar="NAME")
     add("--workshop", None, "with classes, kept in this SQLite file", metavar="FILE")
     add("--parallel", "2", "comparisons that run at once", metavar="N", type=whole_number(1))
+    add("--corpus", None, "a folder of `urial corpus` for the Corpus tab (default: the recorded one)", metavar="DIR")
     add("--queue", "64", "visitors that may wait for a place", metavar="N", type=whole_number(1))
 
 
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
+    from urial.corpus.sources import open_source
     from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.page import AppState
@@ -79,12 +82,16 @@ def make_state(options: argparse.Namespace) -> AppState:
     if options.pair and default in room.absent:
         raise SettingsError(room.absent[default])
     service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
+    corpus = Path(options.corpus) if options.corpus else None
+    if corpus:
+        open_source(corpus)  # a wrong --corpus ends here
     return AppState(
         service,
         default,
         parallel=options.parallel,
         queue_size=options.queue,
         workshop=make_class(options.workshop) if options.workshop else None,
+        corpus=corpus,
     )
 
 

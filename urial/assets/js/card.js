@@ -53,7 +53,7 @@ function cardKey(event, actions) {
 
 function showCard(store, host, term, row, parts) {
   const kind = row.special ? "end of turn, " : "";
-  replace(parts.heading, "“", h("bdi", null, wordName(row.text)), `”, position ${row.position}: ${kind}${placeOf(row)}`);
+  replace(parts.heading, "“", h("bdi", null, wordName(row.text)), `”, token ${whole(row.position + 1)}: ${kind}${placeOf(row)}`);
   const text = store.pieces.slice(0, row.position).map((piece) => piece.text).join("");
   replace(parts.before, visible(ending(text, WORDS_BEFORE)).replace(/\n/g, "↵ "), h("b", null, visible(clipped(row.text)).replace(/\n/g, "↵")));
   const names = contextNames(store.meta && store.meta.settings);

@@ -19,13 +19,13 @@ function createControls(store, term, host) {
   ];
   const bounds = createThresholds(store, set("thresholds"));
   const boxes = { onlyShifted: 0, spaces: 1, words: 2, countEnd: 3 };
-  const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control" }, mode.el));
+  const el = h("div", { class: "uv-controls" }, seesBox, h("div", { class: "uv-control uv-colour" }, mode.el));
   const quiet = h("div", { class: "uv-quiet" }, checks.map((check) => check.el), bounds.el);
   let offered = null;
   let sees = null;
 
   function update() {
-    const held = heldContexts(store);
+    const held = offeredContexts(store);
     const names = contextNames(store.meta && store.meta.settings);
     const key = held.map((name) => names[name]).join("|");
     if (key !== offered) {
@@ -36,7 +36,7 @@ function createControls(store, term, host) {
       replace(seesBox, held.length ? sees.el : []);
     }
     const shown = shownContexts(store);
-    sees.show(shown.length === 2 ? SEES_BOTH : shown[0]);
+    sees.show(shown.length === 2 ? SEES_BOTH : shown[0] || store.ui.sees);
     mode.show(store.ui.mode);
     for (const [name, i] of Object.entries(boxes)) checks[i].input.checked = store.ui[name];
     bounds.el.hidden = store.ui.mode !== "rank";

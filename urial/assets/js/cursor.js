@@ -72,7 +72,7 @@ function showTip(store, tip, pane, unit) {
   if (row.rank > 1 && first) {
     lines.push(h("p", { class: "uv-tip-more" }, "the base first: ", h("bdi", { class: "uv-mono" }, tokenName(first.text)), ` ${probability(first.p)}`));
   }
-  return tip.show(unit.mark, ...lines);
+  return tip.showUnder(pane.el, unit.mark, ...lines);
 }
 
 /* Bring the token above the sheet and the card into sight, moving the page as little as possible. A sheet that the
@@ -82,7 +82,9 @@ function reveal(pane, position, card) {
   if (!unit) return;
   const box = unit.mark.getBoundingClientRect();
   const limit = window.innerHeight - (parseFloat(getComputedStyle(card).bottom) || 0) - card.offsetHeight - 12;
-  const by = box.bottom > limit ? box.bottom - limit : box.top < 12 ? box.top - 12 : 0;
+  const bar = pane.el.closest(".uv-sides").querySelector(".uv-top");
+  const top = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight + 12 : 12;
+  const by = box.bottom > limit ? box.bottom - limit : box.top < top ? box.top - top : 0;
   if (by) window.scrollBy({ top: by, behavior: calmMotion() ? "auto" : "smooth" });
 }
 

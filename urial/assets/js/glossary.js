@@ -4,22 +4,24 @@
 function createTip(root) {
   const tip = h("div", { class: "uv-tip", hidden: true });
   let timer = 0;
-  const place = (anchor) => {
+  /* Beside the anchor; of a token under the last line of its text (`text`), or at the window's foot: no line that is
+     being read is covered. */
+  const place = (anchor, text) => {
     const frame = root.getBoundingClientRect();
     const box = anchor.getClientRects()[0] || anchor.getBoundingClientRect();
     tip.hidden = false;
     const width = tip.offsetWidth;
     const left = Math.min(Math.max(0, box.left - frame.left), Math.max(0, frame.width - width));
     const above = box.top - tip.offsetHeight - 8;
-    const top = above > 0 ? above : box.bottom + 8;
+    const near = above > 0 ? above : box.bottom + 8;
+    const foot = text ? Math.min(text.getBoundingClientRect().bottom, window.innerHeight - tip.offsetHeight - 8) : 0;
+    const top = text && foot > box.bottom ? foot : near;
     tip.style.left = `${left}px`;
     tip.style.top = `${top - frame.top}px`;
   };
-  const show = (anchor, ...content) => {
-    clearTimeout(timer);
-    replace(tip, ...content);
-    place(anchor);
-  };
+  const fill = (content) => (clearTimeout(timer), replace(tip, ...content));
+  const show = (anchor, ...content) => (fill(content), place(anchor));
+  const showUnder = (text, anchor, ...content) => (fill(content), place(anchor, text));
   const hide = () => {
     clearTimeout(timer);
     tip.hidden = true;
@@ -31,7 +33,7 @@ function createTip(root) {
   tip.addEventListener("pointerenter", () => clearTimeout(timer));
   tip.addEventListener("pointerleave", hideSoon);
   root.append(tip);
-  return { el: tip, show, hide, hideSoon };
+  return { el: tip, show, showUnder, hide, hideSoon };
 }
 
 /* A word that explains itself: hover or focus shows its meaning, a click adds the exact definition. */

@@ -5,11 +5,11 @@ function createHead(store, settings) {
   function update(topics) {
     if (!settings.showQuery || !topics.has("meta") || !store.meta) return;
     const { query, history, pair } = store.meta;
-    const title = settings.heading ? [h("h2", { class: "uv-heading" }, settings.heading), h("p", { class: "uv-lead" }, LEAD)] : [];
+    const title = settings.heading ? [h("h1", { class: "uv-heading" }, settings.heading), h("p", { class: "uv-lead" }, LEAD)] : [];
     replace(
       el,
       title,
-      h("div", { class: "uv-card uv-query" }, earlier(history || []), h("p", { class: "uv-query-text", dir: "auto" }, visible(query || ""))),
+      h("div", { class: "uv-card uv-query" }, earlier(history || []), h("h2", { class: "uv-query-text", dir: "auto" }, visible(query || ""))),
       pair ? h("p", { class: "uv-soft uv-pair" }, h("bdi", null, visible(pair.base)), " beside ", h("bdi", null, visible(pair.aligned))) : [],
     );
   }

@@ -36,13 +36,13 @@ function createView(page, store, host, settings, emit) {
 
 function createParts(page, store, host, settings, term, actions, panes) {
   for (const pane of Object.values(panes)) makeWalkable(pane, store, actions);
-  const controls = createControls(store, term, host);
+  const bar = createBar(store, term, host);
   const parts = {
     head: createHead(store, settings),
-    sides: createSides(store, host, panes, term),
-    controls,
+    bar,
+    sides: createSides(store, host, panes, term, bar.el),
     score: createScore(store, term),
-    strips: createStrips(store, term, actions),
+    figures: createFigures(store, term, createStrips(store, term, actions)),
     card: createCard(store, host, term, actions),
     shifted: createShifted(store, actions),
     paper: createPaper(store, term),
@@ -52,9 +52,8 @@ function createParts(page, store, host, settings, term, actions, panes) {
     words: createWordList(),
   };
   const panel = h("section", { class: "uv-panel uv-what" });
-  panel.append(h("div", { class: "uv-what-head" }, h("h3", { class: "uv-title" }, "What tuning changed"), controls.el));
-  if (settings.picture) controls.quiet.append(pictureButton(store, page));
-  panel.append(controls.quiet, parts.score.el, parts.strips.el);
+  panel.append(h("h3", { class: "uv-title" }, "What tuning changed"), parts.score.el, parts.figures.el);
+  if (settings.picture) bar.quiet.append(pictureButtons(store, page));
   const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
   const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);
   page.append(parts.head.el, parts.sides.el, panel, parts.card.el, pairOfPanels, parts.table.el, parts.run.el, parts.words.el);
@@ -80,6 +79,7 @@ function createScheduler(page, store, panes, parts, emit) {
     topics = new Set();
     page.classList.toggle("uv-show-spaces", store.ui.spaces);
     page.classList.toggle("uv-waiting", !store.meta);
+    page.classList.toggle("uv-writing", store.running);
     const pointed = now.size > 0 && [...now].every((topic) => POINTER_TOPICS.has(topic));
     for (const part of Object.values(parts)) if (part && (part.pointed || !pointed)) part.update(now);
     const complete = shownPanes(store, panes).map((pane) => syncPane(pane, store, now)).every(Boolean);

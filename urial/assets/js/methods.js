@@ -35,6 +35,7 @@ function createMethods(page, store, parts, status, emit) {
     branchAppend: branch.append,
     branchDone: branch.done,
     toPNG: () => drawPicture(store, page),
+    toSVG: () => drawSvg(store, page),
     visitTally: () => (parts.visit ? parts.visit.tally() : []),
     destroy: () => page.remove(),
   };
@@ -44,8 +45,8 @@ function setSide(store, name, side) {
   store.sides[name] = { ...store.sides[name], ...side };
 }
 
-function metaOf({ query, history, pair, settings, note, command, rewrite }) {
-  return { query, history, pair, settings, note, command, rewrite };
+function metaOf({ query, history, pair, settings, note, command, repeats, rewrite }) {
+  return { query, history, pair, settings, note, command, repeats: repeats || [], rewrite };
 }
 
 function loadPayload(store, payload) {

@@ -1,6 +1,7 @@
-/* The coloured answer, its legend and its score as a PNG, drawn on a canvas. Knows the store and the palette. */
+/* A comparison as a picture for a slide, PNG or SVG: the question, both answers (or the aligned one alone), the marks'
+   meaning, the shares, names, date and address. Knows the store and the palette. */
 
-const PICTURE = { width: 1100, margin: 40, size: 19, line: 36, scale: 2 };
+const PICTURE = { width: 1100, margin: 40, gap: 40, size: 19, line: 36, scale: 2 };
 
 function paletteOf(root) {
   const probe = h("span", { hidden: true });
@@ -16,52 +17,89 @@ function paletteOf(root) {
   return palette;
 }
 
-/* A button that saves the picture as a file. */
-function pictureButton(store, root) {
-  const save = async () => {
-    const link = h("a", { href: URL.createObjectURL(await drawPicture(store, root)), download: "urial.png" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+/* Buttons that save the picture as a file, and the choice of the aligned answer alone. */
+function pictureButtons(store, root) {
+  const saver = (label, name, draw) => {
+    const save = async () => {
+      const link = h("a", { href: URL.createObjectURL(await draw(store, root)), download: name });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    };
+    return h("button", { type: "button", class: "uv-button uv-small-button", on: { click: save } }, label);
   };
-  return h("button", { type: "button", class: "uv-button uv-small-button uv-save", on: { click: save } }, "Save as picture");
+  const alone = checkbox("the aligned answer alone", (value) => (store.ui.alone = value));
+  return h("span", { class: "uv-save" }, saver("Save as picture", "urial.png", drawPicture), saver("as SVG", "urial.svg", drawSvg), alone.el);
 }
 
 /* Resolves to a Blob. The picture shows classes in the context that is in sight. */
 function drawPicture(store, root) {
-  const context = primaryContext(store);
   const palette = paletteOf(root);
+  const measure = textMeasure();
+  const height = layOut(silentPen(measure), store, palette);
   const canvas = document.createElement("canvas");
-  const pen = canvas.getContext("2d");
-  const rows = context ? context.rows : [];
-  const height = layOut(pen, store, rows, palette, false);
   canvas.width = PICTURE.width * PICTURE.scale;
   canvas.height = Math.min(16000, height * PICTURE.scale); // browsers refuse taller canvases
-  pen.scale(PICTURE.scale, PICTURE.scale);
-  pen.fillStyle = palette.card;
-  pen.fillRect(0, 0, PICTURE.width, height);
-  layOut(pen, store, rows, palette, true);
+  const context = canvas.getContext("2d");
+  context.scale(PICTURE.scale, PICTURE.scale);
+  const pen = canvasPen(measure, context);
+  pen.box(0, 0, PICTURE.width, height, palette.card);
+  layOut(pen, store, palette);
   return new Promise((resolve, reject) => {
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("This browser could not make a picture."))), "image/png");
   });
 }
 
-/* Lay out from top to bottom, drawing when `draws`; returns the height. */
-function layOut(pen, store, rows, palette, draws) {
-  const { margin, size } = PICTURE;
-  const write = textWriter(pen, palette, draws);
-  let y = margin + size;
-  y = write.wrapped(visible(store.meta ? store.meta.query : ""), y, `600 ${size + 3}px ${palette.font}`, palette.ink, 34);
-  y = write.wrapped(visible(pictureTitle(store)), y + 2, `15px ${palette.font}`, palette.soft, 24);
-  y = drawTokens(pen, rows, palette, y + 26, draws);
-  y = write.wrapped(pictureScore(store), y + 44, `600 17px ${palette.font}`, palette.ink, 28);
-  y = write.wrapped(`underlined: shifted, with its base rank; dotted: marginal; plain: unshifted${unscoredNote(store)}`, y, `15px ${palette.font}`, palette.soft, 24);
+/* The same as SVG, which scales without loss; its text stays text. */
+async function drawSvg(store, root) {
+  const palette = paletteOf(root);
+  const measure = textMeasure();
+  const height = layOut(silentPen(measure), store, palette);
+  const pen = svgPen(measure, PICTURE.width, height);
+  pen.box(0, 0, PICTURE.width, height, palette.card);
+  layOut(pen, store, palette);
+  return new Blob([new XMLSerializer().serializeToString(pen.root)], { type: "image/svg+xml" });
+}
+
+/* Draw from top to bottom; returns the height. */
+function layOut(pen, store, palette) {
+  const { margin, size, width } = PICTURE;
+  const whole = { left: margin, right: width - margin };
+  const write = (text, y, font, colour, step, frame = whole) => wrapped(pen, text, y, `${font} ${palette.font}`, palette[colour], step, frame);
+  let y = write(visible(store.meta ? store.meta.query : ""), margin + size, `600 ${size + 3}px`, "ink", 34);
+  y = write(visible(pictureNames(store)), y + 2, "15px", "soft", 24) + 16;
+  const bottoms = pictureColumns(store).map(({ title, hint, parts, frame }) => {
+    const head = write(title, y, "600 17px", "ink", 22, frame);
+    return drawParts(pen, parts, frame, write(hint, head, "14px", "soft", 22, frame) + 12, palette);
+  });
+  y = write(pictureScore(store), Math.max(...bottoms) + 44, "600 17px", "ink", 28);
+  y = write(`underlined: shifted, with its base rank; dotted: marginal; plain: unshifted${unscoredNote(store)}`, y, "15px", "soft", 24);
+  y = write(pictureSource(), y, "13px", "soft", 22);
   return y + margin - size;
 }
 
-function pictureTitle(store) {
+/* Both answers side by side, or the aligned one over the whole width. */
+function pictureColumns(store) {
+  const { margin, gap, width } = PICTURE;
+  const middle = width / 2;
+  const settings = store.meta && store.meta.settings;
+  const context = primaryContext(store);
+  const rows = context ? context.rows.filter((row) => !row.special) : [];
+  const aligned = { title: "Aligned", hint: "its chat-tuned sibling", parts: rows.flatMap(pictureParts) };
+  if (store.ui.alone) return [{ ...aligned, frame: { left: margin, right: width - margin } }];
+  const text = visible(store.sides.base ? store.sides.base.text : "");
+  const parts = (text.match(/\n|[^\S\n]+|\S{1,40}/gu) || []).map((part) => ({ text: part, cls: "u", rank: "" }));
+  const base = { title: "Base", hint: `never tuned${settings ? `, prompted with ${methodName(settings)}` : ""}`, parts };
+  return [
+    { ...base, frame: { left: margin, right: middle - gap / 2 } },
+    { ...aligned, frame: { left: middle + gap / 2, right: width - margin } },
+  ];
+}
+
+function pictureNames(store) {
   const context = primaryContext(store);
   if (!store.meta || !store.meta.pair || !context) return "";
-  return `${store.meta.pair.aligned}, coloured by rank under ${store.meta.pair.base}, which sees ${contextNames(store.meta.settings)[context.name]}`;
+  const { base, aligned } = store.meta.pair;
+  return `${aligned}, marked by rank under ${base}, which sees ${contextNames(store.meta.settings)[context.name]}`;
 }
 
 function pictureScore(store) {
@@ -77,41 +115,40 @@ function unscoredNote(store) {
   return count ? `; dashed, with a question mark: not scored (${whole(count)}), in no share` : "";
 }
 
-function textWriter(pen, palette, draws) {
-  function wrapped(text, y, font, colour, step) {
-    pen.font = font;
-    pen.fillStyle = colour;
-    let line = "";
-    const put = () => draws && pen.fillText(line, PICTURE.margin, y);
-    for (const word of text.split(/(?<=\s)/u)) {
-      if (pen.measureText(line + word).width > PICTURE.width - 2 * PICTURE.margin && line) {
-        put();
-        y += step;
-        line = "";
-      }
-      line += word;
-    }
-    put();
-    return y + step;
-  }
-  return { wrapped };
+/* The day of saving, and where it was seen; a file on a computer has no address to tell. */
+function pictureSource() {
+  const { protocol, origin, pathname } = window.location;
+  const address = protocol.startsWith("http") ? `, ${origin}${pathname}` : "";
+  return `URIAL side by side, saved ${new Date().toLocaleDateString(undefined, { dateStyle: "long" })}${address}`;
 }
 
-/* Tokens flow like words: a line breaks before a token that does not fit, and no line starts with a space. */
-function drawTokens(pen, rows, palette, top, draws) {
-  const right = PICTURE.width - PICTURE.margin;
-  let x = PICTURE.margin;
-  let y = top;
-  const newLine = () => ([x, y] = [PICTURE.margin, y + PICTURE.line]);
-  for (const row of rows.filter((item) => !item.special)) {
-    for (const part of pictureParts(row)) {
-      if (part.text === "\n") newLine();
-      if (part.text === "\n") continue;
-      if (x + partWidth(pen, part, palette) > right && x > PICTURE.margin) newLine();
-      if (x === PICTURE.margin) part.text = part.text.trimStart();
-      if (draws) drawPart(pen, part, x, y, palette);
-      x += partWidth(pen, part, palette);
+/* A text broken at blanks; returns the next line's y. */
+function wrapped(pen, text, y, font, colour, step, frame) {
+  let line = "";
+  for (const word of text.split(/(?<=\s)/u)) {
+    if (line && pen.measure(line + word, font) > frame.right - frame.left) {
+      pen.text(line, frame.left, y, font, colour);
+      y += step;
+      line = "";
     }
+    line += word;
+  }
+  pen.text(line, frame.left, y, font, colour);
+  return y + step;
+}
+
+/* Parts flow like words: a line breaks before a part that does not fit, and no line starts with a space. */
+function drawParts(pen, parts, frame, top, palette) {
+  let x = frame.left;
+  let y = top;
+  const newLine = () => ([x, y] = [frame.left, y + PICTURE.line]);
+  for (const part of parts) {
+    if (part.text === "\n") newLine();
+    if (part.text === "\n") continue;
+    if (x + partWidth(pen, part, palette) > frame.right && x > frame.left) newLine();
+    const shown = x === frame.left ? { ...part, text: part.text.trimStart() } : part;
+    drawPart(pen, shown, x, y, palette);
+    x += partWidth(pen, shown, palette);
   }
   return y;
 }
@@ -132,42 +169,27 @@ function partFonts(palette) {
   return { text: `${PICTURE.size}px ${palette.font}`, rank: `11px ${palette.font}` };
 }
 
-function widthOf(pen, text, font) {
-  pen.font = font;
-  return pen.measureText(text).width;
-}
-
 function rankWidth(pen, part, palette) {
-  return part.rank ? widthOf(pen, part.rank, partFonts(palette).rank) + 3 : 0;
+  return part.rank ? pen.measure(part.rank, partFonts(palette).rank) + 3 : 0;
 }
 
 function partWidth(pen, part, palette) {
-  return widthOf(pen, part.text, partFonts(palette).text) + rankWidth(pen, part, palette);
+  return pen.measure(part.text, partFonts(palette).text) + rankWidth(pen, part, palette);
 }
 
 function drawPart(pen, part, x, y, palette) {
   const fonts = partFonts(palette);
   const core = part.text.trim();
-  const from = x + widthOf(pen, part.text.slice(0, part.text.length - part.text.trimStart().length), fonts.text);
-  const wide = widthOf(pen, core, fonts.text);
-  const marked = part.cls !== "u" && core !== "";
-  if (marked) markToken(pen, part.cls, from, y, wide + rankWidth(pen, part, palette), palette);
-  pen.fillStyle = marked ? palette[`${part.cls}-ink`] : palette.ink;
-  pen.font = fonts.text;
-  pen.fillText(core, from, y);
-  pen.font = fonts.rank;
-  pen.fillText(part.rank, from + wide + 1.5, y - 8);
+  if (core === "") return;
+  const from = x + pen.measure(part.text.slice(0, part.text.length - part.text.trimStart().length), fonts.text);
+  const wide = pen.measure(core, fonts.text);
+  const isMarked = part.cls !== "u";
+  if (isMarked) markPart(pen, part.cls, from, y, wide + rankWidth(pen, part, palette), palette);
+  pen.text(core, from, y, fonts.text, isMarked ? palette[`${part.cls}-ink`] : palette.ink);
+  if (part.rank) pen.text(part.rank, from + wide + 1.5, y - 8, fonts.rank, palette[`${part.cls}-ink`]);
 }
 
-function markToken(pen, cls, x, y, wide, palette) {
-  pen.fillStyle = palette[cls];
-  pen.fillRect(x - 1, y - 19, wide + 2, 25);
-  pen.strokeStyle = palette[`${cls}-line`];
-  pen.lineWidth = 2.5;
-  pen.setLineDash({ m: [2, 3], n: [7, 4] }[cls] || []);
-  pen.beginPath();
-  pen.moveTo(x - 1, y + 7);
-  pen.lineTo(x + wide + 1, y + 7);
-  pen.stroke();
-  pen.setLineDash([]);
+function markPart(pen, cls, x, y, wide, palette) {
+  pen.box(x - 1, y - 19, wide + 2, 25, palette[cls]);
+  pen.line(x - 1, x + wide + 1, y + 7, palette[`${cls}-line`], { m: [2, 3], n: [7, 4] }[cls] || []);
 }

@@ -1,8 +1,8 @@
-/* The score: classes in per cent for each context, the finding in a sentence, the paper's numbers beside them. */
+/* The score: the finding in words, then the classes in per cent for each context. */
 
 function createScore(store, term) {
+  const words = h("p", { class: "uv-finding" });
   const meters = h("div", { class: "uv-meters" });
-  const finding = h("p", { class: "uv-finding" });
   const inexact = h("p", { class: "uv-inexact" });
   const unscored = h("p", { class: "uv-inexact uv-unscored" });
   const terms = { u: term("unshifted"), m: term("marginal"), s: term("shifted") };
@@ -19,11 +19,11 @@ function createScore(store, term) {
       return block.el;
     });
     if (wanted.some((el, i) => meters.children[i] !== el) || wanted.length !== meters.children.length) replace(meters, wanted);
-    setText(finding, held.length === 2 ? findingText(store, names) : "");
+    setText(words, findingText(store, held, names));
     setText(inexact, held.some((name) => !store.contexts[name].exact) ? INEXACT : "");
     setText(unscored, unscoredWords(store, held, names));
   }
-  return { el: h("div", null, meters, finding, unscored, inexact), update };
+  return { el: h("div", null, words, meters, unscored, inexact), update };
 }
 
 const INEXACT =
@@ -46,10 +46,9 @@ function createMeter(terms) {
   const numbers = h("div", { class: "uv-numbers" });
   const cells = CLASS_ORDER.map((cls) => {
     const value = h("b");
-    const interval = h("small");
     const label = terms ? terms[cls] : h("span", null, CLASS_NAMES[cls]);
-    numbers.append(h("div", null, h("span", { class: `uv-key uv-c-${cls}`, "aria-hidden": "true" }), value, " ", label, interval));
-    return { value, interval };
+    numbers.append(h("div", null, h("span", { class: `uv-key uv-c-${cls}`, "aria-hidden": "true" }), value, " ", label));
+    return value;
   });
   const count = h("div", { class: "uv-count" });
   numbers.append(count);
@@ -71,58 +70,35 @@ function shareOf(tallied, cls) {
 }
 
 function showClass(tallied, cls, bar, cell) {
-  const interval = wilson(tallied[cls], tallied.n);
   bar.style.width = tallied.n ? `${(100 * tallied[cls]) / tallied.n}%` : "0";
-  setText(cell.value, shareOf(tallied, cls));
-  setText(cell.interval, interval ? `95${NBSP}%: ${intervalText(interval)}` : "");
+  setText(cell, shareOf(tallied, cls));
 }
 
-function intervalText([low, high]) {
-  return `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
+/* The answer in words, before any figure; then what the prompt changes, whichever way it comes out. */
+function findingText(store, held, names) {
+  const tallies = held.map((name) => tally(store, store.contexts[name], freshRows(store, store.contexts[name])));
+  if (!held.length || !tallies[0].n) return "";
+  const first = repeatText(countedRows(store, store.contexts[held[0]]).length, tallies[0].n) + tallyText(tallies[0], `Seeing ${names[held[0]]}, the base`);
+  return held.length === 2 && tallies[1].n ? `${first} ${changeText(tallies[0], tallies[1], names.urial)}` : first;
 }
 
-/* The paper's claim on this answer, whichever way it comes out. */
-function findingText(store, names) {
-  const [bare, prompted] = ["zero_shot", "urial"].map((name) => tally(store, store.contexts[name]));
-  if (!bare.n || !prompted.n) return "";
-  const [from, to] = [bare, prompted].map((tallied) => shareOf(tallied, "s"));
-  const change = prompted.s < bare.s ? `falls from ${from} to ${to}` : prompted.s > bare.s ? `rises from ${from} to ${to}` : `stays at ${to}`;
-  return `With ${names.urial} in sight, the shifted share ${change}; mean KL goes from ${nats(bare.meanKl)} to ${nats(prompted.meanKl)} nats.`;
+/* A loop is easy to guess for any model: what repeats says nothing about tuning. */
+function repeatText(all, fresh) {
+  const again = all - fresh;
+  if (!again) return "";
+  const circles = 3 * again > all ? "The answer runs in circles: " : "";
+  return `${circles}${whole(again)} of its ${plural(all, "piece")} ${again === 1 ? "repeats" : "repeat"} earlier ones word for word and ${again === 1 ? "is" : "are"} left out of this sentence. `;
 }
 
-/* This answer above the paper's three pairs, and why they differ. */
-function createPaper(store, term) {
-  const body = h("tbody");
-  const head = h("tr", null, h("th", { scope: "col" }, "pair"), CLASS_ORDER.map((cls) => h("th", { scope: "col" }, CLASS_NAMES[cls])));
-  const table = h("table", { class: "uv-table" }, h("caption", { class: "uv-offscreen" }, "This answer beside the paper’s pairs, in per cent"), h("thead", null, head), body);
-  const why = h("p", { class: "uv-soft uv-why" });
-  const interval = h("p", { class: "uv-soft uv-why" }, "Ranges above: ", term("interval"), ", which treats tokens as independent.");
-  const el = h("section", { class: "uv-panel" }, h("h3", { class: "uv-title" }, "Beside the paper"), table, why, interval);
-
-  function update() {
-    const names = contextNames(store.meta && store.meta.settings);
-    const ours = heldContexts(store).map((name) => {
-      const tallied = tally(store, store.contexts[name]);
-      const values = CLASS_ORDER.map((cls) => (tallied.n ? ((100 * tallied[cls]) / tallied.n).toFixed(1) : "–"));
-      return paperRow(`this answer, ${names[name]}`, values, "uv-ours");
-    });
-    replace(body, ours, PAPER.map((row) => paperRow(row.pair, CLASS_ORDER.map((cls) => row[cls].toFixed(1)), "")));
-    setText(why, whyText(store));
-  }
-  return { el, update };
+function tallyText({ n, u, m, s }, who) {
+  const were = m === 1 ? "1 was its second or third choice" : `${whole(m)} were its second or third choice`;
+  return `${who} would have written ${whole(u)} of ${plural(n, "piece")} itself; ${were}; ${whole(s)} came from tuning.`;
 }
 
-function paperRow(name, values, style) {
-  return h("tr", { class: style }, h("th", { scope: "row" }, name), values.map((value) => h("td", null, value)));
-}
-
-function whyText(store) {
-  const context = primaryContext(store);
-  const n = context ? whole(tally(store, context).n) : "no";
-  const sampled = store.meta && store.meta.settings && decodingOf(store, "aligned").temperature > 0;
-  return (
-    `One answer is one sample: yours has ${n} tokens, the paper’s rows are over the answers to 1,000 queries. ` +
-    "They also differ in models, templates, system prompts and precision, and the paper counts the end token." +
-    (sampled ? " This answer was sampled; the paper’s are greedy." : "")
-  );
+/* "About the same" where the intervals of the two shares overlap: one answer then cannot tell them apart. */
+function changeText(bare, prompted, sees) {
+  const [before, after] = [bare, prompted].map(({ s, n }) => wilson(s, n));
+  const apart = after[1] < before[0] || before[1] < after[0];
+  if (!apart) return `Seeing ${sees} it is about the same: ${whole(prompted.s)} came from tuning.`;
+  return `Seeing ${sees}, ${prompted.s < bare.s ? "fewer" : "more"} came from tuning: ${whole(prompted.s)}.`;
 }

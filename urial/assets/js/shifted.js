@@ -20,7 +20,7 @@ function mostShifted(rows) {
 }
 
 function chip(row, onClick) {
-  const label = `${spoken(row.text)}, position ${row.position}, base rank ${whole(row.rank)}`;
+  const label = `${spoken(row.text)}, token ${whole(row.position + 1)}, base rank ${whole(row.rank)}`;
   const content = [h("bdi", null, wordName(row.text)), h("small", null, `rank ${whole(row.rank)}`)];
   return h("button", { type: "button", class: "uv-chip", "aria-label": label, on: { click: onClick } }, content);
 }

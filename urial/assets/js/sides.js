@@ -1,32 +1,44 @@
 /* The two columns: what each model is, its answer, its facts. The aligned column holds one pane for each context shown. */
 
-function createSides(store, host, panes, term) {
+function createSides(store, host, panes, term, bar) {
   const base = createColumn(host, "base", "Base", term);
   const aligned = createColumn(host, "aligned", "Aligned", term);
-  const text = document.createTextNode("");
-  base.answer = h("div", { class: "uv-answer uv-plain", dir: "auto" }, text);
-  base.middle.append(base.answer);
+  const plain = createPlainAnswer();
+  base.middle.append(plain.el);
   const waiting = h("p", { class: "uv-waiting-text uv-soft" });
   const paneBoxes = CONTEXTS.map((name) => {
     const title = h("div", { class: "uv-pane-title" });
     return { name, title, el: h("div", { class: "uv-pane" }, title, panes[name].el) };
   });
-  const legendBox = h("ul", { class: "uv-legend", "aria-label": "Legend with counts" });
   aligned.middle.append(waiting, h("div", { class: "uv-panes" }, paneBoxes.map((box) => box.el)));
-  aligned.el.insertBefore(legendBox, aligned.footer);
   const note = h("p", { class: "uv-note" });
-  const el = h("div", null, h("div", { class: "uv-columns" }, base.el, aligned.el), note);
+  const found = h("div", { class: "uv-note" });
+  const el = h("div", { class: "uv-sides" }, bar, h("div", { class: "uv-columns" }, base.el, aligned.el), found, note);
 
   function update(topics) {
     showTitles(store, base, aligned);
     setText(note, (store.meta && store.meta.note && `About this pair: ${visible(store.meta.note)}`) || "");
-    growText(text, visible(store.sides.base ? store.sides.base.text : ""));
+    if (topics.has("meta")) showRetrieved(store, found);
+    plain.show(store.sides.base ? store.sides.base.text : "");
     for (const column of [base, aligned]) showFacts(store, column);
     setText(waiting, store.pieces.length || !(store.running || !store.meta) ? "" : "The answer appears here, coloured as it is scored.");
+    el.classList.toggle("uv-at-base", store.ui.side === "base");
     showPanes(store, panes, paneBoxes, el, topics);
-    showLegend(store, legendBox);
   }
   return { el, update, columns: { base, aligned } };
+}
+
+/* What retrieval put into the prompt, the nearest first, each with the words that matched. */
+function showRetrieved(store, place) {
+  const retrieved = store.meta && store.meta.settings && store.meta.settings.retrieved;
+  if (!retrieved) return replace(place);
+  if (!retrieved.length) return replace(place, "No example of the pool shares a word with this question: the base saw the question alone.");
+  const items = [...retrieved].reverse().map(({ query, matched }) => {
+    const words = matched.map((word) => [" ", h("mark", { class: "uv-matched" }, visible(word))]);
+    return h("li", null, h("bdi", null, `“${visible(query)}”`), ", by", words);
+  });
+  const lead = "Examples found for this question by shared words, the nearest first. A prompt that changes with the question has no beginning to keep, so it is read anew each time.";
+  return replace(place, h("p", null, lead), h("ul", null, items));
 }
 
 function createColumn(host, name, title, term) {
@@ -43,10 +55,10 @@ function createColumn(host, name, title, term) {
   const heading = h("h3", { class: "uv-title" }, term(name, title));
   const middle = h("div", { class: "uv-middle" });
   const problem = h("p", { class: "uv-problem", role: "alert" });
-  const footer = h("div", { class: "uv-facts-line" });
+  const facts = h("div", { class: "uv-facts-line" }); // above the answer: there a growing text does not move it
   const el = h("section", { class: "uv-card uv-column", "aria-label": `${title} answer` });
-  el.append(h("header", { class: "uv-column-head" }, heading, subtitle, tools), middle, problem, footer);
-  return { el, name, subtitle, tools, buttons, middle, problem, footer };
+  el.append(h("header", { class: "uv-column-head" }, heading, subtitle, tools), facts, middle, problem);
+  return { el, name, subtitle, tools, buttons, middle, problem, facts };
 }
 
 function showTitles(store, base, aligned) {
@@ -56,13 +68,6 @@ function showTitles(store, base, aligned) {
   const pair = store.meta && store.meta.pair;
   base.subtitle.title = pair ? pair.base : "";
   aligned.subtitle.title = pair ? pair.aligned : "";
-}
-
-/* A growing answer gets its suffix; the whole text is never set twice. */
-function growText(node, text) {
-  if (text === node.data) return;
-  if (text.startsWith(node.data)) node.appendData(text.slice(node.data.length));
-  else node.data = text;
 }
 
 function showFacts(store, column) {
@@ -75,7 +80,7 @@ function showFacts(store, column) {
   if (side.stop_reason) facts.push(`stopped ${STOP_NAMES[side.stop_reason]}`);
   else if (store.running && !side.error) facts.push(side.stopping ? "stopping…" : "writing…");
   if (side.settings) facts.push(drawText(store, side.settings));
-  replace(column.footer, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
+  replace(column.facts, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
   setText(column.problem, side.error ? visible(side.error) : "");
   const busy = store.running && !side.stop_reason && !side.error;
   if (column.buttons.stop) column.buttons.stop.disabled = !busy || Boolean(side.stopping);
@@ -108,18 +113,4 @@ function paneTitle(store, name, names) {
   const count = tally(store, store.contexts[name]);
   const shifted = count.n ? share(count.s / count.n) : "–";
   return [h("span", null, `The base sees ${names[name]}`), h("b", null, `${shifted} shifted`)];
-}
-
-function showLegend(store, box) {
-  const context = primaryContext(store);
-  if (!context) return replace(box);
-  const counts = [0, 0, 0, 0, 0];
-  const rows = countedRows(store, context);
-  rows.forEach((row) => (counts[paint(row, store.ui).level] += 1));
-  const items = legend(store.ui).map(({ style, label, hint }, level) =>
-    h("li", { title: hint }, h("span", { class: `uv-key ${style}`, "aria-hidden": "true" }), h("b", null, whole(counts[level])), ` ${label}`),
-  );
-  const left = unscoredRows(store, context).length;
-  const mark = h("li", { title: "in no share and no mean" }, h("span", { class: "uv-key uv-c-n", "aria-hidden": "true" }), h("b", null, whole(left)), " not scored");
-  return replace(box, items, left ? mark : []);
 }

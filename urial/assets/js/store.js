@@ -11,6 +11,8 @@ const FIRST_UI = {
   spaces: false,
   words: false,
   countEnd: false,
+  alone: false, // a picture of the aligned answer only
+  side: "aligned", // the answer that is shown where there is room for one
 };
 
 function createStore() {
@@ -103,6 +105,15 @@ function heldContexts(store) {
   return same && store.contexts.zero_shot.context === store.contexts.urial.context ? ["zero_shot"] : held;
 }
 
+/* What can be chosen: until the end of a comparison what it is going to score, so that no choice comes or goes. */
+function offeredContexts(store) {
+  const held = heldContexts(store);
+  const { settings } = store.meta || {};
+  const areKnown = Object.values(store.contexts).some(({ context }) => context !== null);
+  if (!store.running || areKnown || !settings) return held;
+  return settings.method === "zero_shot" ? ["zero_shot"] : CONTEXTS;
+}
+
 function shownContexts(store) {
   const held = heldContexts(store);
   if (store.ui.sees === "both" && held.length === 2) return held;
@@ -133,9 +144,14 @@ function unscoredText(store, context) {
   return `${plural(rows.length, "token")} ${rows.length === 1 ? "is" : "are"} not scored and in no share or mean: ${reasons}.`;
 }
 
+/* Of the rows that count, those that repeat nothing (spans of positions, from render.payload). */
+function freshRows(store, context) {
+  const { repeats } = store.meta || { repeats: [] };
+  return countedRows(store, context).filter(({ position }) => !repeats.some(([start, end]) => position >= start && position < end));
+}
+
 /* {n, u, m, s, meanKl, openKl, laterKl}: counts of classes and means of KL, over the rows that count. */
-function tally(store, context) {
-  const rows = countedRows(store, context);
+function tally(store, context, rows = countedRows(store, context)) {
   const count = { n: rows.length, u: 0, m: 0, s: 0 };
   rows.forEach((row) => (count[row.cls] += 1));
   const mean = (list) => (list.length ? list.reduce((sum, row) => sum + row.kl, 0) / list.length : null);

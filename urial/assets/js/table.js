@@ -3,7 +3,7 @@
 const TABLE_CHUNK = 24; // rows a frame
 
 function createTable(store) {
-  const panel = folded("Every token as a table", "all numbers, position by position", (body) => buildTable(store, body));
+  const panel = folded("Every token as a table", "all numbers, one token after the other", (body) => buildTable(store, body));
   function update(topics) {
     panel.el.hidden = !heldContexts(store).length;
     if (topics.has("data") || topics.has("meta")) panel.invalidate();
@@ -27,7 +27,7 @@ function buildTable(store, body) {
 function tableColumns(held, names) {
   const each = (title, of) => held.map((name, i) => ({ title: held.length > 1 ? `${title}, ${names[name]}` : title, of: (rows) => (rows[i] ? of(rows[i]) : "–") }));
   return [
-    { title: "position", of: ([row]) => whole(row.position) },
+    { title: "number", of: ([row]) => whole(row.position + 1) },
     { title: "token", of: ([row]) => h("bdi", { class: "uv-mono" }, tokenName(row.text)) },
     ...each("class", (row) => CLASS_NAMES[row.cls]),
     ...each("base rank", (row) => whole(row.rank)),

@@ -30,6 +30,8 @@ function growPane(pane, store) {
     pane.units.push(...next);
     pane.el.append(...next.map((unit) => unit.el));
   }
+  const code = codePieces(store.pieces);
+  pane.units.forEach(({ el, positions }) => el.classList.toggle("uv-fixed", code !== null && code[positions[0]]));
   describePane(pane, store);
   return pane.units.length === wanted.length;
 }
@@ -65,7 +67,7 @@ function makeUnit(store, positions) {
   if (pieces[0].special) return endUnit(unit, text);
   const [, lead, core, trail] = /^(\s*)([\s\S]*?)(\s*)$/u.exec(text);
   if (core === "") mark.append(...(text === "" ? ["◦"] : blanks(text)));
-  else mark.append(visible(core));
+  else mark.append(rawText(core));
   const line = core === "" && mark.querySelector(".uv-line");
   if (line) line.prepend(number); // before the break, not on the next line
   else mark.append(number);
@@ -85,10 +87,10 @@ function endUnit(unit, text) {
 
 /* Blanks keep their place in the text; their sign is drawn by the style sheet and is never copied. */
 function blanks(text) {
-  if (text === "" || text.length > MOST_SPACES) return text === "" ? [] : [text];
+  if (text === "" || text.length > MOST_SPACES) return text === "" ? [] : [rawText(text)];
   const signs = { " ": "·", "\n": "↵", "\t": "⇥" };
   return [...text].map((char) =>
-    h("span", { class: char === "\n" ? "uv-line" : "uv-space", "data-sign": signs[char] || "·" }, visible(char)),
+    h("span", { class: char === "\n" ? "uv-line" : "uv-space", "data-sign": signs[char] || "·" }, rawText(char)),
   );
 }
 

@@ -60,6 +60,7 @@ function createConversation(place, askServer, trigger, tell) {
     }
     if (!found.hit) return stream(turn, id, "run", { ask: asked });
     turn.isWhole = true;
+    keepHere(id, asked.query);
     return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
   }
 
@@ -72,7 +73,7 @@ function createConversation(place, askServer, trigger, tell) {
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
-    turn.el.scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
+    turn.el.scrollIntoView({ block: isNarrow() ? "start" : "nearest", behavior: calm() ? "auto" : "smooth" });
     return turn;
   }
 
@@ -121,6 +122,7 @@ function createConversation(place, askServer, trigger, tell) {
     setState(turn, "done");
     say(turn, "");
     if (turn === newest()) tell("");
+    keepHere(id, turn.ask.query);
     if (!isComplete(turn, record)) fetchWhole(turn, id);
   }
 

@@ -42,3 +42,8 @@ function saveAs(name, blob) {
 function calm() {
   return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
+
+/* A window with room for one answer (the view's own bound, and the style sheet's). */
+function isNarrow() {
+  return window.matchMedia("(max-width: 760px)").matches;
+}

@@ -13,6 +13,10 @@ function createGallery(place, ask, askYourself) {
       return;
     }
     list.replaceChildren(...found.entries.map((entry, index) => make("li", null, card(entry, index))));
+    const index = found.entries.findIndex((entry) => entryName(entry) === addressed("entry"));
+    if (index < 0 || addressed("tab") !== "gallery") return;
+    const turns = found.entries[index].queries.length;
+    show(found.entries[index], index, Math.min(turns, Math.max(1, Number(addressed("turn")) || turns)) - 1);
   }
 
   function card(entry, index) {
@@ -32,6 +36,7 @@ function createGallery(place, ask, askYourself) {
     const found = await ask("gallery_open", { entry: index, turn });
     shown.hidden = false;
     list.hidden = true;
+    setAddress({ tab: "gallery", entry: entryName(entry), turn: entry.queries.length > 1 ? turn + 1 : null });
     const back = button("← All recordings", close, { class: "pg-button shelf-back" });
     const own = button("Ask this yourself", () => askYourself(entry.queries[turn]), { class: "pg-button" });
     const body = make("div");
@@ -57,10 +62,16 @@ function createGallery(place, ask, askYourself) {
     view = null;
     shown.hidden = true;
     list.hidden = false;
+    setAddress({ entry: null, turn: null });
     list.querySelector("button").focus();
   }
 
   fill();
+}
+
+/* A recording's name in the address. */
+function entryName(entry) {
+  return entry.title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
 }
 
 /* The first recording, as the picture beside the explanation. */

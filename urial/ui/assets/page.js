@@ -22,6 +22,7 @@ function attach(name, element, trigger, server) {
   const ask = (question, data) => askBy(server, question, data);
   if (name === "compare") attachCompare(place, trigger, server);
   else if (name === "gallery") createGallery(place, ask, askYourself);
+  else if (name === "corpus") createCorpus(place, ask);
   else createPicture(place, ask);
 }
 
@@ -41,15 +42,20 @@ function attachCompare(place, trigger, server) {
   conversation = createConversation(turns, askServer, trigger, tell);
   const over = button("Start over", startOver, { id: "start-over" });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
-  place.append(opener, conversation.away, notice, turns);
+  const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
+  const kept = createKept(askServer, (found) => opened(found, "Kept from an earlier visit; nothing was computed."));
+  place.append(opener, conversation.away, kept, notice, turns, welcome);
+  createWelcome(welcome, askServer);
 }
 
-function opened(found) {
-  tell(found.error || "");
-  if (found.record) conversation.open(found, "Opened from a file; nothing was computed.");
+function opened(found, words = "Opened from a file; nothing was computed.") {
+  tell(found.error || "", Boolean(found.error));
+  if (found.record) conversation.open(found, words);
 }
 
-function tell(words) {
+/* A sentence above the turns; `isWrong` for one that says what did not work. */
+function tell(words, isWrong) {
+  notice.classList.toggle("wrong", Boolean(isWrong));
   setText(notice, plainText(words));
   notice.hidden = !words;
 }
@@ -98,6 +104,7 @@ function startOver() {
 /* Once the form is there: a link's question is asked by a click, not by opening the page. */
 function arrived(list, words) {
   conversation.showFollow();
+  openAddressedTab();
   watchPair(valuesOf(list).pair);
   const hasQuery = new URLSearchParams(window.location.search).has("query");
   if (hasQuery || words) tell(words || "This link brings a question with its settings. Press Compare to run it.");
@@ -129,6 +136,19 @@ function showRoom(state, message, fraction) {
 function clearToasts() {
   document.querySelectorAll(".toast-close").forEach((close) => close.click());
 }
+
+/* Tab leaves a chooser, and its list closes as the focus goes. Gradio would open the list for Tab as for any key, and the
+   list is a scroll box, which Chromium counts as a stop on the way. */
+document.addEventListener(
+  "keydown",
+  (event) => {
+    const chooser = event.key === "Tab" && event.target.closest("#pair, #method");
+    if (!chooser) return;
+    event.stopPropagation();
+    chooser.querySelectorAll(".option-list").forEach((list) => (list.tabIndex = -1));
+  },
+  true,
+);
 
 /* A question that has been asked is replaced by typing, as in a search box. */
 document.addEventListener("focusin", (event) => {

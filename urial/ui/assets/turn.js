@@ -13,6 +13,7 @@ function createTurn(ask, acts) {
     query: make("button", { type: "button", class: "turn-query", dir: "auto", "aria-expanded": "true" }, plainText(ask.query)),
     brief: make("span", { class: "turn-brief" }),
     stop: button("Stop both", () => acts.stop(turn, "both"), { class: "pg-button turn-stop" }),
+    meanwhile: button("Recordings meanwhile", openGallery, { class: "pg-button turn-meanwhile" }),
     status: make("p", { class: "turn-status", role: "status" }),
     problem: make("div", { class: "notice", role: "alert", hidden: true }),
     body: make("div", { class: "turn-view" }),
@@ -20,7 +21,7 @@ function createTurn(ask, acts) {
   });
   parts.query.addEventListener("click", () => acts.toggle(turn));
   const head = make("header", { class: "turn-head" }, make("h2", { class: "turn-title" }, parts.query), parts.brief);
-  const line = make("div", { class: "turn-line" }, parts.status, parts.stop, parts.keep); // keeps its room from the start
+  const line = make("div", { class: "turn-line" }, parts.status, parts.meanwhile, parts.stop, parts.keep); // keeps its room from the start
   turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, line, parts.problem, parts.body);
   fillKeep(turn, acts);
   return turn;
@@ -33,7 +34,7 @@ function fillKeep(turn, acts) {
 }
 
 function mountView(root, acts, turnOf) {
-  return window.UrialView.mount(root, { theme: "host", actions: ["stop", "again"], continuation: true, visit: true })
+  return window.UrialView.mount(root, { theme: "host", actions: ["stop", "again"], continuation: true, visit: true, picture: true })
     .on("stop", ({ side }) => acts.stop(turnOf(), side))
     .on("again", ({ side }) => acts.again(turnOf(), side))
     .on("continue-from", (place) => acts.branch(turnOf(), place))

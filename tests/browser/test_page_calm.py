@@ -1,0 +1,79 @@
+"""The page keeps still: what is in sight does not move by itself over a visit, and Tab goes from part to part."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.demo_page import SHORT, Visit, answered, settled, short, wait_for
+from tests.ui_server import GRADIO_WARNS
+
+pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
+
+WINDOWS = {
+    "wide": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+MOST = 0.05  # cumulative layout shift, summed over the whole visit
+
+# As the browser counts it: movement within half a second of a key or a tap is the visitor's own.
+SHIFTED = """() => new Promise((tell) => {
+  new PerformanceObserver((list) => tell(list.getEntries().filter((e) => !e.hadRecentInput).map((e) => e.value)))
+    .observe({type: "layout-shift", buffered: true});
+  setTimeout(() => tell([]), 1000);
+})"""
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_nothing_moves_by_itself_over_a_visit(visit: Visit, window: str) -> None:
+    """Opening, a first answer in two contexts, a second turn: what is seen moves less than 0.05 in all."""
+    page = settled(visit(SHORT.format(tokens=120), **WINDOWS[window]), 120)
+    page.wait_for_timeout(1000)
+    opening = shifted(page)
+    answered(page, "Keep still while it is written.")
+    page.wait_for_timeout(800)
+    first = shifted(page)
+    page.locator("#query textarea").fill("And then?")
+    page.locator("#go-on").click()
+    expect(page.locator(".turn")).to_have_count(2)
+    wait_for(page, "done")
+    page.wait_for_timeout(800)
+    assert shifted(page) < MOST, {"opening": opening, "first answer": first}
+
+
+def shifted(page: Page) -> float:
+    return sum(page.evaluate(SHIFTED))
+
+
+@pytest.mark.parametrize(("box", "after"), [("pair", "#method input"), ("method", "#settings > button")])
+@pytest.mark.parametrize("opened", [True, False], ids=["open", "closed"])
+def test_tab_leaves_a_chooser(visit: Visit, box: str, after: str, opened: bool) -> None:
+    page = short(visit)
+    page.locator(f"#{box} input").focus()
+    if opened:
+        expect(page.locator(f"#{box} .option-list")).to_be_visible()
+    else:
+        page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(page.locator(after).first).to_be_focused()
+    expect(page.locator(f"#{box} .option-list")).to_have_count(0)
+
+
+def test_the_chosen_tab_is_seen_in_forced_colours(visit: Visit) -> None:
+    page = short(visit, forced_colors="active")
+    fills = page.get_by_role("tab").evaluate_all("all => all.map((e) => getComputedStyle(e).backgroundColor)")
+    chosen = page.get_by_role("tab").evaluate_all('all => all.map((e) => e.getAttribute("aria-selected") === "true")')
+    assert chosen.count(True) == 1
+    marked = fills[chosen.index(True)]
+    assert all((fill == marked) == is_chosen for fill, is_chosen in zip(fills, chosen, strict=True))
+
+
+def test_headings_go_down_one_step_at_a_time(visit: Visit) -> None:
+    page = answered(short(visit), "headings")
+    headings = page.locator("h1, h2, h3, h4, h5, h6").locator("visible=true")
+    levels = headings.evaluate_all("all => all.map((e) => +e.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels

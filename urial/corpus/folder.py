@@ -1,0 +1,59 @@
+"""A corpus's folder: its summary and what else stands in it, written whole or not at all.
+
+Knows files; nothing about what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from urial.errors import Failure, RecordError
+
+SUMMARY = "summary.json"
+SCHEMA = "urial.corpus/1"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Through a file beside it, which takes the path's name when it is complete. Raises Failure."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise Failure(f"{path} could not be written ({error.strerror}); free some space and run it again.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: object) -> None:
+    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+
+def check_schema(folder: Path) -> None:
+    """Raises RecordError for a folder whose summary is of another schema, or no summary at all."""
+    path = folder / SUMMARY
+    if path.exists():
+        read_summary(folder)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Raises RecordError where there is none, or one of another schema."""
+    path = folder / SUMMARY
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); name a folder of `urial corpus`.") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is not JSON ({error}); delete it, and `urial corpus` writes it anew.") from error
+    found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+    if found != SCHEMA:
+        raise RecordError(f'{path}: key "schema" is {found!r}; it must be "{SCHEMA}": choose another --out.')
+    return data
