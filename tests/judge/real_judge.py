@@ -59,6 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, JudgeServer(raw=lambda body: reply(model, turn, body)) as server:
         save_gallery(Path(folder))
         arguments = ["judge", folder, "--judge", server.url, "--model", model.name, "--limit", str(options.limit)]
+        arguments += ["--at-once", "1", "--wait", "600"]  # it answers one after another
         for rubric in RUBRICS:
             command([*arguments, "--rubric", rubric, "--max-tokens", str(options.max_tokens)])
         texts = [call["messages"][-1]["content"][:100] for call in server.bodies if len(call["messages"]) > 2]
