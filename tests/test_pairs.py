@@ -117,7 +117,7 @@ WRONG = [
     ("default", ..., "default", "is missing; it must be the name of one of the pairs"),
     ("default", "smal", "default", "'smal', which is no pair; did you mean \"small\"?"),
     ("default", None, "default", "is empty"),
-    ("defualt", "small", "defualt", 'is not a known key; did you mean "default"? Known here: default, pairs'),
+    ("defualt", "small", "defualt", 'is not a known key; did you mean "default"? Known here: default, guard, pairs'),
     ("pairs.0.name", ..., "pairs[0].name", "is missing; it must be a short name"),
     ("pairs.0.name", "Two words", "pairs[0].name", "is 'Two words'; it must be a short name"),
     ("pairs.0.name", "../up", "pairs[0].name", "it must be a short name"),

@@ -98,6 +98,17 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
 
 
+def add_compare_alone(parser: argparse.ArgumentParser) -> None:
+    """What `compare` takes and `score`, which writes no answer, does not."""
+    add_compare(parser)
+    parser.add_argument(
+        "--aligned-method",
+        choices=("chat", "s2a"),
+        default="chat",
+        help="s2a: the aligned model first rewrites the query without opinion and distraction (System 2 Attention)",
+    )
+
+
 def add_score(parser: argparse.ArgumentParser) -> None:
     add_compare(parser)
     parser.add_argument("--answer-file", metavar="F", required=True, help="the answer to score, as UTF-8 text")
@@ -142,6 +153,7 @@ def make_parser() -> OneLineParser:
     from urial.bench import cli as bench
     from urial.corpus import cli as corpus
     from urial.gallery import cli as gallery
+    from urial.judge import cli as judge
     from urial.sibling import cli as sibling
     from urial.ui import serve
     from urial.workshop import cli as workshop
@@ -152,11 +164,12 @@ def make_parser() -> OneLineParser:
     table: list[tuple[str, str, Callable, Command]] = [
         ("pairs", "list the pairs and whether each can run here", add_pairs, commands.pairs),
         ("prompt", "print the exact text that the base is given", add_prompt, commands.prompt),
-        ("compare", "two answers and the shift of every token", add_compare, commands.compare),
+        ("compare", "two answers and the shift of every token", add_compare_alone, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
         ("dial", "the answer at several amounts of alignment", add_dial, steering_commands.dial),
         ("nudge", "the base writes, the aligned model gives single tokens", add_nudge, steering_commands.nudge),
         ("report", "render a saved comparison without any model", add_report, commands.report),
+        ("judge", "scores of both answers of a corpus by a judge", judge.add_arguments, judge.run),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),
         ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),

@@ -112,6 +112,7 @@ def make_request(options: argparse.Namespace) -> Request:
         penalties=SidePenalties(base=options.base_penalty, aligned=options.aligned_penalty),
         max_new_tokens=options.max_new_tokens,
         seed=options.seed,
+        aligned_method=getattr(options, "aligned_method", "chat"),
     )
     return checked(replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)}))
 
@@ -178,10 +179,18 @@ def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[
 def as_text(comparison: Comparison) -> str:
     """A comparison for a reader at a terminal."""
     lines = [f"BASE ({comparison.pair.base}, {comparison.settings.method})", comparison.base.text.strip(), ""]
-    lines += [f"ALIGNED ({comparison.pair.aligned})", comparison.aligned.text.strip(), ""]
+    lines += [f"ALIGNED ({comparison.pair.aligned})", *rewrite_lines(comparison), comparison.aligned.text.strip(), ""]
     titles = {"zero_shot": "base sees only the query", "urial": "base sees the method's prompt"}
     lines += [f"{titles[name]:30} {in_words(found)}" for name, found in comparison.shift.items()]
     return "\n".join(lines)
+
+
+def rewrite_lines(comparison: Comparison) -> list[str]:
+    """What the aligned model was asked in place of the query, where that is so."""
+    rewrite = comparison.rewrite
+    if rewrite is None:
+        return []
+    return [f"[{rewrite.fallback}]"] if rewrite.fallback else [f"[rewritten, then asked: {rewrite.asked}]", ""]
 
 
 def in_words(shift: records.ContextShift) -> str:

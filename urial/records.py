@@ -198,6 +198,17 @@ class Problem(Part):
     message: str
 
 
+class Rewrite(Part):
+    """What the aligned model was asked in place of the query, and the call that made it: System 2 Attention."""
+
+    method: Literal["s2a"]
+    call: Side
+    context: str | None = None  # null, as the question, where the rewrite could not be read
+    question: str | None = None
+    asked: str
+    fallback: str = Field("", exclude_if=lambda value: not value)  # why the query itself was asked
+
+
 class Comparison(Part):
     schema_name: Literal["urial.comparison/1"] = Field(SCHEMA, alias="schema")
     query: str
@@ -209,6 +220,7 @@ class Comparison(Part):
     shift: dict[ContextName, ContextShift]
     # Only where something failed: a reader of the record alone would not know why rows or tokens are missing.
     problems: list[Problem] = Field([], exclude_if=lambda value: not value)
+    rewrite: Rewrite | None = Field(None, exclude_if=lambda value: value is None)  # only under `--aligned-method s2a`
 
     def side(self, name: SideName) -> Side:
         return self.base if name == "base" else self.aligned

@@ -20,6 +20,7 @@ from urial.records import (
     ContextShift,
     Message,
     PairInfo,
+    Rewrite,
     Settings,
     ShiftClass,
     Side,
@@ -107,7 +108,14 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "repeats": repeated_spans(comparison.aligned.token_ids),
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
         "problems": [problem.model_dump() for problem in comparison.problems],
+        "rewrite": comparison.rewrite and _rewrite_payload(comparison.rewrite),
     }
+
+
+def _rewrite_payload(rewrite: Rewrite) -> Payload:
+    """The call before the aligned answer, in full."""
+    prompt, text = rewrite.call.prompt, rewrite.call.text
+    return {"prompt": prompt, "tokens": len(rewrite.call.prompt_ids), "text": text, "fallback": rewrite.fallback}
 
 
 def started_payload(

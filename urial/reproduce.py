@@ -59,6 +59,8 @@ def _prompt_flags(comparison: Comparison) -> Flags:
         flags.append(("--examples", str(settings.examples)))
     if settings.method == "file":
         flags.append(("--prompt-file", "PROMPT_FILE"))
+    if comparison.rewrite:
+        flags.append(("--aligned-method", comparison.rewrite.method))
     if comparison.history:
         flags.append(("--history", HISTORY_FILE))
     return [*flags, ("--contexts", ",".join(comparison.shift) or "zero_shot,urial")]

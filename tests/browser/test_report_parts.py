@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, open_more, ready
 from tests.records_builder import HOSTILE, PLAIN, build, long_answer
-from urial.records import Message
+from urial.records import Message, Rewrite
 
 pytestmark = pytest.mark.browser
 
@@ -83,6 +83,23 @@ def test_what_was_run_is_said_in_full(show: Open) -> None:
     assert "python -m urial compare" in text
     assert f"{len(comparison.base.prompt_ids)}\u00a0tokens" in text
     assert page.get_by_text("The sibling is ours.").count() == 1
+
+
+def test_a_rewritten_question_is_shown_with_both_calls(show: Open) -> None:
+    comparison = build()
+    call = comparison.aligned.model_copy(
+        update={"prompt": "<b>Rewrite</b> this", "text": "Context: none\nQuestion: Why?"}
+    )
+    rewrite = Rewrite(method="s2a", call=call, context="", question="Why?", asked="Why?")
+    page = ready(show(comparison.model_copy(update={"rewrite": rewrite})), len(PLAIN) + 1)
+    page.get_by_text("What exactly was run").click()
+    text = page.locator(".uv-fold[open]").inner_text()
+    assert "System 2 Attention" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
+    assert "--aligned-method s2a" in text
+    fallback = rewrite.model_copy(update={"asked": "q", "fallback": "The rewrite has no question in it: as it stands."})
+    page = ready(show(comparison.model_copy(update={"rewrite": fallback})), len(PLAIN) + 1)
+    page.get_by_text("What exactly was run").click()
+    expect(page.locator(".uv-fold[open]")).to_contain_text("no question in it")
 
 
 def test_a_record_that_is_not_exact_says_so(show: Open) -> None:

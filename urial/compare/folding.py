@@ -63,6 +63,7 @@ def make_record(
         base=sides["base"],
         aligned=sides["aligned"],
         shift=shift,
+        rewrite=request.rewrite,
     )
 
 

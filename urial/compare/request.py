@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 from urial.engines.base import Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import check_sampling
 from urial.prompts import Method, check_history, check_query
-from urial.records import ContextName, Message, Settings, SideName, SidePenalties, SideSettings
+from urial.records import ContextName, Message, Rewrite, Settings, SideName, SidePenalties, SideSettings
 
+AlignedMethod = Literal["chat", "s2a"]
 ALL_CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
 
 
@@ -37,6 +39,8 @@ class Request:
     max_new_tokens: int = 256
     seed: int = 0
     own: Mapping[SideName, Sampling] = field(default_factory=dict)
+    aligned_method: AlignedMethod = "chat"
+    rewrite: Rewrite | None = None  # made by `rewriting.py` under s2a: what the aligned side is asked instead
 
     def sampling(self, side: SideName) -> Sampling:
         shared = Sampling(
@@ -118,7 +122,8 @@ def make_prompts(engines: PairEngines, request: Request) -> Prompts:
     """Render and encode everything. Raises PromptError, MismatchError or SettingsError where it cannot be run."""
     check_query(request.query)
     base = request.method.render(request.query, request.history)
-    aligned = engines.aligned.render_chat([*request.history, Message(role="user", content=request.query)])
+    asked = request.rewrite.asked if request.rewrite else request.query
+    aligned = engines.aligned.render_chat([*request.history, Message(role="user", content=asked)])
     contexts = context_texts(request, base)
     base_ids = engines.base.encode(base)
     prompts = Prompts(

@@ -16,6 +16,7 @@ from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, S
 from urial.compare.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
+from urial.compare.rewriting import rewrite
 from urial.compare.scoring import ExactComparison, Scoring, make_rows
 from urial.compare.side import OpenText, SideRun
 from urial.engines.base import UNKNOWN_ID
@@ -40,7 +41,10 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
 
     Closing the iterator stops both sides and frees their memory.
     """
-    yield from run_sides(engines, request, control or Control(), BOTH, None)
+    control = control or Control()
+    if request.aligned_method == "s2a" and request.rewrite is None:
+        request = replace(request, rewrite=rewrite(engines, request, control))
+    yield from run_sides(engines, request, control, BOTH, None)
 
 
 def aligned_alone(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -57,6 +61,7 @@ def again(
     than `earlier` did: the record would join answers that do not belong together.
     """
     check_same_question(engines, request, earlier)
+    request = replace(request, rewrite=earlier.rewrite)
     yield from run_sides(engines, request, control or Control(), (side,), earlier)
 
 

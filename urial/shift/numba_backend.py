@@ -96,7 +96,8 @@ def _candidates(row: _Row, top: int) -> NDArray[np.int64]:
     groups = np.flatnonzero(row.group_greatest >= least)
     ids = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
     ids = ids[ids < len(row.logits)]
-    return ids[row.logits[ids] >= least]
+    found: NDArray[np.int64] = ids[row.logits[ids] >= least]
+    return found
 
 
 def _difference(aligned: Sequence[_Row], base: Sequence[_Row]) -> Difference:

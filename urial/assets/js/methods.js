@@ -45,8 +45,8 @@ function setSide(store, name, side) {
   store.sides[name] = { ...store.sides[name], ...side };
 }
 
-function metaOf({ query, history, pair, settings, note, command, repeats }) {
-  return { query, history, pair, settings, note, command, repeats: repeats || [] };
+function metaOf({ query, history, pair, settings, note, command, repeats, rewrite }) {
+  return { query, history, pair, settings, note, command, repeats: repeats || [], rewrite };
 }
 
 function loadPayload(store, payload) {

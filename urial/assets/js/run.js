@@ -29,6 +29,8 @@ function runFacts(store) {
     ["numbers in", `${pair.dtype}${pair.quantization ? `, weights in ${pair.quantization}` : ""}, on ${visible(pair.device)}`],
   ];
   if (settings) facts.push(...settingFacts(store, settings));
+  const { rewrite } = store.meta;
+  if (rewrite) facts.push(["aligned is asked", rewrite.fallback || "its own rewrite of the question, without opinion and distraction (System 2 Attention)"]);
   for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store.sides[side])]);
   const exact = heldContexts(store).map((name) => store.contexts[name].exact);
   if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "bounded from the head of each list"]);
@@ -63,6 +65,8 @@ function runPrompts(store) {
   const { base, aligned } = store.sides;
   const names = contextNames(store.meta.settings);
   const prompts = [["The base’s prompt", base.prompt_tokens, base.prompt], ["The aligned model’s prompt", aligned.prompt_tokens, aligned.prompt]];
+  const { rewrite } = store.meta;
+  if (rewrite) prompts.splice(1, 0, ["The aligned model’s first call: rewrite the question", rewrite.tokens, rewrite.prompt], ["What that call wrote", 0, rewrite.text]);
   for (const name of CONTEXTS) {
     const context = store.contexts[name];
     if (!context || context.context === null || context.context === base.prompt) continue;
@@ -83,6 +87,6 @@ function textBlock(title, hint, text) {
 
 function runText(store, facts) {
   const lines = facts.map(([name, value]) => `${name}: ${value}`);
-  const prompts = runPrompts(store).map(([title, tokens, text]) => `--- ${title} (${tokens} tokens)\n${text}`);
+  const prompts = runPrompts(store).map(([title, tokens, text]) => `--- ${title}${tokens ? ` (${tokens} tokens)` : ""}\n${text}`);
   return [...lines, "", store.meta.command || "", "", ...prompts].join("\n").replaceAll(NBSP, " ");
 }

@@ -186,12 +186,13 @@ class Answer:
 
     def _score(self) -> None:
         """Stretches of tokens that followers know, and one by one those that they do not."""
-        while self._is_scored and (count := self._comparable()):
+        compare = self._compare
+        while compare is not None and self._is_scored and (count := self._comparable()):
             start, stop = self._done, self._done + count
             shared = count if self._is_known(self.tokens[start]) else 0
             rows = [reader.rows(start, stop) for reader in self.readers]
             rows += [each.rows(self._shared_done, self._shared_done + shared) for each in self.followers]
-            self.scores.put(self._compare(rows, self.tokens[start:stop]))
+            self.scores.put(compare(rows, self.tokens[start:stop]))
             self._done, self._shared_done = stop, self._shared_done + shared
         self._finish_scoring()
 

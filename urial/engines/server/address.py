@@ -31,11 +31,13 @@ class Address:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.__key}"} if self.__key else {}
 
+    def without_key(self, text: str) -> str:
+        """A server's own words, should it repeat the key."""
+        return text.replace(self.__key, HIDDEN) if self.__key else text
+
     def quote(self, text: str) -> str:
         """A server's own words on one line, cut to a length that fits a sentence, without the key."""
-        line = " ".join(text.split())
-        if self.__key:
-            line = line.replace(self.__key, HIDDEN)
+        line = self.without_key(" ".join(text.split()))
         return line if len(line) <= LONGEST_QUOTE else line[:LONGEST_QUOTE] + "…"
 
 

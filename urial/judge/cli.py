@@ -1,0 +1,233 @@
+"""`python -m urial judge`: arguments, what is said before the start and at the end.
+
+Heavy libraries are imported when the command runs, not before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from urial.errors import EngineError, PairsError, RecordError, UserMistake
+from urial.judge.rubrics import RUBRICS
+
+if TYPE_CHECKING:
+    from urial.judge.client import ChatClient
+    from urial.judge.run import Outcome
+    from urial.judge.store import Store
+    from urial.judge.votes import Votes
+
+KEY_VARIABLE = "URIAL_JUDGE_KEY"
+CEILING = 2_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `judge` takes."""
+    parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, help="a folder that `urial corpus` has written")
+    parser.add_argument("--judge", metavar="BASE_URL", help="an OpenAI-compatible server, such as http://host:8000/v1")
+    parser.add_argument("--model", metavar="NAME", help="the judge's name on that server")
+    parser.add_argument("--rubric", choices=RUBRICS, default=RUBRICS[0], help="what is asked (default: six-aspects)")
+    parser.add_argument("--key-env", metavar="NAME", help=f"the variable that holds the key (default: {KEY_VARIABLE})")
+    parser.add_argument("--limit", metavar="N", type=int, help="judge only the first N lines")
+    parser.add_argument("--max-tokens", metavar="N", type=int, default=1024, help="the longest reply (1024)")
+    parser.add_argument(
+        "--max-tokens-in-all", metavar="N", type=int, default=CEILING, help=f"the ceiling that stops ({CEILING:,})"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent and to whom, and end")
+    parser.add_argument("--guard", action="store_true", help="label prompts and answers by the guard of models.yaml")
+    parser.add_argument("--models", metavar="FILE", help="the pairs file with the guard (default: models.yaml)")
+    parser.add_argument("--votes", metavar="FILE", type=Path, help="people's votes, as `workshop export` gives them")
+    parser.add_argument("--aggregate", metavar="FILE", type=Path, help="re-aggregate a file of just-eval's outputs")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge, or aggregate; returns the exit code. Raises UrialError; what was judged before a failure is kept."""
+    if options.aggregate:
+        return aggregate(options)
+    if options.folder is None:
+        raise UserMistake("judge needs a folder that `urial corpus` has written, or --aggregate FILE.")
+    for name in ("limit", "max_tokens", "max_tokens_in_all"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise UserMistake(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more.")
+    if (options.judge is None) != (options.model is None):
+        raise UserMistake("judge needs both --judge BASE_URL and --model NAME.")
+    if options.guard:
+        asyncio.run(label(options))
+    if options.judge is None:
+        return show(options)  # judged already, or only labelled
+    outcome = asyncio.run(judge(options))
+    if outcome is not None:
+        tell(outcome)
+        show(options)
+        if outcome.stopped_by:
+            raise outcome.stopped_by
+        if outcome.failed:
+            raise EngineError(f"{outcome.failed} questions failed; run the same command again for them.")
+    return 0
+
+
+def aggregate(options: argparse.Namespace) -> int:
+    from urial.judge import just_eval
+
+    found = just_eval.aggregate(options.aggregate)
+    print(json.dumps(found, ensure_ascii=False, indent=None if options.json else 2))
+    return 0
+
+
+@contextmanager
+def open_store(folder: Path) -> Iterator[Store]:
+    """Raises RecordError where the folder is no corpus, UserMistake where another judge writes there."""
+    from urial.corpus.lines import FILE
+    from urial.judge.store import Store
+
+    if not (folder / FILE).is_file():
+        raise RecordError(f"{folder} holds no {FILE}; name a folder that `urial corpus` has written.")
+    with Store(folder) as store:
+        yield store
+
+
+async def label(options: argparse.Namespace) -> None:
+    """Safety labels by the guard of the pairs file. Raises PairsError where it has none."""
+    from urial.engines.server.address import Address
+    from urial.judge import guard
+    from urial.judge.client import ChatClient
+    from urial.judge.questions import read_questions
+    from urial.pairs import load_pairs
+
+    found = load_pairs(options.models)
+    if found.guard is None:
+        raise PairsError(f"{found.source} has no guard; add one (its first lines say how), or leave --guard out.")
+    server = found.guard.server
+    with open_store(options.folder) as store:
+        async with ChatClient(Address(server), server.model, max_tokens=guard.REPLY_TOKENS) as client:
+            questions = read_questions(options.folder)[: options.limit]
+            new = [q for q in questions if guard.label_key(client, found.guard.template, q) not in store.labelled]
+            print(
+                f"{len(new)} questions with both answers go to the guard at {client.host}, model {server.model}: "
+                f"{3 * len(new):,} calls.",
+                file=sys.stderr,
+            )
+            if not options.dry_run:
+                await guard.run(new, client, found.guard.template, store)
+
+
+async def judge(options: argparse.Namespace) -> Outcome | None:
+    """One run; None for a dry one."""
+    from urial.judge import export
+    from urial.judge.budget import Budget
+    from urial.judge.run import plan, run
+
+    with open_store(options.folder) as store:
+        async with open_client(options) as client:
+            found = plan(options.folder, client, options.rubric, store, options.limit)
+            print(found.sentence(client.model, options.max_tokens_in_all), file=sys.stderr)
+            if options.dry_run:
+                return None
+            budget = Budget(options.max_tokens_in_all)
+            with tqdm(total=len(found.questions), unit=" questions", disable=not sys.stderr.isatty()) as bar:
+                outcome = await run(
+                    found.questions, client, options.rubric, store, budget, lambda n, _: bar.update(n - bar.n)
+                )
+            about = "about " if budget.is_estimated else ""
+            print(f"{budget.calls:,} calls, {about}{budget.tokens:,} tokens.", file=sys.stderr)
+            if options.rubric == "six-aspects":
+                export.write(options.folder, found.everything, store.replies, client)
+            return outcome
+
+
+def open_client(options: argparse.Namespace) -> ChatClient:
+    """Raises UserMistake where the address or the key cannot be used."""
+    from pydantic import ValidationError
+
+    from urial.engines.server.address import Address
+    from urial.judge.client import ChatClient
+    from urial.pairs import ServerSpec
+
+    variable = options.key_env or (KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None)
+    try:
+        spec = ServerSpec(base_url=options.judge, model=options.model, api_key_env=variable)
+    except ValidationError as error:
+        key = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else "base_url"
+        flag = {"base_url": "--judge", "model": "--model", "api_key_env": "--key-env"}[str(key)]
+        needs = {
+            "--judge": "an address such as http://localhost:8000/v1, with no key in it",
+            "--model": "the judge's name on its server",
+            "--key-env": "the name of an environment variable, not a key",
+        }[flag]
+        raise UserMistake(f"{flag} cannot be used; it must be {needs}.") from None
+    return ChatClient(Address(spec), options.model, max_tokens=options.max_tokens)
+
+
+def tell(outcome: Outcome) -> None:
+    """What happened in this run, on standard error."""
+    parts = [f"{getattr(outcome, name)} {name}" for name in ("judged", "unparsed", "failed")]
+    print(", ".join(parts) + ".", file=sys.stderr)
+    for message in outcome.messages[:3]:
+        print(message, file=sys.stderr)
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the folder's figures."""
+    from urial.judge.summary import summary
+
+    found = summary(options.folder, read_votes(options.votes))
+    if not found["groups"] and not found["safety"]:
+        raise UserMistake(f"Nothing in {options.folder} is judged yet; name a judge with --judge and --model.")
+    print(json.dumps(found, ensure_ascii=False) if options.json else "\n\n".join(texts_of(found)))
+    return 0
+
+
+def texts_of(found: dict[str, Any]) -> list[str]:
+    return [*map(as_text, found["groups"]), *map(labels_as_text, found["safety"])]
+
+
+def labels_as_text(group: dict[str, Any]) -> str:
+    """One guard's labels for a reader at a terminal."""
+    lines = [f"labels by {group['guard']['model']} at {group['guard']['host']}, base by {group['method']}"]
+    for name in ("prompt", "base", "aligned"):
+        lines.append(f"{name:8} " + ", ".join(f"{count} {label}" for label, count in group[name].items()))
+    return "\n".join(lines)
+
+
+def as_text(group: dict[str, Any]) -> str:
+    """One group's figures for a reader at a terminal."""
+    judge = group["judge"]
+    lines = [f"{group['rubric']} by {judge['model']} at {judge['host']}, base by {group['method']}"]
+    lines.append(f"{group['questions']} questions, {group['unparsed']} unparsed, {group['failed']} failed")
+    for aspect, won in group["outcomes"].items():
+        sides = [group["sides"][side]["aspects"].get(aspect) for side in ("base", "aligned")]
+        means = "  ".join(f"{_number(side and side['mean'])}" for side in sides)
+        lines.append(f"{aspect:24} {means}  base {won['base']}, tie {won['tie']}, aligned {won['aligned']}")
+    rate = group["win_rate"]
+    lines.append(f"aligned wins {_share(rate['raw'])}, length-controlled {_share(rate['length_controlled'])}")
+    if group["consistency"] is not None:
+        lines.append(f"consistent {_share(group['consistency'])}, first place {_share(group['first_place'])}")
+    reason = [rate["reason"]] if rate["reason"] else []
+    return "\n".join([*lines, *reason, *group["warnings"]])
+
+
+def _number(value: float | None) -> str:
+    return "   -" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def read_votes(path: Path | None) -> Votes | None:
+    """People's winners from an exported workshop. Raises RecordError."""
+    if path is None:
+        return None
+    from urial.judge.votes import read
+
+    return read(path)
