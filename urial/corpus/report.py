@@ -26,9 +26,10 @@ def write_report(folder: Path, summary: dict[str, Any]) -> None:
     write_text(folder / FILE, report(folder, summary))
 
 
-def report(folder: Path, summary: dict[str, Any]) -> str:
+def report(folder: Path, summary: dict[str, Any], limit: int = LIMIT) -> str:
+    """The page, of at most `limit` bytes for OF questions or fewer, if cutting lists can make it so."""
     rows = table_rows(folder)
-    limit = LIMIT * max(1.0, len(rows) / OF)
+    limit = round(limit * max(1.0, len(rows) / OF))
     for top in TOPS:
         if top and _expected(folder, summary, rows, top) > limit:
             continue  # to pack all only to throw it away takes a minute
