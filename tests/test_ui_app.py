@@ -38,7 +38,6 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "URIAL_QUEUE": "9",
         "URIAL_CORPUS": "folder",
         "URIAL_WORKSHOP": "class.sqlite",
-        "URIAL_CORPUS": "found",
     }
     found = vars(app.make_parser(environment).parse_args([]))
     assert found == {
@@ -53,7 +52,6 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "queue": 9,
         "corpus": "folder",
         "workshop": "class.sqlite",
-        "corpus": "found",
     }
     assert app.make_parser(environment).parse_args(["--port", "9000"]).port == 9000
 
