@@ -93,8 +93,9 @@ def test_a_rewritten_question_is_shown_with_both_calls(show: Open) -> None:
     rewrite = Rewrite(method="s2a", call=call, context="", question="Why?", asked="Why?")
     page = ready(show(comparison.model_copy(update={"rewrite": rewrite})), len(PLAIN) + 1)
     page.get_by_text("What exactly was run").click()
+    page.locator(".uv-fold[open]").get_by_text("System 2 Attention").first.wait_for()  # filled when opened
     text = page.locator(".uv-fold[open]").inner_text()
-    assert "System 2 Attention" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
+    assert "its own rewrite of the question" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
     assert "--aligned-method s2a" in text
     fallback = rewrite.model_copy(update={"asked": "q", "fallback": "The rewrite has no question in it: as it stands."})
     page = ready(show(comparison.model_copy(update={"rewrite": fallback})), len(PLAIN) + 1)

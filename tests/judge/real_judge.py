@@ -1,6 +1,6 @@
 """A real model as the judge: the embedded pair's aligned model behind a real server judges the gallery's recordings.
 
-    python -m tests.judge.real_judge [--limit 4] [--max-tokens 256]
+    python -m tests.judge.real_judge [--limit 4] [--max-tokens 256] [--rubric pairwise]
 
 A model of 270 million parameters is no judge: most of its replies cannot be read, and that is what this shows. The
 server keeps to no schema and refuses none, calls and re-asks are real, unparsed questions are counted, and the figures
@@ -53,13 +53,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--rubric", choices=RUBRICS, action="append", help="only this one (default: all three)")
     options = parser.parse_args()
     found = load_pairs(None)
     model, turn = open_pair(found.get(found.default)).aligned, threading.Lock()
     with tempfile.TemporaryDirectory() as folder, JudgeServer(raw=lambda body: reply(model, turn, body)) as server:
         save_gallery(Path(folder))
         arguments = ["judge", folder, "--judge", server.url, "--model", model.name, "--limit", str(options.limit)]
-        for rubric in RUBRICS:
+        arguments += ["--at-once", "1", "--wait", "600"]  # it answers one after another
+        for rubric in options.rubric or RUBRICS:
             command([*arguments, "--rubric", rubric, "--max-tokens", str(options.max_tokens)])
         texts = [call["messages"][-1]["content"][:100] for call in server.bodies if len(call["messages"]) > 2]
         print(f"{len(server.bodies)} calls, {len(texts)} of them re-asks, such as: {texts[:2]}")

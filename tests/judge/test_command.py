@@ -82,6 +82,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["{d}", "--judge", "http://x/v1", "--model", "m", "--key-env", "sk-123"], "--key-env"),
         (["{d}", "--judge", "http://x/v1", "--model", "m", "--key-env", "NOT_SET_HERE"], "NOT_SET_HERE"),
         (["{d}", "--judge", "http://x/v1", "--model", "m", "--limit", "0"], "--limit"),
+        (["{d}", "--judge", "http://x/v1", "--model", "m", "--at-once", "0"], "--at-once"),
         (["{d}", "--judge", "http://x/v1", "--model", "m", "--rubric", "vibes"], "vibes"),
         (["--aggregate", "{d}/none.json"], "none.json"),
     ],

@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-tokens-in-all", metavar="N", type=int, default=CEILING, help=f"the ceiling that stops ({CEILING:,})"
     )
+    parser.add_argument("--at-once", metavar="N", type=int, default=4, help="calls at once (4); 1 for a slow server")
+    parser.add_argument("--wait", metavar="S", type=int, default=180, help="seconds that one reply may take (180)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent and to whom, and end")
     parser.add_argument("--guard", action="store_true", help="label prompts and answers by the guard of models.yaml")
     parser.add_argument("--models", metavar="FILE", help="the pairs file with the guard (default: models.yaml)")
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         return aggregate(options)
     if options.folder is None:
         raise UserMistake("judge needs a folder that `urial corpus` has written, or --aggregate FILE.")
-    for name in ("limit", "max_tokens", "max_tokens_in_all"):
+    for name in ("limit", "max_tokens", "max_tokens_in_all", "at_once", "wait"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UserMistake(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more.")
     if (options.judge is None) != (options.model is None):
@@ -136,7 +138,13 @@ async def judge(options: argparse.Namespace) -> Outcome | None:
             budget = Budget(options.max_tokens_in_all)
             with tqdm(total=len(found.questions), unit=" questions", disable=not sys.stderr.isatty()) as bar:
                 outcome = await run(
-                    found.questions, client, options.rubric, store, budget, lambda n, _: bar.update(n - bar.n)
+                    found.questions,
+                    client,
+                    options.rubric,
+                    store,
+                    budget,
+                    progress=lambda done, _: bar.update(done - bar.n),
+                    at_once=options.at_once,
                 )
             about = "about " if budget.is_estimated else ""
             print(f"{budget.calls:,} calls, {about}{budget.tokens:,} tokens.", file=sys.stderr)
@@ -150,7 +158,7 @@ def open_client(options: argparse.Namespace) -> ChatClient:
     from pydantic import ValidationError
 
     from urial.engines.server.address import Address
-    from urial.judge.client import ChatClient
+    from urial.judge.client import ChatClient, Waits
     from urial.pairs import ServerSpec
 
     variable = options.key_env or (KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None)
@@ -165,7 +173,8 @@ def open_client(options: argparse.Namespace) -> ChatClient:
             "--key-env": "the name of an environment variable, not a key",
         }[flag]
         raise UserMistake(f"{flag} cannot be used; it must be {needs}.") from None
-    return ChatClient(Address(spec), options.model, max_tokens=options.max_tokens)
+    waits = Waits(whole=options.wait)
+    return ChatClient(Address(spec), options.model, max_tokens=options.max_tokens, waits=waits)
 
 
 def tell(outcome: Outcome) -> None:

@@ -103,7 +103,7 @@ def _candidates(row: _Row, top: int) -> NDArray[np.int64]:
 def _difference(aligned: Sequence[_Row], base: Sequence[_Row]) -> Difference:
     found = [_apart(one, two) for one, two in zip(aligned, base, strict=True)]
     infinite, kl, js = (list(column) for column in zip(*found, strict=True))
-    switches = [_switch_point(*pair, out) for *pair, out in zip(aligned, base, infinite, strict=True)]
+    switches = [_switch_point(one, two, out) for one, two, out in zip(aligned, base, infinite, strict=True)]
     return Difference(infinite, kl, js, switches)
 
 

@@ -90,7 +90,6 @@ def make_state(options: argparse.Namespace) -> AppState:
         default,
         parallel=options.parallel,
         queue_size=options.queue,
-        corpus=corpus,
         workshop=make_class(options.workshop) if options.workshop else None,
     )
 

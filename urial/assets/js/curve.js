@@ -15,8 +15,8 @@ function createCurve(store, term) {
   const heads = h("tr");
   const caption = h("caption", { class: "uv-offscreen" }, "Share of tokens that need at most so much of the alignment");
   const numbers = h("details", { class: "uv-curve-numbers" }, h("summary", null, "The curve as a table"), h("table", { class: "uv-table" }, caption, h("thead", null, heads), table));
-  const head = h("div", { class: "uv-chart-head" }, h("span", null, "share of tokens by ", term("needs")), h("span", { class: "uv-soft" }, "full height 100 %"));
-  const axis = h("div", { class: "uv-chart-head", "aria-hidden": "true" }, h("span", null, "0 %"), h("span", null, "50 %"), h("span", null, "100 % of the alignment"));
+  const head = h("div", { class: "uv-chart-head" }, h("span", null, "share of tokens by ", term("needs")), h("span", { class: "uv-soft" }, `full height 100${NBSP}%`));
+  const axis = h("div", { class: "uv-curve-axis", "aria-hidden": "true" }, [0, 0.5, 1].map((value) => h("span", null, amount(value))));
   const el = h("section", { class: "uv-curve", "aria-label": "How much alignment the answer needs" }, head, h("div", { class: "uv-chart" }, drawing, axis), keys, says, numbers);
 
   function update() {
