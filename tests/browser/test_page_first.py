@@ -22,6 +22,11 @@ def test_a_recorded_example_stands_there_until_the_first_answer(visit: Visit, de
     welcome.locator("[role=option]").first.click()
     expect(welcome.get_by_role("region", name="Token card")).to_be_visible()
     assert len(demo.service.runs) == runs
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(welcome.get_by_role("region", name="Base answer")).to_be_hidden()
+    welcome.get_by_label("Base", exact=True).check()
+    expect(welcome.get_by_role("region", name="Base answer")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
     answered(page, "my own")
     expect(welcome).to_be_hidden()
     page.locator("#start-over").click()
