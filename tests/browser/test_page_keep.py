@@ -69,6 +69,7 @@ def test_a_link_fills_the_form_and_runs_by_a_click(visit: Visit, demo: Live) -> 
     link = page.url
     assert link.startswith(demo.url)
     again = visit(link.removeprefix(demo.url))
+    expect(again.locator("#query textarea")).to_have_value("From a link?")
     again.locator("#go").click()
     wait_for(again, "done")
     expect(again.locator(".turn-status")).to_contain_text("From the cache")
