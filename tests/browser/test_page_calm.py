@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.demo_page import SHORT, Visit, answered, settled, short, wait_for
 from tests.ui_server import GRADIO_WARNS

@@ -73,8 +73,13 @@ function createConversation(place, askServer, trigger, tell) {
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
-    turn.el.scrollIntoView({ block: isNarrow() ? "start" : "nearest", behavior: calm() ? "auto" : "smooth" });
+    bringIntoView(turn);
     return turn;
+  }
+
+  function bringIntoView(turn) {
+    const [part, block] = isNarrow() ? [turn.el, "start"] : [turn.el.firstElementChild, "nearest"];
+    part.scrollIntoView({ block, behavior: calm() ? "auto" : "smooth" });
   }
 
   /* The live view, empty: the answers' room is there before they come. */
