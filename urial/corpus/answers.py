@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from urial.corpus.lines import Line, Origin, read_lines
+from urial.prompts import METHODS
 from urial.records import Comparison, ContextName, ContextShift, PairInfo, Settings, StopReason
 from urial.reference_metrics import reference_metrics
 
@@ -84,8 +85,9 @@ class Corpus:
 
     @property
     def methods(self) -> list[str]:
-        """In the order in which they come first."""
-        return list(dict.fromkeys(one.origin.method for one in [*self.answered, *self.lost]))
+        """In the order of all methods: which line was finished first is chance."""
+        found = {one.origin.method for one in [*self.answered, *self.lost]}
+        return [name for name in METHODS if name in found] + sorted(found - METHODS.keys())
 
     @property
     def questions(self) -> int:

@@ -1,7 +1,7 @@
 /* What the address says, and what this browser remembers: the tab, the opened recording, the last comparisons by their
    names at the server. Knows nothing of what they hold. */
 
-const TAB_NAMES = ["compare", "gallery", "learn"];
+const TAB_NAMES = ["compare", "gallery", "corpus", "learn"];
 const KEPT_HERE = "urial.kept/1"; // the name in the browser's store
 const MOST_KEPT = 10;
 
@@ -20,7 +20,7 @@ function addressed(name) {
 }
 
 function openAddressedTab() {
-  const tab = addressed("tab");
+  const tab = window.location.hash.startsWith("#corpus") ? "corpus" : addressed("tab");
   const found = TAB_NAMES.includes(tab) && document.querySelector(`#tab-${tab}-button`);
   if (found) found.click();
 }

@@ -1,4 +1,4 @@
-/* The Corpus tab: asks for the figures once the tab is seen; a link's fragment opens the tab itself. */
+/* The Corpus tab: asks for the figures once the tab is seen. What is seen of them is in the link's fragment. */
 
 function createCorpus(place, ask) {
   const waiting = make("p", { class: "quiet", role: "status" }, "Opening the corpus…");
@@ -6,7 +6,6 @@ function createCorpus(place, ask) {
   let begun = false;
   const seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && begin());
   seen.observe(place);
-  if (window.location.hash.startsWith("#corpus")) openCorpusTab();
 
   async function begin() {
     if (begun) return;
@@ -21,10 +20,4 @@ function createCorpus(place, ask) {
     };
     window.UrialCorpus.mount(place, { ...found, load, theme: "host" });
   }
-}
-
-function openCorpusTab() {
-  const tab = document.querySelector("#tab-corpus-button");
-  if (tab) tab.click();
-  else setTimeout(openCorpusTab, 100);
 }
