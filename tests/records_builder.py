@@ -128,7 +128,7 @@ def left_out(context: ContextShift, reasons: Mapping[int, UnscoredReason]) -> Co
 
 def without_numbers(row: TokenShift, reason: UnscoredReason) -> TokenShift:
     told = row.model_dump(by_alias=True)
-    of_base = dict.fromkeys(("base_rank", "base_probability", "kl", "js"))
+    of_base = dict.fromkeys(("base_rank", "base_probability", "kl", "js", "switch_point"))
     of_aligned = dict.fromkeys(("aligned_rank", "aligned_probability")) | {"aligned_top": []}
     kept = {} if reason == "not_in_base_vocabulary" else of_aligned
     return TokenShift(**{**told, **of_base, **kept, "base_top": [], "class": "unscored", "reason": reason})
@@ -175,6 +175,7 @@ def _context(
     name: ContextName, texts: list[str], vocabulary: list[str], with_end: bool, exact: bool, rng: random.Random
 ) -> ContextShift:
     rows = [_row(position, text, vocabulary, rng, name) for position, text in enumerate(texts)]
+    rows = rows if exact else [row.model_copy(update={"switch_point": None}) for row in rows]
     if with_end:
         rows.append(_row(len(texts), "", vocabulary, rng, name, is_special=True))
     context = "# Query:\n" if name == "zero_shot" else "# Instruction\n# Query:\n"
@@ -207,6 +208,7 @@ def _row(
             "aligned_rank": 1,
             "kl": math.log(rank) + rng.random(),
             "js": min(0.69, rng.random() * 0.2 + math.log(rank) / 20),
+            "switch_point": math.log(rank) / (1.5 + math.log(rank)),
             "is_special": is_special,
             "base_top": base_top,
             "aligned_top": aligned_top,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urial.shift import numba_backend, torch_backend
-from urial.shift.definitions import js, kl, probabilities, rank
+from urial.shift.definitions import js, kl, mixture, probabilities, rank, switch_point
 
 LOGITS = st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3)
 
@@ -34,3 +34,16 @@ def test_backends_work_out_the_definitions(backend: object, one: list[float], ot
     assert theirs.probability[0] == pytest.approx(float(q[token]), rel=1e-4, abs=1e-9)
     assert difference.kl[0] == pytest.approx(kl(p, q), rel=1e-4, abs=2e-6)
     assert difference.js[0] == pytest.approx(js(p, q), rel=1e-4, abs=2e-6)
+    assert difference.switch_point == [switch_point(aligned[0], base[0], token)]
+
+
+def test_a_switch_point_is_where_the_mixture_changes_its_mind() -> None:
+    aligned, base = torch.tensor([2.0, 1.0, 0.0]), torch.tensor([0.0, 3.0, 1.0])
+    switch = switch_point(aligned, base, 0)
+    assert switch == pytest.approx(0.75)  # 3 behind the second entry, 1 ahead of it
+    assert int(mixture(aligned, base, switch - 1e-6).argmax()) == 1
+    assert int(mixture(aligned, base, switch + 1e-6).argmax()) == 0
+    assert mixture(aligned, base, 0).equal(probabilities(base)) and mixture(aligned, base, 1).equal(
+        probabilities(aligned)
+    )
+    assert switch_point(aligned, base, 1) is None

@@ -334,6 +334,10 @@ def test_recordings_were_made_with_the_embedded_pair_of_today(shipped: list[tupl
             assert str(turn.pair.revisions["aligned"]).endswith(adapter), f"{path.name}: record the gallery again"
 
 
+def known(summary: dict[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in summary.items() if value is not None}
+
+
 def test_recordings_hold_both_contexts_and_their_numbers_agree(shipped: list[tuple[Path, Entry]]) -> None:
     for path, entry in shipped:
         for turn in entry.turns:
@@ -342,7 +346,7 @@ def test_recordings_hold_both_contexts_and_their_numbers_agree(shipped: list[tup
                 assert "".join(row.text for row in shift.tokens) == turn.aligned.text, path.name
                 assert [row.id for row in shift.tokens] == turn.aligned.token_ids
                 again = summarize(shift.tokens).model_dump()
-                assert shift.summary.model_dump() == pytest.approx(again, rel=1e-5), path.name
+                assert known(shift.summary.model_dump()) == pytest.approx(known(again), rel=1e-5), path.name
 
 
 def test_recordings_are_small_and_say_nothing_of_the_machine(shipped: list[tuple[Path, Entry]]) -> None:

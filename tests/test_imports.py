@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "records", "repeats", "numba_tools"},
+    {"errors", "documents", "records", "repeats", "steering_records", "numba_tools"},
     {"pairs", "prompts", "shift", "reference_metrics", "render", "reproduce", "sheet"},
     {"weights"},
     {"tokenizer"},
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
     {"notebook", "sibling", "bench", "gallery", "workshop"},
-    {"commands", "cli", "ui"},
+    {"commands", "steering_commands", "cli", "ui"},
     {"__main__"},
 ]
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}

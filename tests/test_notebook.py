@@ -135,3 +135,16 @@ def test_a_mistake_is_one_sentence(options: dict, kind: type[Exception], named: 
     with pytest.raises(kind, match=named) as caught:
         notebook.ask(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_dial_and_nudging_give_their_records(pair: LoadedPair) -> None:
+    options = {"max_new_tokens": 8, "method": "vanilla_icl"}
+    whole = pair.compare("Hello there", **options)
+    dialled = pair.dial("Hello there", [0, 0.5, 1], context="urial", **options)
+    assert [position.at for position in dialled.positions] == [0, 0.5, 1]
+    assert dialled.positions[0].token_ids == whole.base.token_ids
+    assert dialled.positions[2].token_ids == whole.aligned.token_ids
+    assert len(dialled.switch_points) == len(whole.aligned.token_ids)
+    assert pair.nudge("Hello there", "rank>1", **options).token_ids == whole.aligned.token_ids
+    with pytest.raises(SettingsError, match="rank>R"):
+        pair.nudge("Hello there", "rank=1")

@@ -11,7 +11,9 @@ import math
 import re
 import shlex
 import subprocess
+from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ from urial.commands import make_request
 from urial.prompts import METHODS
 from urial.records import Comparison, Message, SideSettings, TokenShift, from_json, to_json
 from urial.reproduce import command, quote
+from urial.ui import page as ui_page
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 SHELL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
@@ -184,6 +187,22 @@ def test_every_asset_is_joined_and_short() -> None:
         files = {path.stem: path for path in (render.ASSETS / folder).iterdir()}
         assert set(files) == set(names)
         assert all(len(path.read_text().splitlines()) < 300 for path in files.values())
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        (render.ASSETS / "js", render.SCRIPTS),
+        (render.ASSETS / "corpus", render.CORPUS_SCRIPTS),
+        (ui_page.ASSETS, ui_page.SCRIPTS),
+    ],
+    ids=["view", "corpus", "page"],
+)
+def test_files_that_share_a_scope_share_no_name(folder: Path, names: tuple[str, ...]) -> None:
+    """A name twice is a syntax error that leaves the page without any script, or silently the wrong function."""
+    declared = re.compile(r"^(?:async )?(?:function\*?|const|let|class) +(\w+)", re.MULTILINE)
+    found = Counter(word for name in names for word in declared.findall((folder / f"{name}.js").read_text("utf-8")))
+    assert [word for word, times in found.items() if times > 1] == []
 
 
 def test_script_never_makes_markup_or_code_of_text() -> None:

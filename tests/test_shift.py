@@ -76,9 +76,32 @@ def reference(aligned: np.ndarray, base: np.ndarray, ids: list[int], top: int = 
         "aligned_probability": np.exp(log_p[rows, ids]).tolist(),
         "kl": divergence64(log_p, log_q).tolist(),
         "js": ((divergence64(log_p, log_m) + divergence64(log_q, log_m)) / 2).tolist(),
+        "switch_point": [switch64(aligned[t], base[t], i) for t, i in enumerate(ids)],
         "base_top": tops64(base, log_q, top),
         "aligned_top": tops64(aligned, log_p, top),
     }
+
+
+def switch64(aligned: np.ndarray, base: np.ndarray, token: int) -> float | None:
+    """By its definition: the least lambda from which on no entry of the mixture is above the token, by bisection.
+
+    From differences to the token's own logits, which are exact; normalisation changes no order.
+    """
+    with np.errstate(invalid="ignore"):
+        ahead, behind = (row.astype(np.float64) - float(row[token]) for row in (aligned, base))
+
+    def is_first(share: float) -> bool:
+        with np.errstate(invalid="ignore"):
+            mixed = (ahead if share else behind) if share in (0, 1) else (1 - share) * behind + share * ahead
+        return not (mixed > 0).any()
+
+    if not is_first(1):
+        return None
+    low, high = 0.0, 1.0
+    while not is_first(low) and high - low > 1e-13:
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_first(middle) else (middle, high)
+    return low if is_first(low) else high
 
 
 def tops64(logits: np.ndarray, log_p: np.ndarray, top: int) -> list[list[tuple[int, float]]]:
@@ -93,6 +116,10 @@ def assert_matches(found: ShiftStatistics, expected: dict[str, list], kl_toleran
         np.testing.assert_allclose(getattr(found, name), expected[name], rtol=3e-5, atol=1e-9)
     np.testing.assert_allclose(found.kl, expected["kl"], rtol=2e-6, atol=kl_tolerance)
     np.testing.assert_allclose(found.js, expected["js"], atol=2e-6)
+    defined = [switch is not None for switch in expected["switch_point"]]
+    assert [switch is not None for switch in found.switch_point] == defined
+    for switch, right in zip(found.switch_point, expected["switch_point"], strict=True):
+        assert switch == (right if right in (None, 0) else pytest.approx(right, abs=1e-9))
     for name in ("base_top", "aligned_top"):
         ours, theirs = getattr(found, name), expected[name]
         assert [[i for i, _ in row] for row in ours] == [[i for i, _ in row] for row in theirs]
@@ -346,3 +373,30 @@ def test_top_lists_of_a_wide_vocabulary_with_many_ties(seed: int) -> None:
     assert [[i for i, _ in row] for row in found.base_top] == [
         [i for i, _ in row] for row in tops64(logits, log_softmax64(logits), top)
     ]
+
+
+def test_switch_points_of_500_positions_by_trying_every_lambda() -> None:
+    """At a lambda just below it another token is first, from it on never again; not the bisection of `reference`."""
+    aligned, base, _ = random_pair(500, 700, 4.0, seed=5)
+    ids = [int(i) for i in aligned.argmax(-1)]
+    found = compare(aligned, base, ids).switch_point
+    log_p, log_q = log_softmax64(aligned), log_softmax64(base)
+    shares = np.linspace(0, 1, 1001)
+    for t, (token, switch) in enumerate(zip(ids, found, strict=True)):
+        mixed = np.outer(1 - shares, log_q[t]) + np.outer(shares, log_p[t])  # [lambda, V]
+        is_first = mixed.argmax(-1) == token
+        assert not is_first[shares < switch - 1e-9].any()
+        assert is_first[shares > switch + 1e-9].all()
+    assert 0.3 < np.mean([switch > 0 for switch in found]) < 1
+
+
+def test_switch_points_of_a_model_against_itself_are_exactly_0() -> None:
+    aligned, _, _ = random_pair(20, 5_000, 5.0)
+    assert set(compare(aligned, aligned.copy(), [int(i) for i in aligned.argmax(-1)]).switch_point) == {0.0}
+
+
+def test_a_switch_point_is_defined_for_the_aligned_models_first_choice_alone() -> None:
+    aligned = np.array([[3, 2, 1], [3, 3, 1], [3, 2, 1]], np.float32)
+    base = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0]], np.float32)
+    # 1 / (1 + 1); a rival that is as probable for the aligned model is overtaken at 1 alone; not the first choice
+    assert compare(aligned, base, [0, 0, 1]).switch_point == [0.5, 1.0, None]

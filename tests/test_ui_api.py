@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx
@@ -26,6 +26,7 @@ from urial.engines.pair import PairEngines
 from urial.pairs import Pair
 from urial.records import Comparison, TokenShift
 from urial.ui import api, api_brief
+from urial.ui.api_types import MethodName
 from urial.ui.room import Progress
 
 pytestmark = GRADIO_WARNS
@@ -47,7 +48,7 @@ def client(demo: ui_server.Live) -> Client:
 
 def test_only_the_documented_endpoints_are_listed(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/compare", "/brief", "/score", "/pairs"}
+    assert set(endpoints) == {"/compare", "/brief", "/score", "/pairs", "/dial", "/nudge"}
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[0] == "query" and "request" not in names
     assert all(endpoint["description"] for endpoint in endpoints.values())
@@ -254,12 +255,12 @@ def test_the_endpoints_are_mcp_tools(demo: ui_server.Live) -> None:
         return {tool.name: tool for tool in (await session.list_tools()).tools}
 
     tools = with_mcp(demo, use)
-    assert set(tools) == {"compare", "brief", "score", "pairs"}
+    assert set(tools) == {"compare", "brief", "score", "pairs", "dial", "nudge"}
     assert all(tool.description for tool in tools.values())
     arguments = tools["compare"].inputSchema["properties"]
     assert "request" not in arguments
     assert all(each.get("description") for each in arguments.values())
-    assert arguments["method"]["enum"] == ["urial", "urial_no_refusal", "vanilla_icl", "zero_shot"]
+    assert arguments["method"]["enum"] == list(get_args(MethodName))
 
 
 def test_a_tool_lists_the_pairs(demo: ui_server.Live) -> None:

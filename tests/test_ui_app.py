@@ -36,8 +36,8 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "URIAL_DTYPE": "float32",
         "URIAL_PARALLEL": "3",
         "URIAL_QUEUE": "9",
+        "URIAL_CORPUS": "folder",
         "URIAL_WORKSHOP": "class.sqlite",
-        "URIAL_CORPUS": "found",
     }
     found = vars(app.make_parser(environment).parse_args([]))
     assert found == {
@@ -50,8 +50,8 @@ def test_every_flag_is_also_a_variable_and_the_flag_wins() -> None:
         "dtype": "float32",
         "parallel": 3,
         "queue": 9,
+        "corpus": "folder",
         "workshop": "class.sqlite",
-        "corpus": "found",
     }
     assert app.make_parser(environment).parse_args(["--port", "9000"]).port == 9000
 

@@ -114,6 +114,34 @@ def add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--answer-file", metavar="F", required=True, help="the answer to score, as UTF-8 text")
 
 
+def add_steering_arguments(parser: argparse.ArgumentParser, context: str) -> None:
+    """What the dial and nudging share: both sides are decoded alike but for their penalties."""
+    add_pair_arguments(parser)
+    add_prompt_arguments(parser)
+    parser.add_argument("--max-new-tokens", metavar="N", type=whole_number(1), default=256)
+    parser.add_argument("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
+    parser.add_argument("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
+    parser.add_argument("--context", metavar="C", default=context, help=f"what the base sees (default: {context})")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON and nothing else")
+    parser.add_argument("--save", metavar="FILE", help="write the record as JSON")
+
+
+def add_dial(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query")
+    add_steering_arguments(parser, "zero_shot")
+    parser.add_argument("--at", metavar="L,...", default="0,0.25,0.5,0.75,1", help="0 is the base, 1 the aligned model")
+    parser.add_argument("--kind", metavar="K", default="logits", help="logits mixes both models, adapter scales one")
+    parser.add_argument("--temperature", metavar="T", type=float, default=0.0, help="0 is greedy (default)")
+    parser.add_argument("--top-p", metavar="P", type=float, default=1.0)
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="the same at all positions")
+
+
+def add_nudge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query")
+    add_steering_arguments(parser, "urial")
+    parser.add_argument("--rule", metavar="RULE", required=True, help='"rank>3", "confidence<0.4" or "first:5"')
+
+
 def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", metavar="RECORD.json")
     parser.add_argument("--html", metavar="FILE", required=True)
@@ -121,7 +149,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def make_parser() -> OneLineParser:
     """All commands. Their code is imported only when they run, so that `--help` is quick."""
-    from urial import commands
+    from urial import commands, steering_commands
     from urial.bench import cli as bench
     from urial.corpus import cli as corpus
     from urial.gallery import cli as gallery
@@ -138,6 +166,8 @@ def make_parser() -> OneLineParser:
         ("prompt", "print the exact text that the base is given", add_prompt, commands.prompt),
         ("compare", "two answers and the shift of every token", add_compare_alone, commands.compare),
         ("score", "the shift of a given answer", add_score, commands.score),
+        ("dial", "the answer at several amounts of alignment", add_dial, steering_commands.dial),
+        ("nudge", "the base writes, the aligned model gives single tokens", add_nudge, steering_commands.nudge),
         ("report", "render a saved comparison without any model", add_report, commands.report),
         ("judge", "scores of both answers of a corpus by a judge", judge.add_arguments, judge.run),
         ("serve", "the page in a browser, as python app.py does", serve.add_arguments, serve.run),

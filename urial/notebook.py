@@ -21,15 +21,17 @@ from urial import records, render
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
 from urial.compare.request import Request, checked
-from urial.errors import SettingsError
+from urial.errors import EngineError, SettingsError
 from urial.pairs import load_pairs
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
-from urial.records import Comparison, SidePenalties
+from urial.records import Comparison, ContextName, SidePenalties
+from urial.steering_records import DialKind, DialRecord, NudgeRecord
 
 if TYPE_CHECKING:
     import pandas
 
+    from urial.compare.steering_events import SteeringEvent
     from urial.engines.pair import PairEngines
 
 FRAME_BYTES = 1_500_000  # a report above this is not put into a notebook, which keeps each output in its file
@@ -118,6 +120,32 @@ class LoadedPair:
         """The comparison as events, while it is made; closing the iterator stops it."""
         return core.compare(self._engines, ask(query, **options))
 
+    def dial(
+        self,
+        query: str,
+        at: Iterable[float] = (0, 0.25, 0.5, 0.75, 1),
+        context: ContextName = "zero_shot",
+        kind: DialKind = "logits",
+        **options: Any,
+    ) -> DialRecord:
+        """The answer at several amounts of alignment: 0 is the base's in that context, 1 the aligned one.
+
+        Raises UserMistake for wrong input, EngineError for a failure. `switch_points` are of the answer at 1.
+        """
+        from urial.compare.dial import dial
+
+        return steered(dial(self._engines, ask(query, **options), list(at), context, kind))
+
+    def nudge(self, query: str, rule: str, context: ContextName = "urial", **options: Any) -> NudgeRecord:
+        """The base writes, and the aligned model gives tokens by the rule: "rank>3", "confidence<0.4" or "first:5".
+
+        Raises UserMistake for wrong input, EngineError for a failure.
+        """
+        from urial.compare.nudge import nudge
+        from urial.compare.nudge_rules import parse_rule
+
+        return steered(nudge(self._engines, ask(query, **options), parse_rule(rule), context))
+
     def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
         """The shift of a given answer instead of a generated one."""
         return shown(core.result(counted(core.score(self._engines, ask(query, **options), answer))))
@@ -181,6 +209,14 @@ def ask(
             seed=seed,
         )
     )
+
+
+def steered(events: Iterator[SteeringEvent]) -> Any:
+    """The record at the end. Raises EngineError where something failed on the way."""
+    *_, last = events
+    if last.record.problems:
+        raise EngineError(last.record.problems[0])
+    return last.record
 
 
 def shown(comparison: Comparison) -> NotebookComparison:

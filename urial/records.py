@@ -7,6 +7,8 @@ rows do not have: `impossible_numbers` (what a server told contradicts itself), 
 number) or `not_in_base_vocabulary` (the base does not know the token). `aligned_rank` and `aligned_probability` stay
 where the aligned model's part is sound, else they are null and its list is empty. Such rows are in no share and no
 mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
+`switch_point` is null in such rows, where the shift is not exact, and where the token is not the aligned model's own
+first choice; files from before it was there load. `summary.mean_switch_point` is over the rows that have one.
 
 Knows nothing about models, prompts or pages.
 """
@@ -18,9 +20,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from urial.errors import RecordError
+from urial import documents
 
 SCHEMA = "urial.comparison/1"
 
@@ -140,6 +142,7 @@ class TokenShift(Part):
     aligned_rank: Rank | None
     kl: float | None
     js: float | None
+    switch_point: Probability | None = None  # the amount of alignment from which on the token is the first choice
     is_special: bool
     base_top: list[TopEntry]
     aligned_top: list[TopEntry]
@@ -155,10 +158,11 @@ class TokenShift(Part):
     def _is_whole(self) -> TokenShift:
         """A scored row holds every number, an unscored one none of the base's, and says why."""
         of_base = (self.base_rank, self.base_probability, self.kl, self.js)
+        of_both = (*of_base, self.switch_point)
         numbers = (*of_base, self.aligned_rank, self.aligned_probability)
         if self.is_scored and (None in numbers or self.reason is not None):
             raise ValueError(f"a row of class {self.shift_class} holds all numbers and no reason")
-        if not self.is_scored and (self.reason is None or any(number is not None for number in of_base)):
+        if not self.is_scored and (self.reason is None or any(number is not None for number in of_both)):
             raise ValueError("a row of class unscored holds a reason, and null for what the base would tell")
         return self
 
@@ -174,6 +178,7 @@ class Summary(Part):
     mean_kl: float | None
     mean_base_rank: float | None
     mean_base_probability: float | None
+    mean_switch_point: float | None = None
 
 
 class ContextShift(Part):
@@ -250,6 +255,7 @@ def summarize(tokens: list[TokenShift]) -> Summary:
             mean_base_probability=None,
         )
     n = len(rows)
+    switches = [row.switch_point for row in rows if row.switch_point is not None]
 
     def fraction(name: ShiftClass) -> float:
         return sum(row.shift_class == name for row in rows) / n
@@ -263,6 +269,7 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         mean_kl=sum(row.kl for row in rows) / n,
         mean_base_rank=sum(row.base_rank for row in rows) / n,
         mean_base_probability=sum(row.base_probability for row in rows) / n,
+        mean_switch_point=sum(switches) / len(switches) if switches else None,
     )
 
 
@@ -284,32 +291,14 @@ def to_json(comparison: Comparison, indent: int | None = None) -> str:
 
 def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
-    try:
-        data = json.loads(text)
-    except RecursionError as error:
-        raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
-    except ValueError as error:
-        raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
-    return from_data(data, source)
+    return documents.parse(text, Comparison, SCHEMA, source)
 
 
 def from_data(data: object, source: str = "the record") -> Comparison:
     """The same of parsed JSON. Raises RecordError that names the first wrong key."""
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{SCHEMA}".')
-    try:
-        return Comparison.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f'{source}: key "{key}": {first["msg"]}.') from error
+    return documents.validated(data, Comparison, SCHEMA, source)
 
 
 def load(path: str | Path) -> Comparison:
     """Read a record from a file. Raises RecordError where it is missing or broken."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); name a saved comparison.") from error
-    return from_json(data, source=str(path))
+    return from_json(documents.read(path), source=str(path))

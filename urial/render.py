@@ -65,6 +65,7 @@ SCRIPTS = (
     "score",
     "paper",
     "strip",
+    "curve",
     "figures",
     "card",
     "shifted",
@@ -183,6 +184,7 @@ def rows_payload(rows: Sequence[TokenShift]) -> Payload:
         "aligned_p": _probabilities(row.aligned_probability for row in rows),
         "kl": [_round(row.kl, NATS_DIGITS) for row in rows],
         "js": [_round(row.js, NATS_DIGITS) for row in rows],
+        "switch": _probabilities(row.switch_point for row in rows),
         "base_top": [ids(row.base_top) for row in rows],
         "base_top_p": [_probabilities(p for _, _, p in row.base_top) for row in rows],
         "aligned_top": [ids(row.aligned_top) for row in rows],
@@ -213,8 +215,9 @@ def _round(value: float | None, digits: int) -> float | int | None:
 @cache
 def script(*, corpus: bool = False) -> str:
     """The token view: one classic script that sets `window.UrialView`, and with a corpus `window.UrialCorpus`."""
-    names = [f"js/{name}.js" for name in SCRIPTS] + [f"corpus/{name}.js" for name in CORPUS_SCRIPTS if corpus]
-    parts = "\n".join(map(_asset, names))
+    parts = "\n".join(_asset(f"js/{name}.js") for name in SCRIPTS)
+    if corpus:  # a block of its own: it sees the view's names and may use any of them for something else
+        parts += "\n{\n" + "\n".join(_asset(f"corpus/{name}.js") for name in CORPUS_SCRIPTS) + "\n}"
     return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
 
 

@@ -51,7 +51,7 @@ class Classroom:
 
 
 def code_of(host: Page) -> str:
-    return host.locator(".code").inner_text()
+    return host.locator(".code [aria-hidden]").inner_text()
 
 
 def press(host: Page, name: str) -> None:

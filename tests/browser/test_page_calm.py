@@ -32,7 +32,7 @@ def test_nothing_moves_by_itself_over_a_visit(visit: Visit, window: str) -> None
     page = settled(visit(SHORT.format(tokens=120), **WINDOWS[window]), 120)
     page.wait_for_timeout(1000)
     opening = shifted(page)
-    answered(page, "Keep still while it is written.")
+    answered(page, "Keep still.")
     page.wait_for_timeout(800)
     first = shifted(page)
     page.locator("#query textarea").fill("And then?")

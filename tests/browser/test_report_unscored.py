@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, ready
 from tests.records_builder import PLAIN, build, unscore
 
+pytestmark = pytest.mark.browser
 REASONS = {2: "missing", 5: "impossible_numbers", 9: "not_in_base_vocabulary"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import socket
 import sys
@@ -99,11 +100,22 @@ async def lesson(address: str, count: int) -> dict[str, Any]:
     }
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor; 0 where the system does not tell."""
+    path = Path(f"/proc/{pid}/stat")
+    if not path.exists():
+        return 0.0
+    user, system = path.read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(folder: Path, count: int) -> dict[str, Any]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with class_server.running(folder / "class.sqlite", port) as process:
+        start, before = time.monotonic(), processor_seconds(process.pid)
         found = asyncio.run(lesson(f"http://127.0.0.1:{port}/class/", count))
+        found["server_cores"] = round((processor_seconds(process.pid) - before) / (time.monotonic() - start), 2)
         status = Path(f"/proc/{process.pid}/status")
         if status.exists():
             kilobytes = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]

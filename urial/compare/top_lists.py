@@ -60,6 +60,7 @@ def bounded_statistics(
         found.aligned_probability.append(p.probability)
         found.kl.append(bound.kl)
         found.js.append(bound.js)
+        found.switch_point.append(None)  # a rival may be in neither list
         found.base_top.append(list(q.top[:top]))
         found.aligned_top.append(list(p.top[:top]))
         found.uncovered.append(bound.uncovered)

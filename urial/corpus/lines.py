@@ -103,12 +103,26 @@ def places(folder: str | Path) -> dict[str, dict[str, Place]]:
     found: dict[str, dict[str, Place]] = {}
     offset = 0
     path = Path(folder) / FILE
-    with path.open("rb") as file:
-        for line, raw in zip(read_lines(folder), file, strict=False):
-            if line.record is not None:
-                found.setdefault(line.origin.id, {})[line.origin.method] = Place(offset, len(raw))
-            offset += len(raw)
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                whose = _whose(raw, f"{path}, line {number}") if raw.endswith(b"\n") else None
+                if whose is not None:
+                    found.setdefault(whose[0], {})[whose[1]] = Place(offset, len(raw))
+                offset += len(raw)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}); name a folder of `urial corpus`.") from error
     return found
+
+
+def _whose(raw: bytes, source: str) -> tuple[str, str] | None:
+    """(question id, method) of a line with a record. The record itself is checked when it is read."""
+    try:
+        data = json.loads(raw)
+        own = data["corpus"]
+        return None if "error" in data else (str(own["id"]), str(own["method"]))
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise RecordError(f"{source} is no line of a corpus; the file was changed.") from error
 
 
 def read_at(folder: str | Path, place: Place) -> Line:

@@ -16,6 +16,8 @@ from urial.corpus.views import TOP, Row, packed_questions, table_rows
 
 FILE = "report.html"
 LIMIT, OF = 3_000_000, 200  # bytes for this many questions; fewer have the same limit, more have more
+SAMPLED = 12  # questions that the size is told from
+SCRIPTS = 150_000  # bytes of script and style
 TOPS = (TOP, 5, 3, 1, 0)  # entries of the lists that are tried
 
 
@@ -24,14 +26,25 @@ def write_report(folder: Path, summary: dict[str, Any]) -> None:
     write_text(folder / FILE, report(folder, summary))
 
 
-def report(folder: Path, summary: dict[str, Any]) -> str:
+def report(folder: Path, summary: dict[str, Any], limit: int = LIMIT) -> str:
+    """The page, of at most `limit` bytes for OF questions or fewer, if cutting lists can make it so."""
     rows = table_rows(folder)
-    limit = LIMIT * max(1.0, len(rows) / OF)
+    limit = round(limit * max(1.0, len(rows) / OF))
     for top in TOPS:
+        if top and _expected(folder, summary, rows, top) > limit:
+            continue  # to pack all only to throw it away takes a minute
         page = _page(folder, summary, rows, top)
         if len(page.encode()) <= limit:
             break
     return page
+
+
+def _expected(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) -> float:
+    """Bytes of the page, from every so manieth question."""
+    step = max(1, len(rows) // SAMPLED)
+    sizes = [len(text) for _, text in packed_questions(folder, top, step)]
+    front = len(render.embed_json({"summary": summary, "rows": rows}).encode())
+    return front + SCRIPTS + len(rows) * (sum(sizes) / len(sizes) if sizes else 0)
 
 
 def _page(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) -> str:

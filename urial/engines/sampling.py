@@ -35,21 +35,37 @@ def check_sampling(sampling: Sampling) -> None:
             raise SettingsError(sentence)
 
 
+class Penalised:
+    """The scores by which a model writes: its logits, lowered for tokens that its prompt or the answer holds."""
+
+    def __init__(self, penalty: float, prompt_ids: Sequence[int], device: torch.device) -> None:
+        self._seen = torch.tensor([list(prompt_ids)], device=device)  # [1, T]
+        self._processor = RepetitionPenaltyLogitsProcessor(penalty) if penalty != 1 else None
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scores [1, V] from logits [1, V]."""
+        return logits if self._processor is None else self._processor(self._seen, logits)
+
+    def add(self, token: int) -> None:
+        """The answer's next token."""
+        if self._processor is not None:
+            self._seen = torch.cat([self._seen, self._seen.new_tensor([[token]])], dim=1)
+
+
 class Sampler:
     """Chooses token after token for one answer; its seed makes the choice repeatable."""
 
     def __init__(self, sampling: Sampling, prompt_ids: Sequence[int], device: torch.device) -> None:
         check_sampling(sampling)
         self.is_greedy = sampling.is_greedy
-        self._seen = torch.tensor([list(prompt_ids)], device=device)  # [1, T]
+        self.scores = Penalised(sampling.repetition_penalty, prompt_ids, device)
+        self._seen = torch.empty((1, 0), dtype=torch.long, device=device)  # what is left looks at scores alone
         self._generator = torch.Generator(device).manual_seed(sampling.seed)
         self._processors = self._make_processors(sampling)
 
     @staticmethod
     def _make_processors(sampling: Sampling) -> LogitsProcessorList:
         processors = LogitsProcessorList()
-        if sampling.repetition_penalty != 1:
-            processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
         if sampling.temperature not in (0, 1):
             processors.append(TemperatureLogitsWarper(sampling.temperature))
         if sampling.temperature > 0 and sampling.top_p < 1:
@@ -58,9 +74,13 @@ class Sampler:
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token for logits [1, V]; greedy ties go to the lowest id."""
-        token = self._draw(self._processors(self._seen, logits))
-        self._seen = torch.cat([self._seen, token], dim=1)
-        return int(token)
+        token = self.draw(self.scores(logits))
+        self.scores.add(token)
+        return token
+
+    def draw(self, scores: torch.Tensor) -> int:
+        """The same where what a penalty does is already in the scores [1, V]."""
+        return int(self._draw(self._processors(self._seen, scores)))
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
         if self.is_greedy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class Pool:
     def _index(self) -> Any:
         import bm25s  # here: it takes a moment, and other methods never need it
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # its own level is DEBUG, for all to read
         index = bm25s.BM25(k1=K1, b=B, backend="numpy")
         index.index([words or [""] for words in self._words], show_progress=False)
         return index

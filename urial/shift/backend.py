@@ -28,6 +28,7 @@ class Difference:
     is_infinite: list[bool]  # the base rules out a token that the aligned model holds possible
     kl: list[float]  # KL(P_aligned || P_base), nats
     js: list[float]  # the mean of both KL to the mean of both, nats, at most ln 2
+    switch_point: list[float | None]  # None where the token is not the aligned model's first choice
 
 
 Compared = tuple[ModelRows, list[tuple[ModelRows, Difference]]]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from urial.numba_tools.cores import all_cores, can_run
 from urial.shift.backend import Compared, Difference, ModelRows
 from urial.shift.numba_kernels import GROUP, differ, survey
+from urial.shift.switch_points import switch_point
 
 __all__ = ["can_run", "compare", "warm_up"]
 
@@ -95,13 +96,22 @@ def _candidates(row: _Row, top: int) -> NDArray[np.int64]:
     groups = np.flatnonzero(row.group_greatest >= least)
     ids = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
     ids = ids[ids < len(row.logits)]
-    return ids[row.logits[ids] >= least]
+    found: NDArray[np.int64] = ids[row.logits[ids] >= least]
+    return found
 
 
 def _difference(aligned: Sequence[_Row], base: Sequence[_Row]) -> Difference:
     found = [_apart(one, two) for one, two in zip(aligned, base, strict=True)]
     infinite, kl, js = (list(column) for column in zip(*found, strict=True))
-    return Difference(infinite, kl, js)
+    switches = [_switch_point(one, two, out) for one, two, out in zip(aligned, base, infinite, strict=True)]
+    return Difference(infinite, kl, js, switches)
+
+
+def _switch_point(aligned: _Row, base: _Row, is_infinite: bool) -> float | None:
+    """Without another look at the rows where the base's own first choice is the token."""
+    if aligned.rank > 1 or aligned.is_broken or base.is_broken or is_infinite:
+        return None
+    return 0.0 if base.rank == 1 else switch_point(aligned.logits, base.logits, base.chosen)
 
 
 def _apart(aligned: _Row, base: _Row) -> tuple[bool, float, float]:

@@ -57,6 +57,7 @@ class ShiftStatistics:
     aligned_probability: list[float | None] = field(default_factory=list)
     kl: list[float | None] = field(default_factory=list)
     js: list[float | None] = field(default_factory=list)
+    switch_point: list[float | None] = field(default_factory=list)  # None too where it is not defined
     base_top: list[list[tuple[int, float]]] = field(default_factory=list)
     aligned_top: list[list[tuple[int, float]]] = field(default_factory=list)
     unscored: dict[int, UnscoredReason] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class ShiftStatistics:
     ) -> None:
         """One position more, which is not scored; what the aligned model told of it stays where it is sound."""
         self.unscored[len(self.base_rank)] = reason
-        for column in (self.base_rank, self.base_probability, self.kl, self.js):
+        for column in (self.base_rank, self.base_probability, self.kl, self.js, self.switch_point):
             column.append(None)
         self.aligned_rank.append(aligned_rank)
         self.aligned_probability.append(aligned_probability)
@@ -94,7 +95,9 @@ def statistics(
     `vocabulary` is the number of token ids that both models share: a padded head's other columns are cut off.
     rank = 1 + number of entries with a logit strictly greater than the answer token's (the paper, section 2);
     KL = KL(P_aligned || P_base); JS = half KL(P_aligned || M) + half KL(P_base || M), M the mean of both, at
-    most ln 2. `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB; `arithmetic`: None
+    most ln 2; the switch point is the least lambda at which the answer's token is the most probable one of the mixture
+    (1 - lambda) log P_base + lambda log P_aligned, None where it is not the aligned model's own first choice.
+    `rows_per_chunk`: None chooses it so that all chunks together stay under 128 MiB; `arithmetic`: None
     takes what suits the device.
     Raises BrokenLogits, naming the position, where logits hold NaN or +inf (-inf, a masked token, is allowed) or
     the base rules out a token that the aligned model allows (KL is infinite); ValueError where lengths, ids or
@@ -184,5 +187,6 @@ def _append(result: ShiftStatistics, aligned: ModelRows, base: ModelRows, differ
     result.aligned_probability.extend(aligned.probability)
     result.kl.extend(difference.kl)
     result.js.extend(difference.js)
+    result.switch_point.extend(difference.switch_point)
     result.base_top.extend(base.top)
     result.aligned_top.extend(list(row) for row in aligned.top)  # no list shared between contexts

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from urial.shift.backend import Compared, Difference, ModelRows
+from urial.shift.switch_points import switch_points
 
 GROUP = 256  # entries behind one maximum when the most probable are looked for
 FLOOR = torch.finfo(torch.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN
@@ -31,8 +32,12 @@ def compare(aligned: torch.Tensor, bases: Sequence[torch.Tensor], answer_ids: Se
     ours = _distribution(aligned, answer_ids, top)
     found = []
     for base in bases:
-        theirs = _distribution(base.to(aligned.device), answer_ids, top)
-        found.append((theirs.told, _difference(ours, theirs)))
+        base = base.to(aligned.device)
+        theirs = _distribution(base, answer_ids, top)
+        excluded = _excluded(ours, theirs).tolist()
+        kl, js = (column.tolist() for column in _divergences(ours, theirs))
+        switches = _switches(aligned, base, answer_ids, ours.told, theirs.told, excluded)
+        found.append((theirs.told, Difference(excluded, kl, js, switches)))
     return ours.told, found
 
 
@@ -101,9 +106,23 @@ def _largest(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return values, ids.gather(-1, places)
 
 
-def _difference(aligned: _Distribution, base: _Distribution) -> Difference:
-    kl, js = _divergences(aligned, base)
-    return Difference(_excluded(aligned, base).tolist(), kl.tolist(), js.tolist())
+def _switches(
+    aligned: torch.Tensor,
+    base: torch.Tensor,
+    answer_ids: Sequence[int],
+    ours: ModelRows,
+    theirs: ModelRows,
+    excluded: Sequence[bool],
+) -> list[float | None]:
+    """Only rows in which the base would write something else are looked at again."""
+    is_sound = [not any(flags) for flags in zip(ours.is_broken, theirs.is_broken, excluded, strict=True)]
+    found = [0.0 if ok and rank == 1 else None for ok, rank in zip(is_sound, ours.rank, strict=True)]
+    rows = [row for row, switch in enumerate(found) if switch is not None and theirs.rank[row] > 1]
+    if rows:
+        tokens = torch.tensor([[answer_ids[row]] for row in rows], device=base.device)
+        for row, switch in zip(rows, switch_points(aligned[rows], base[rows], tokens).tolist(), strict=True):
+            found[row] = switch
+    return found
 
 
 def _excluded(aligned: _Distribution, base: _Distribution) -> torch.Tensor:

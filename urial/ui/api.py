@@ -1,4 +1,4 @@
-"""The named endpoints: `/compare`, `/brief`, `/score`, `/pairs`, for `gradio_client`, plain HTTP and MCP.
+"""The named endpoints (`/compare`, `/score`, `/dial` and others), for `gradio_client`, plain HTTP and MCP.
 
 Each docstring is what a caller reads, one line for each argument: Gradio reads them so. It also reads the types, and as
 they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
@@ -14,6 +14,7 @@ from urial.records import Comparison
 from urial.ui import asking
 from urial.ui.api_brief import brief as in_brief
 from urial.ui.api_partial import growing
+from urial.ui.api_steering import dial_endpoint, nudge_endpoint
 from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
 from urial.ui.serving import Service, Work
@@ -29,6 +30,8 @@ def add_endpoints(service: Service, default_pair: str) -> None:
     gr.api(compare_endpoint(service, default_pair), api_name="compare", **waits)
     gr.api(brief_endpoint(service, default_pair), api_name="brief", **waits)
     gr.api(score_endpoint(service, default_pair), api_name="score", **waits)
+    gr.api(dial_endpoint(service, default_pair), api_name="dial", **waits)
+    gr.api(nudge_endpoint(service, default_pair), api_name="nudge", **waits)
     gr.api(pairs_endpoint(service), api_name="pairs")
 
 

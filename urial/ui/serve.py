@@ -91,7 +91,6 @@ def make_state(options: argparse.Namespace) -> AppState:
         parallel=options.parallel,
         queue_size=options.queue,
         workshop=make_class(options.workshop) if options.workshop else None,
-        corpus=corpus,
     )
 
 

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from urial.compare import dial, nudge
 from urial.compare import run as core
 from urial.compare.events import Event
+from urial.compare.nudge_rules import Rule
 from urial.compare.request import Control, Request
+from urial.compare.steering_events import SteeringEvent
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
-from urial.records import Comparison, SideName
+from urial.records import Comparison, ContextName, SideName
+from urial.steering_records import DialKind
 
 
 class Task(Protocol):
     """A piece of model work."""
 
-    def events(self, engines: PairEngines, control: Control) -> Iterator[Event]: ...
+    def events(self, engines: PairEngines, control: Control) -> Iterator[Event | SteeringEvent]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,28 @@ class ScoreTask:
 
     def events(self, engines: PairEngines, control: Control) -> Iterator[Event]:
         return core.score(engines, self.request, self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class DialTask:
+    """The answer at several amounts of alignment."""
+
+    request: Request
+    at: tuple[float, ...]
+    context: ContextName
+    kind: DialKind
+
+    def events(self, engines: PairEngines, control: Control) -> Iterator[SteeringEvent]:
+        return dial.dial(engines, self.request, self.at, self.context, self.kind, control)
+
+
+@dataclass(frozen=True, slots=True)
+class NudgeTask:
+    """The base writes, and the aligned model gives tokens by a rule."""
+
+    request: Request
+    rule: Rule
+    context: ContextName
+
+    def events(self, engines: PairEngines, control: Control) -> Iterator[SteeringEvent]:
+        return nudge.nudge(engines, self.request, self.rule, self.context, control)

@@ -92,7 +92,7 @@ function histogramPanel(rows, state, choose) {
   const counts = Array.from({ length: Math.max(...shares.map(binOf), 3) + 1 }, (_, bin) => shares.filter((share) => binOf(share) === bin).length);
   const most = Math.max(...counts, 1);
   const bars = counts.map((count, bin) =>
-    h("button", { type: "button", class: "uc-column", disabled: count === 0, "aria-pressed": String(state.bin === bin), "aria-label": `${count} answers with ${binName(bin)} shifted; show them`, on: { click: () => choose({ bin: state.bin === bin ? null : bin }) } }, h("span", { class: "uc-column-n" }, count || ""), h("span", { class: "uc-column-fill", css: { height: `${(110 * count) / most}px` } }), h("span", { class: "uc-column-x" }, `${Math.round(100 * BIN * bin)} %`)),
+    h("button", { type: "button", class: "uc-column", disabled: count === 0, "aria-pressed": String(state.bin === bin), "aria-label": `${count} answers with ${binName(bin)} shifted; show them`, on: { click: () => choose({ bin: state.bin === bin ? null : bin }) } }, h("span", { class: "uc-column-n" }, count || ""), h("span", { class: "uc-column-fill", css: { height: `${(110 * count) / most}px` } }), h("span", { class: "uc-column-x" }, bin % 2 ? "" : `${Math.round(100 * BIN * bin)} %`)),
   );
   const table = { head: ["shifted", "answers"], rows: counts.map((count, bin) => [binName(bin), count]) };
   const behind = folded("Table", `${counts.length} rows`, (body) => replace(body, dataTable("Shares of answers", table)));

@@ -31,7 +31,7 @@ function createBar(store, term, host) {
 function showLegend(store, box) {
   if (!store.running && !heldContexts(store).length) return replace(box);
   const context = primaryContext(store) || { rows: [] }; // zeros from the start: what comes then moves nothing
-  const counts = [0, 0, 0, 0, 0];
+  const counts = [0, 0, 0, 0, 0, 0];
   const rows = countedRows(store, context);
   rows.forEach((row) => (counts[paint(row, store.ui).level] += 1));
   const items = legend(store.ui).map(({ style, label, hint }, level) =>

@@ -108,6 +108,7 @@ function numbers(store, host, term, row, names) {
     line("P aligned", rows.map((item) => probability(item.pa))),
     line(term("kl", "KL, nats"), rows.map((item) => distance(item, item.kl))),
     line(term("js", "JS, nats"), rows.map((item) => distance(item, item.js))),
+    line(term("needs"), rows.map((item) => amount(item.needs))),
   ];
   if (rows.some((item) => item.open !== null)) body.push(line("mass not covered", rows.map((item) => probability(item.open))));
   if (row.alignedRank > 1) body.push(line("aligned rank", rows.map((item) => whole(item.alignedRank))));

@@ -9,7 +9,7 @@ function createControls(store, term, host) {
     host.emit("choose", { ...store.ui });
   };
   const seesBox = h("div", { class: "uv-control" });
-  const modes = [["class", "class"], ["rank", "rank"], ["kl", "KL"], ["gap", "gap"]];
+  const modes = [["class", "class"], ["rank", "rank"], ["kl", "KL"], ["gap", "gap"], ["needs", "alignment needed"]];
   const mode = choices("Colour", modes.map(([value, label]) => ({ value, label })), store.ui.mode, set("mode"));
   const checks = [
     checkbox("only shifted", set("onlyShifted")),

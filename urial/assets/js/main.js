@@ -42,6 +42,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
     bar,
     sides: createSides(store, host, panes, term, bar.el),
     score: createScore(store, term),
+    curve: createCurve(store, term),
     figures: createFigures(store, term, createStrips(store, term, actions)),
     card: createCard(store, host, term, actions),
     shifted: createShifted(store, actions),
@@ -52,7 +53,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
     words: createWordList(),
   };
   const panel = h("section", { class: "uv-panel uv-what" });
-  panel.append(h("h3", { class: "uv-title" }, "What tuning changed"), parts.score.el, parts.figures.el);
+  panel.append(h("h3", { class: "uv-title" }, "What tuning changed"), parts.score.el, parts.curve.el, parts.figures.el);
   if (settings.picture) bar.quiet.append(pictureButtons(store, page));
   const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
   const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);

@@ -3,6 +3,8 @@
 
 const GAP_LEVELS = ["n1", "z", "p1", "p2", "p3"];
 const KL_BOUNDS = [0.1, 0.5, 1, 2];
+const NEED_BOUNDS = [0, 0.25, 0.5, 0.75];
+const NO_NEED = 5; // the level of a token without a switch point
 
 function rankLevel(rank, thresholds) {
   if (rank === 1) return 0;
@@ -43,7 +45,19 @@ const PAINTERS = {
     const level = gapLevel(row.pa - row.pb);
     return { level, style: `uv-g-${GAP_LEVELS[level]}`, number: level === 0 || level > 2 ? points(row.pa - row.pb) : "" };
   },
+  needs: (row) => {
+    const level = needLevel(row.needs);
+    const number = level > 0 && level < NO_NEED ? (100 * row.needs).toFixed(0) : "";
+    return { level, style: level === NO_NEED ? "uv-c-n" : `uv-l${level}`, number };
+  },
 };
+
+/* Apart from the lambda scale: it is not a place on it. */
+function needLevel(needs) {
+  if (needs === null) return NO_NEED;
+  const at = NEED_BOUNDS.findIndex((bound) => needs <= bound);
+  return at < 0 ? 4 : at;
+}
 
 /* The same in every mode: told by a dashed line and a question mark. */
 const NOT_SCORED = { level: 5, style: "uv-c-n", number: "?" };
@@ -72,6 +86,11 @@ const LEGENDS = {
     const labels = ["base surer by 10 points", "alike", "aligned surer by 10", "by 40", "by 70 points"];
     return labels.map((label, level) => ({ style: `uv-g-${GAP_LEVELS[level]}`, label, hint: "P aligned − P base" }));
   },
+  needs: () => {
+    const labels = ["needs no alignment", "up to 25 %", "up to 50 %", "up to 75 %", "more than 75 %"];
+    const bands = labels.map((label, level) => ({ style: `uv-l${level}`, label, hint: "alignment needed" }));
+    return [...bands, { style: "uv-c-n", label: "not defined", hint: "not the aligned model’s own first choice, or not told" }];
+  },
 };
 
 function legend(ui) {
@@ -82,12 +101,19 @@ function legend(ui) {
 function sayRow(row, ui, text) {
   if (row.cls === "n") return `${row.special ? "end of turn" : spoken(text)}, not scored: ${UNSCORED_REASONS[row.reason]}`;
   if (row.special) return `end of turn, ${CLASS_NAMES[row.cls]}, base rank ${whole(row.rank)}`;
-  const extra = { kl: `, KL ${nats(row.kl)} nats`, gap: `, gap ${points(row.pa - row.pb)} points` }[ui.mode] || "";
+  const extra = { kl: `, KL ${nats(row.kl)} nats`, gap: `, gap ${points(row.pa - row.pb)} points`, needs: `, ${needWords(row)}` }[ui.mode] || "";
   return `${spoken(text)}, ${CLASS_NAMES[row.cls]}, base rank ${whole(row.rank)}${extra}`;
 }
 
-/* "shifted: number 14 on the base’s list", for a heading. */
+/* "needs 34 % of the alignment", "needs no alignment". */
+function needWords(row) {
+  if (row.needs === null) return "alignment needed: not defined";
+  return row.needs === 0 ? "needs no alignment" : `needs ${amount(row.needs)} of the alignment`;
+}
+
+/* "shifted, number 14 on the base’s list", for a heading. */
 function placeOf(row) {
   if (row.cls === "n") return `not scored, ${UNSCORED_REASONS[row.reason]}`;
-  return `${CLASS_NAMES[row.cls]}, ${row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`}`;
+  const place = row.rank === 1 ? "the base’s first choice" : `number ${whole(row.rank)} on the base’s list`;
+  return `${CLASS_NAMES[row.cls]}, ${place}${row.needs > 0 ? `, ${needWords(row)}` : ""}`;
 }

@@ -72,6 +72,7 @@ function addRows(store, name, columns) {
       pa: columns.aligned_p[i],
       kl: columns.kl[i],
       js: columns.js[i],
+      needs: columns.switch ? columns.switch[i] : null,
       open: columns.uncovered ? columns.uncovered[i] : null,
       reason: columns.unscored ? columns.unscored[position] || null : null,
       packed: columns,

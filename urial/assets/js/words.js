@@ -95,6 +95,11 @@ const GLOSSARY = {
     says: "A symmetric cousin of KL that never exceeds ln 2 = 0.69 nats.",
     exact: "JS = ½ KL(P_aligned ‖ M) + ½ KL(P_base ‖ M), with M = ½ (P_aligned + P_base)",
   },
+  needs: {
+    word: "alignment needed",
+    says: "How far one has to go from the base towards the aligned model until this token is the first choice. 0 %: the base says it by itself. Not defined where the token is not the aligned model’s own first choice, as in a sampled answer.",
+    exact: "the least λ in [0, 1] at which o_t is the most probable token of (1 − λ) log P_base + λ log P_aligned, over the full vocabulary",
+  },
   nats: {
     word: "nats",
     says: "The unit of KL when natural logarithms are used. 1 nat is 1.44 bits.",

@@ -8,7 +8,7 @@ Shapes: row p [1, V] are the float32 logits that predict token p.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from collections.abc import Sequence as Items
 from itertools import takewhile
 from typing import Any
@@ -26,7 +26,7 @@ class Answer:
     """The tokens, the sequences that read them, and the streams that they go out by."""
 
     def __init__(
-        self, wake: Callable[[], None], choose: Choose | None = None, limit: int = 0, ends: Collection[int] = ()
+        self, wake: Callable[[], None], choose: Choose | None = None, limit: int = 0, ends: Container[int] = ()
     ) -> None:
         """`choose` None is an answer that is given: `extend` it. `ends` end a turn; `limit` is the most tokens.
 
@@ -186,12 +186,13 @@ class Answer:
 
     def _score(self) -> None:
         """Stretches of tokens that followers know, and one by one those that they do not."""
-        while self._is_scored and (count := self._comparable()):
+        compare = self._compare
+        while compare is not None and self._is_scored and (count := self._comparable()):
             start, stop = self._done, self._done + count
             shared = count if self._is_known(self.tokens[start]) else 0
             rows = [reader.rows(start, stop) for reader in self.readers]
             rows += [each.rows(self._shared_done, self._shared_done + shared) for each in self.followers]
-            self.scores.put(self._compare(rows, self.tokens[start:stop]))
+            self.scores.put(compare(rows, self.tokens[start:stop]))
             self._done, self._shared_done = stop, self._shared_done + shared
         self._finish_scoring()
 

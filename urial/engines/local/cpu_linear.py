@@ -57,7 +57,7 @@ def suits(layer: nn.Module) -> bool:
 
 def layer_first(layer: nn.Module) -> nn.Module:
     """The layer the other way round if it suits, else as it is."""
-    return WeightFirst(layer) if suits(layer) else layer
+    return WeightFirst(layer) if isinstance(layer, nn.Linear) and suits(layer) else layer
 
 
 def put_weights_first(tree: nn.Module) -> None:

@@ -1,20 +1,19 @@
 """Decoding steps as CUDA graphs: one launch in place of a thousand, where launches would take longer than the work.
 
-UNMEASURED ON A GPU: no machine with one was at hand, so nothing says that this is quicker than transformers' own
-`StaticCache` with `torch.compile(mode="reduce-overhead")`. What is tested, on a processor, is that its numbers are
-those of `TorchRunner` and that a captured step never waits for the device.
+UNMEASURED ON A GPU: nothing says yet that this is quicker than transformers' own `StaticCache` with
+`torch.compile(mode="reduce-overhead")`. Tested on a processor: its numbers are those of `TorchRunner`, and a captured
+step never waits for the device.
 
-A graph replays the same shapes over the same addresses. So every sequence that decodes has a slot: keys and values of
-all slots lie in two tensors a layer [slots, G, length, S], each token is written at its position, and which positions
-a slot sees is a mask. A slot that a step leaves out rides along: what it writes at its position is written again by
-its next token. Prompts are read by `TorchRunner` and move into a slot with their first single token.
+A graph replays the same shapes over the same addresses. So every sequence that decodes has a slot in two tensors a
+layer [slots, G, length, S], and which positions a slot sees is a mask. A slot that a step leaves out rides along: what
+it writes at its position is written again by its next token. `TorchRunner` reads prompts; they move into a slot with
+their first single token.
 https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs says what may be captured.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 
 NO_ROOM = "The GPU's memory is full, so there is no room for one more answer; try again later, or a shorter query."
 WARM_UPS = 2  # runs before a capture: kernels are chosen and workspaces made at the first
-CAPTURING = threading.Lock()  # one capture at a time in a process
 
 Step = Callable[[], torch.Tensor]  # reads and writes tensors that stay where they are; returns a new one
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -45,11 +43,7 @@ class SlotCache:
     capacity: int
     index: int | None = None  # of the slot
     adapter: float = 0.0
-    slot_bytes: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        return self.own.nbytes + self.slot_bytes
+    nbytes: int = 0  # of the slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +89,7 @@ class SlotPass:
         return SlotKeys(*held, self._masks[self._windows[layer_idx]]), None
 
 
-def may_decode(chunk: Chunk[SlotCache]) -> bool:
-    """Whether this is the first token after a prompt."""
+def begins_to_decode(chunk: Chunk[SlotCache]) -> bool:
     return len(chunk.tokens) == chunk.rows == 1 and bool(chunk.cache.own.layers)
 
 
@@ -127,7 +120,7 @@ class CudaGraphRunner(TorchRunner):
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[SlotCache]]) -> Sequence[torch.Tensor]:
-        decoding = [chunk for chunk in batch if chunk.cache.index is not None or may_decode(chunk)]
+        decoding = [chunk for chunk in batch if chunk.cache.index is not None or begins_to_decode(chunk)]
         for chunk in decoding:
             self._take_slot(chunk)
         found = {id(chunk): state for chunk, state in zip(decoding, self._decode(decoding), strict=True)}
@@ -156,8 +149,6 @@ class CudaGraphRunner(TorchRunner):
             self._layers = {}
             self._void()
 
-    # Slots
-
     def _take_slot(self, chunk: Chunk[SlotCache]) -> None:
         """Copy what was read into a slot. Raises EngineError where the memory has no room for one more."""
         cache = chunk.cache
@@ -174,7 +165,7 @@ class CudaGraphRunner(TorchRunner):
                 room[index, :, : cache.own.length] = held[0, :, : cache.own.length]
         cache.own = RaggedCache(0, cache.own.length)
         cache.index, cache.adapter = index, chunk.adapter
-        cache.slot_bytes = sum(room[index].nbytes for pair in self._layers.values() for room in pair)
+        cache.nbytes = sum(room[index].nbytes for pair in self._layers.values() for room in pair)
         self._taken[index] = cache
 
     def _make_room(self, like: RaggedCache, count: int, length: int) -> None:
@@ -198,8 +189,6 @@ class CudaGraphRunner(TorchRunner):
         self._steps.clear()
         self._inputs = torch.empty(0)
         self._capture.clear()
-
-    # Steps
 
     def _step(self, decoding: Sequence[Chunk[SlotCache]], ahead: int) -> torch.Tensor:
         """Hidden states [slots, D] after token `ahead` of each that has one; a copy."""
@@ -245,13 +234,13 @@ class Graphs:
         self._works = True
 
     def clear(self) -> None:
-        self._pool = None  # a pool goes with its last graph and cannot be used after that
+        self._pool = None  # a pool goes with its last graph
 
     def __call__(self, step: Step) -> Step:
         if not self._works:
             return step
         try:
-            with CAPTURING, torch.cuda.device(self._device):
+            with torch.cuda.device(self._device):
                 return self._captured(step)
         except RuntimeError as error:  # torch's word for what CUDA refuses; out of memory is one of them
             self._works = False
@@ -273,8 +262,4 @@ class Graphs:
                 found = step()
         torch.cuda.current_stream().wait_stream(stream)
 
-        def replay() -> torch.Tensor:
-            graph.replay()
-            return found
-
-        return replay
+        return lambda: (graph.replay(), found)[1]

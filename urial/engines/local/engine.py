@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities, Sampling
-from urial.engines.local.answer import Answer, Compare
+from urial.engines.local.answer import Answer, Choose, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.sequence import SharedModel
 from urial.engines.local.streams import LocalPieces, LocalScoreSession
-from urial.engines.sampling import Sampler, check_sampling
+from urial.engines.sampling import Sampler
 from urial.errors import SettingsError
 from urial.records import SideName
 from urial.tokenizer.chat import ChatTokenizer
@@ -102,29 +102,66 @@ class LocalEngine(ChatTokenizer):
         followers: Sequence[Reader] = (),
         compare: Compare | None = None,
         vocabulary: int | None = None,
+        adapter: float | None = None,
     ) -> LocalPieces:
         """An answer that is being written. `followers` read it along behind their own contexts, without tokens from
         `vocabulary` on, and `compare` gets the rows of all, this model's first; what it makes of them is in `scores`.
-        Raises SettingsError.
+        `adapter` is the factor of the low-rank part, None this side's own. Raises SettingsError.
         """
-        check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        sampler, limit = Sampler(sampling, prompt_ids, self.model.device), sampling.max_new_tokens
-        answer = Answer(scheduler().wake, lambda rows: self._choose(sampler, rows[0]), limit, self._ends)
-        answer.read_by(self.reader(prompt_ids, limit)).follow_by(*followers, vocabulary=vocabulary)
+        sampler, limit = self.sampler(sampling, prompt_ids), sampling.max_new_tokens
+        reader = self.reader(prompt_ids, limit, adapter)
+        return self.write(
+            [reader], lambda rows: self.choose(sampler, rows[0]), limit, self.ends, followers, compare, vocabulary
+        )
+
+    def write(
+        self,
+        readers: Sequence[Reader],
+        choose: Choose,
+        limit: int,
+        ends: Container[int],
+        followers: Sequence[Reader] = (),
+        compare: Compare | None = None,
+        vocabulary: int | None = None,
+    ) -> LocalPieces:
+        """An answer that `readers`, of this model and of others, write together: `choose` gets a row [1, V] of each and
+        gives the next token. `limit` is the most tokens, `ends` are those that end it; the rest is as in `generate`.
+        """
+        answer = Answer(scheduler().wake, choose, limit, ends).read_by(*readers)
+        answer.follow_by(*followers, vocabulary=vocabulary)
         if compare is not None:
             answer.score_by(compare)
         scheduler().submit(answer)
         return LocalPieces(answer, self._tokenizer, limit)
 
-    def _choose(self, sampler: Sampler, logits: torch.Tensor) -> int:
-        """The next token. Raises WeightsError where the logits [1, V] are no numbers."""
-        if not sampler.is_greedy and logits.isnan().any():
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids that end a turn."""
+        return self._ends
+
+    def shares_weights_with(self, other: LocalEngine) -> bool:
+        """Whether both are one model in memory, told apart by the factor of its adapter."""
+        return self._shared is other._shared
+
+    def sampler(self, sampling: Sampling, prompt_ids: Sequence[int]) -> Sampler:
+        """What chooses tokens of one answer after that prompt. Raises SettingsError."""
+        return Sampler(sampling, prompt_ids, self.model.device)
+
+    def choose(self, sampler: Sampler, logits: torch.Tensor) -> int:
+        """The next token for logits [1, V], which joins those that a penalty knows. Raises as `draw` does."""
+        token = self.draw(sampler, sampler.scores(logits))
+        sampler.scores.add(token)
+        return token
+
+    def draw(self, sampler: Sampler, scores: torch.Tensor) -> int:
+        """A token from scores [1, V]. Raises WeightsError where they are no numbers."""
+        if not sampler.is_greedy and scores.isnan().any():
             raise not_finite(self.name)
-        token_id = sampler.choose(logits)
-        if not logits[0, token_id].isfinite():  # NaN and inf are the greatest
+        token = sampler.draw(scores)
+        if not scores[0, token].isfinite():  # NaN and inf are the greatest
             raise not_finite(self.name)
-        return token_id
+        return token
 
     def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
         """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from urial.engines.local.runner import Prefix, SequenceCache
 
 Ids = tuple[int, ...]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class PrefixCache:
@@ -76,7 +79,7 @@ class PrefixCache:
                 del self._kept[key]
 
 
-def _remember(held: OrderedDict, key: object, value: object, capacity: int) -> None:
+def _remember(held: OrderedDict[K, V], key: K, value: V, capacity: int) -> None:
     held[key] = value
     held.move_to_end(key)
     while len(held) > capacity:

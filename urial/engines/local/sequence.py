@@ -128,6 +128,7 @@ class Sequence:
 
     def _keep_prefix(self, length: int) -> None:
         """Prefixes that others asked for outlive this sequence, so they are copied out of its room."""
+        assert self.cache is not None  # what was read lies in it
         prefix = Prefix(self.cache, length)
         if not self._needs_no_copy(length):
             prefix = Prefix(self.runner.open(length, prefix), length)

@@ -12,7 +12,8 @@ async function createWelcome(place, ask) {
   if (found.error) return; // no recordings: the form stands alone
   const body = make("div");
   const title = make("h2", { dir: "auto" }, plainText(found.record.query));
-  place.append(make("p", { class: "quiet" }, "A recorded example, nothing was computed just now. Point at a word or tap it; then ask your own question above."), title, markList(), body);
+  const said = make("p", { class: "quiet" }, "A recorded example, nothing was computed just now. Point at a word or tap it; then ask your own question above.");
+  place.append(said, title, markList(), body);
   window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
 }
 

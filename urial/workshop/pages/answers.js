@@ -9,7 +9,7 @@ export function question(item) {
     "div",
     { class: "question" },
     earlier.length ? el("details", {}, el("summary", {}, t("earlier")), earlier) : null,
-    el("h2", { dir: "auto" }, item.query),
+    el("h1", { dir: "auto" }, item.query),
   );
 }
 
@@ -73,7 +73,10 @@ export function heatWords(words, n) {
   });
 }
 
-const rankOf = (rank) => el("sub", { "aria-label": t("mark.rank", { rank }) }, new Intl.NumberFormat(language).format(rank));
+function rankOf(rank) {
+  const number = new Intl.NumberFormat(language).format(rank);
+  return el("sub", {}, el("span", { "aria-hidden": "true" }, number), el("span", { class: "sr" }, ` (${t("mark.rank", { rank })})`));
+}
 
 export function legend(...names) {
   return el("p", { class: "legend" }, names.map((name) => el("span", {}, el("mark", { class: name }, t(`legend.${name.split(" ")[0]}`)))));
@@ -154,8 +157,8 @@ export function unveiled(reveal) {
   return el(
     "div",
     { class: "pair" },
-    el("section", {}, el("h3", {}, t("name.base"), el("small", {}, ` ${reveal.base_name} · ${method}`)), el("div", { class: "answer", dir: "auto" }, reveal.base)),
-    el("section", {}, el("h3", {}, t("name.aligned"), el("small", {}, ` ${reveal.aligned_name}`)), overlay(reveal.tokens, reveal.aligned), reveal.tokens.length ? legend("marginal", "shifted") : null),
+    el("section", {}, el("h2", {}, t("name.base"), el("small", {}, ` ${reveal.base_name} · ${method}`)), el("div", { class: "answer", dir: "auto" }, reveal.base)),
+    el("section", {}, el("h2", {}, t("name.aligned"), el("small", {}, ` ${reveal.aligned_name}`)), overlay(reveal.tokens, reveal.aligned), reveal.tokens.length ? legend("marginal", "shifted") : null),
   );
 }
 

@@ -74,7 +74,7 @@ const slots = {};
 function shape() {
   for (const name of ["stage", "bottom", "desk", "corner"]) slots[name] = el("div", { class: name });
   slots.desk = el("details", { class: "desk" });
-  slots.corner = el("aside", { class: "corner", "aria-label": t("host.how_to_join") });
+  slots.corner = el("section", { class: "corner", "aria-label": t("host.how_to_join") });
   show(root, slots.corner, slots.stage, slots.bottom, slots.desk);
   corner();
 }
@@ -89,7 +89,7 @@ async function corner() {
   const address = joinAddress(false);
   const place = `${address.host}${address.pathname}`;
   const picture = el("img", { alt: t("host.qr"), width: "148", height: "148" });
-  show(slots.corner, picture, el("div", {}, el("p", { class: "place" }, place), el("p", { class: "code", "aria-label": t("host.code_is", { code: [...room.code].join(" ") }) }, room.code)));
+  show(slots.corner, picture, el("div", {}, el("p", { class: "place" }, place), el("p", { class: "code" }, el("span", { "aria-hidden": "true" }, room.code), el("span", { class: "sr" }, t("host.code_is", { code: [...room.code].join(" ") })))));
   const headers = { "content-type": "application/json", authorization: `Bearer ${room.host}` };
   const asked = JSON.stringify({ code: room.code, address: joinAddress(true).href });
   const found = await fetch("api/host/qr", { method: "POST", headers, body: asked }).catch(() => null);

@@ -41,11 +41,11 @@ const predict = {
     const mine = view.mine ? view.mine.words : [];
     const rows = view.own ? [[t("guesser.you"), view.own], ...simpleGuessers(reveal)] : simpleGuessers(reveal);
     return [
-      el("h3", {}, view.mine ? t("reveal.yours") : t("reveal.marks")),
+      el("h2", {}, view.mine ? t("reveal.yours") : t("reveal.marks")),
       guessedWords(reveal.words, mine),
       legend("hit", "missed", "wrong"),
       guessers(rows),
-      el("h3", {}, t("reveal.class")),
+      el("h2", {}, t("reveal.class")),
       heatWords(reveal.words, reveal.n),
       legend("heat heat4", "shifted"),
       note(reveal),
@@ -94,11 +94,11 @@ const vote = {
       }, false);
       return el("div", { class: "aspect" }, el("span", {}, t(`aspect.${name}`)), group);
     });
-    const card = (name) => el("section", { class: "card" }, el("h3", {}, t(`choice.${name}`)), el("div", { class: "answer", dir: "auto" }, view.question[name]));
+    const card = (name) => el("section", { class: "card" }, el("h2", {}, t(`choice.${name}`)), el("div", { class: "answer", dir: "auto" }, view.question[name]));
     return [
       el("p", { class: "task" }, t("vote.task")),
       el("div", { class: "pair" }, card("a"), card("b")),
-      lines.length ? el("div", { class: "aspects" }, el("h3", {}, t("aspects")), lines) : null,
+      lines.length ? el("div", { class: "aspects" }, el("h2", {}, t("aspects")), lines) : null,
       el("div", { class: "bottom" }, whole),
     ];
   },

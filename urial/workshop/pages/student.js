@@ -69,7 +69,7 @@ function parts(view) {
   if (view.phase === "ended") return [el("h1", {}, t("ended")), el("p", {}, t("ended.about")), homeLinks(view)];
   if (view.phase === "lobby") return [el("h1", {}, t("lobby")), hello, el("p", {}, t("lobby.about"))];
   const kind = KINDS[view.item.kind];
-  if (view.phase === "ready") return [el("h1", {}, t("ready")), question(view.item), el("p", {}, t("ready.about"))];
+  if (view.phase === "ready") return [el("p", { class: "task" }, t("ready")), question(view.item), el("p", {}, t("ready.about"))];
   if (view.phase === "revealed") return [question(view.item), ...kind.revealed(view), homeLinks(view)];
   return [question(view.item), ...answering(view, kind)];
 }
