@@ -57,7 +57,10 @@ def main() -> None:
     options = parser.parse_args()
     found = load_pairs(None)
     model, turn = open_pair(found.get(found.default)).aligned, threading.Lock()
-    with tempfile.TemporaryDirectory() as folder, JudgeServer(raw=lambda body: reply(model, turn, body)) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        JudgeServer(raw=lambda body: reply(model, turn, body), usage=None) as server,
+    ):
         save_gallery(Path(folder))
         arguments = ["judge", folder, "--judge", server.url, "--model", model.name, "--limit", str(options.limit)]
         arguments += ["--at-once", "1", "--wait", "600"]  # it answers one after another
