@@ -20,7 +20,6 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.embedded
-@pytest.mark.xfail(reason="the kernel died once on a busy machine, the cause is not known yet", strict=False)
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the kernel's own event loop
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

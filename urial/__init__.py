@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """`load`, looked up when it is first asked for: `import urial` takes no time."""
     if name == "load":
-        from urial.notebook import load
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="IProgress not found")  # of bars that libraries would draw
+            from urial.notebook import load
 
         return load
     raise AttributeError(f"module 'urial' has no attribute {name!r}")

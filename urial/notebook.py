@@ -9,13 +9,12 @@ from __future__ import annotations
 import html
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import TqdmWarning, tqdm
+from tqdm import tqdm
 
 from urial import records, render
 from urial.compare import run as core
@@ -164,9 +163,7 @@ def load(
     `dtype` is float32, bfloat16, float16, int8 or nf4. Raises PairsError, SettingsError, WeightsMissing, WeightsError,
     MismatchError; EngineError where a server cannot be reached.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmWarning)  # of bars that libraries would draw
-        from urial.engines.open import open_pair
+    from urial.engines.open import open_pair
 
     found = load_pairs(models)
     with progress_line() as report:

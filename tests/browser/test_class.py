@@ -114,7 +114,6 @@ def no_finding(page: Page) -> None:
     assert [f"{each['id']}: {each['nodes'][0]['html'][:300]}" for each in found] == []
 
 
-@pytest.mark.xfail(reason="what axe finds on the class pages is still to be mended", strict=False)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_for_host_and_student(room: Classroom, scheme: str) -> None:
     start = room.page("host", color_scheme=scheme)
