@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -213,6 +214,7 @@ def test_the_class_is_a_tab_of_the_page_and_works_behind_a_proxy(chromium: Brows
         assert opened.value.url == f"{url}/class/host"
         host = room.open_room()
         code = code_of(host)
+        expect(host.locator(".corner img")).to_have_attribute("src", re.compile("^data:image/svg"), timeout=PATIENCE)
         source = unquote(host.locator(".corner img").get_attribute("src") or "")
         assert source.startswith("data:image/svg+xml,<svg")
         page.locator("#class-code").fill(code.lower())
