@@ -39,7 +39,8 @@ def visit(chromium: Browser, demo: ui_server.Live) -> Iterator[Visit]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.goto(path, timeout=PATIENCE)
-        expect(page.locator("#open-saved")).to_be_visible(timeout=PATIENCE)
+        shown = "#tab-gallery" if "tab=gallery" in path else "#open-saved"  # an address may open another tab
+        expect(page.locator(shown)).to_be_visible(timeout=PATIENCE)
         return page
 
     yield open_page
