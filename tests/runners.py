@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import pytest
 import torch
 from transformers import PreTrainedModel
 
@@ -18,6 +19,7 @@ from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Chunk, Prefix, Runner
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import SharedModel
+from urial.engines.sampling import Sampler
 from urial.records import SideName
 
 
@@ -72,6 +74,17 @@ def until(holds: Callable[[], bool], seconds: float = 10) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.002)
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Every token that is chosen within takes at least so long."""
+    draw = Sampler.draw
+
+    def slow_draw(sampler: Sampler, scores: torch.Tensor) -> int:
+        time.sleep(seconds)
+        return draw(sampler, scores)
+
+    monkeypatch.setattr(Sampler, "draw", slow_draw)
 
 
 class Gate:

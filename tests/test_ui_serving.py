@@ -147,15 +147,16 @@ def test_a_visitor_who_leaves_frees_everything(service: Service) -> None:
     assert service.runs.running() == 0
 
 
-def test_a_closed_stream_frees_everything(service: Service) -> None:
+def test_a_closed_stream_frees_everything() -> None:
+    engines = ui_server.new_long_pair()  # its own: beginnings that other tests asked for stay in the shared one
+    service = ui_server.tiny_service(lambda *_: engines)
     stream = service.compare(run_id("a"), {**ASK, "max_new_tokens": 200}, "visitor")
     while not named(steps([next(stream)]), "append"):
         pass
     stream.close()
     assert service.runs.running() == 0
-    with service.room.lend("tiny") as engines:
-        # freed by the scheduler's thread, within its step; at most the method's constant beginning stays
-        until(lambda: engines.base.held().sequences == 0 and engines.base.held().prefixes <= 1)
+    # freed by the scheduler's thread, within its step; at most the method's constant beginning stays
+    until(lambda: engines.base.held().sequences == 0 and engines.base.held().prefixes <= 1)
     list(service.compare(run_id("b"), ASK, "other"))
     assert service.results.get(run_id("b")) is not None
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import ui_server
-from urial.engines.sampling import Sampler
+from tests.runners import slow_down
 from urial.errors import EngineError
 from urial.records import Comparison
 from urial.ui import desk, wire
@@ -40,8 +40,7 @@ def named(found: list[tuple[str, object]], name: str) -> list:
 
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    choose = Sampler.choose
-    monkeypatch.setattr(Sampler, "choose", lambda *given: time.sleep(0.005) or choose(*given))
+    slow_down(monkeypatch, 0.005)
 
 
 class Counted:
@@ -134,6 +133,14 @@ def check_stream(visitor: Visitor) -> None:
         assert named(found, "done")[0]["shift"][name]["rows"] == len(context.tokens)
 
 
+@pytest.mark.usefixtures("slowly")
+def test_what_is_slowed_down_takes_its_time(service: Service) -> None:
+    """Else the tests below would stop what has already ended."""
+    began = time.monotonic()
+    check_stream(Visitor(service, "a", max_new_tokens=40))
+    assert time.monotonic() - began >= 40 * 2 * 0.005
+
+
 # Equal questions
 
 
@@ -173,7 +180,7 @@ def test_the_first_goes_and_the_others_still_get_theirs(service: Service, counte
         for name, context in part.shift.items():
             assert context.tokens == whole.shift[name].tokens[: len(context.tokens)]
             assert len(context.tokens) <= len(part.aligned.token_ids)
-            assert context.summary.tokens == len(context.tokens)
+            assert context.summary.tokens == sum(not row.is_special for row in context.tokens)
         assert named(found, "done")[0]["aligned"]["stop_reason"] == "cancelled"
         assert service.results.get(service.key(desk.asking.parse(ASK))).comparison() == whole
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """At least 30 ms a token, so that no machine is done before a visitor can press Stop."""
-    from urial.engines.sampling import Sampler
+    from tests.runners import slow_down
 
-    choose = Sampler.choose
-    monkeypatch.setattr(Sampler, "choose", lambda *given: time.sleep(0.03) or choose(*given))
+    slow_down(monkeypatch, 0.03)

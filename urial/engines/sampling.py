@@ -72,14 +72,8 @@ class Sampler:
             processors.append(TopPLogitsWarper(sampling.top_p))
         return processors
 
-    def choose(self, logits: torch.Tensor) -> int:
-        """The next token for logits [1, V]; greedy ties go to the lowest id."""
-        token = self.draw(self.scores(logits))
-        self.scores.add(token)
-        return token
-
     def draw(self, scores: torch.Tensor) -> int:
-        """The same where what a penalty does is already in the scores [1, V]."""
+        """A token from scores [1, V], in which a penalty has already had its say; greedy ties go to the lowest id."""
         return int(self._draw(self._processors(self._seen, scores)))
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
