@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.file_marks import can_match, marks_of_all
+from tests.support.file_marks import can_match, marks_of_all
 
 settings.register_profile("gate", derandomize=True)  # the gate finds the same cases each time; a desk finds new ones
 if os.environ.get("CI"):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.runners import until
+from tests.support.runners import until
 from urial import records
-from urial.cli import main
+from urial.cli.main import main
 from urial.compare.events import SideDone
 from urial.compare.request import Request
 from urial.compare.run import compare, continue_base, result, score

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import ui_server
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.paths import ROOT
+from tests.support.ui_server import GRADIO_WARNS
 from urial.ui import serve
 
-ROOT = Path(__file__).parent.parent
 HOSTING = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
 NOT_OURS = {"HF_TOKEN", "HF_HUB_OFFLINE", "HF_HOME"}  # the hub library reads them, under these names
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
+
 LAYERS = [
     {"errors", "documents", "records", "repeats", "steering_records", "numba_tools"},
-    {"pairs", "prompts", "shift", "reference_metrics", "render", "reproduce", "sheet"},
+    {"pairs", "prompts", "shift", "reference_metrics", "render"},
     {"weights"},
     {"tokenizer"},
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
     {"notebook", "sibling", "bench", "gallery", "workshop"},
-    {"commands", "steering_commands", "cli", "ui"},
+    {"cli", "ui"},
     {"__main__"},
 ]
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
@@ -59,6 +60,9 @@ def test_every_module_says_what_it_does() -> None:
 
 
 def test_importing_the_command_line_loads_neither_torch_nor_gradio() -> None:
-    code = "import sys, urial.cli; urial.cli.make_parser(); print([m for m in ('torch', 'gradio') if m in sys.modules])"
+    code = (
+        "import sys, urial.cli.main as cli; cli.make_parser(); "
+        "print([m for m in ('torch', 'gradio') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 import urial
-from tests import tiny
-from tests.records_builder import build
+from tests.support import tiny
+from tests.support.paths import ROOT
+from tests.support.records_builder import build
 from urial import notebook
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, Done
 from urial.errors import PromptError, SettingsError
 from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
 from urial.records import Comparison
-
-ROOT = Path(__file__).parent.parent
+from urial.render import report
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_comparison_shows_itself_in_a_frame_without_network() -> None:
     )
     assert frame is not None
     page = html.unescape(frame[1])
-    assert page == notebook.render.report(build())
+    assert page == report.comparison_page(build())
     assert "default-src 'none'" in page
 
 
@@ -113,7 +113,7 @@ def test_what_is_too_large_for_a_notebook_is_a_table_that_says_so(monkeypatch: p
 def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
     kept = shown(build())
     kept.to_html(tmp_path / "r.html")
-    assert (tmp_path / "r.html").read_text(encoding="utf-8") == notebook.render.report(build())
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == report.comparison_page(build())
     assert kept.to_json() == notebook.records.to_json(build())
     assert isinstance(kept, NotebookComparison)
 

@@ -21,8 +21,8 @@ import yaml
 from packaging.requirements import Requirement
 
 import urial
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LIMIT = 40_000_000  # bytes of the wheel
 

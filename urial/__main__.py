@@ -2,7 +2,7 @@
 
 import sys
 
-from urial.cli import main
+from urial.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

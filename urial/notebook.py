@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from urial import records, render
+from urial import records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
 from urial.compare.request import Request, checked
@@ -25,6 +25,7 @@ from urial.pairs import load_pairs
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, ContextName, SidePenalties
+from urial.render import report
 from urial.steering_records import DialKind, DialRecord, NudgeRecord
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class NotebookComparison(Comparison):
 
     def _repr_html_(self) -> str:
         rows = sum(len(shift.tokens) for shift in self.shift.values())
-        page = render.report(self) if rows <= FRAME_ROWS else ""
+        page = report.comparison_page(self) if rows <= FRAME_ROWS else ""
         if not page or len(page.encode()) > FRAME_BYTES:
             return f"{shares_table([self])}<p>Too large to show here in full: write it to a file with .to_html(…).</p>"
         return (
@@ -59,7 +60,7 @@ class NotebookComparison(Comparison):
 
     def to_html(self, path: str | Path) -> None:
         """Write the stand-alone report."""
-        Path(path).write_text(render.report(self), encoding="utf-8")
+        Path(path).write_text(report.comparison_page(self), encoding="utf-8")
 
     def to_json(self) -> str:
         """The record `urial.comparison/1` as JSON text."""

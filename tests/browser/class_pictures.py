@@ -10,9 +10,10 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.chromium import executable
 from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, is_saved, press
-from tests.workshop import class_server
+from tests.support import class_server
+from tests.support.paths import ROOT
 
-FOLDER = Path(__file__).parent.parent.parent / "docs" / "teaching"
+FOLDER = ROOT / "docs" / "teaching"
 NAMES = ("Ada", "Bruno", "Chiyo", "Dmitri", "Elif", "Farah", "علي", "小林", "", "Noor")
 CHOICES = (0, 1, 2, 1, 0, 1, 3, 1, 2, 1)
 EXTRA = {"device_scale_factor": 1.5}

@@ -24,6 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """At least 30 ms a token, so that no machine is done before a visitor can press Stop."""
-    from tests.runners import slow_down
+    from tests.support.runners import slow_down
 
     slow_down(monkeypatch, 0.03)

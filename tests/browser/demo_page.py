@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 if TYPE_CHECKING:  # the report's tests share this folder and need no server
-    from tests import ui_server
+    from tests.support import ui_server
 
 PATIENCE = 45_000  # milliseconds: a busy machine is no failure, and a test still ends before its own limit
 
@@ -18,7 +18,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ui_server.Live]:
-    from tests import ui_server
+    from tests.support import ui_server
 
     gallery = ui_server.write_gallery(tmp_path_factory.mktemp("gallery"))
     with ui_server.live(ui_server.tiny_service(), gallery=gallery) as found:

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, expect
 
 from tests.browser.chromium import PATIENCE
-from urial import render
 from urial.records import Comparison
+from urial.render import report
 
 ANSWER = '[role="listbox"]:visible'
 TOKENS = f"{ANSWER} >> [role=option]"
@@ -67,7 +67,7 @@ def show(chromium: Browser, pages: dict[str, Page], tmp_path: Path) -> Iterator[
             for event, listener in watch.items():
                 page.on(event, listener)
         path = tmp_path / f"report-{len(shown)}.html"
-        path.write_text(render.report(comparison, note), encoding="utf-8")
+        path.write_text(report.comparison_page(comparison, note), encoding="utf-8")
         page.goto(path.as_uri())
         return page
 

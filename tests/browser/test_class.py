@@ -13,12 +13,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests import ui_server
 from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, fits, is_saved, press, tap
-from tests.records_builder import HOSTILE
-from tests.ui_proxy import proxied
-from tests.ui_server import GRADIO_WARNS
-from tests.workshop import class_server
+from tests.support import class_server, ui_server
+from tests.support.records_builder import HOSTILE
+from tests.support.ui_proxy import proxied
+from tests.support.ui_server import GRADIO_WARNS
 from urial.workshop.routes import workshop_file
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]

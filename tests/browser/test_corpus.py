@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import PATIENCE
 from tests.browser.report_page import _watches
-from tests.corpus.lines_builder import make_lines, write_lines
-from tests.records_builder import HOSTILE, build
+from tests.support.lines_builder import make_lines, write_lines
+from tests.support.records_builder import HOSTILE, build
 from urial.corpus.answers import read
 from urial.corpus.figures import summarize
 from urial.corpus.folder import SUMMARY, write_json

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests import ui_server
 from tests.browser.demo_page import Visit, visit  # noqa: F401  (a fixture)
-from tests.corpus.lines_builder import make_lines, write_lines
+from tests.support import ui_server
+from tests.support.lines_builder import make_lines, write_lines
 from urial.corpus.answers import read
 from urial.corpus.figures import summarize
 from urial.corpus.folder import SUMMARY, write_json

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.demo_page import Visit, answered, newest, short, tokens_of
-from tests.ui_server import GRADIO_WARNS, Live
+from tests.support.ui_server import GRADIO_WARNS, Live
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.demo_page import SHORT, Visit, answered, settled, short, wait_for
-from tests.ui_server import GRADIO_WARNS
+from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

@@ -7,7 +7,6 @@ import threading
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests import ui_server
 from tests.browser.demo_page import (
     PATIENCE,
     Visit,
@@ -21,7 +20,8 @@ from tests.browser.demo_page import (
     tokens_of,
     wait_for,
 )
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

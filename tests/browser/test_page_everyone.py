@@ -9,11 +9,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests import ui_server
 from tests.browser.demo_page import Visit, answered, ask, new_page, newest, short, wait_for
-from tests.records_builder import HOSTILE, build
-from tests.ui_proxy import proxied
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.records_builder import HOSTILE, build
+from tests.support.ui_proxy import proxied
+from tests.support.ui_server import GRADIO_WARNS
 from urial import records
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]

@@ -8,10 +8,10 @@ import time
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests import ui_server
 from tests.browser.demo_page import PATIENCE, Visit, ask, newest, short, tokens_of, wait_for
 from tests.browser.test_report_everyone import milliseconds
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 
@@ -25,7 +25,7 @@ def test_the_page_is_usable_within_two_seconds_before_any_weights(chromium: Brow
         tries = [opened(chromium, demo.url)]
         while min(tries) >= 2 and len(tries) < TRIES:
             tries.append(opened(chromium, demo.url))
-        assert service.room.status("tiny").state == "absent"
+        assert service.models.status("tiny").state == "absent"
     assert min(tries) < 2, f"the box took a question after {min(tries):.2f} s"
 
 

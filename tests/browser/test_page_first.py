@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.demo_page import SHORT, Visit, answered, column, settled, short, tokens_of, wait_for
-from tests.ui_server import GRADIO_WARNS, Live
+from tests.support.ui_server import GRADIO_WARNS, Live
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

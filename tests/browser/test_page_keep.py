@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.demo_page import PATIENCE, Visit, answered, newest, short, tokens_of, wait_for
-from tests.records_builder import PLAIN, build
-from tests.ui_server import GRADIO_WARNS, Live, live, tiny_service
+from tests.support.records_builder import PLAIN, build
+from tests.support.ui_server import GRADIO_WARNS, Live, live, tiny_service
 from urial import records
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]

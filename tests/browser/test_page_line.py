@@ -11,10 +11,10 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from tests import tiny, ui_server
 from tests.browser.demo_page import ask, column, new_page, newest, tokens_of, wait_for
-from tests.fake_server import FakeServer, client_of, engine_of, event, streamed
-from tests.ui_server import GRADIO_WARNS
+from tests.support import tiny, ui_server
+from tests.support.fake_server import FakeServer, client_of, engine_of, event, streamed
+from tests.support.ui_server import GRADIO_WARNS
 from urial.engines.local.runner import Chunk
 from urial.engines.pair import PairEngines
 from urial.engines.server.client import Limits

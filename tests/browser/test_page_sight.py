@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.demo_page import Visit, answered, short, tokens_of
 from tests.browser.report_page import open_more
-from tests.ui_server import GRADIO_WARNS
+from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import ui_server
 from tests.browser.demo_page import Visit, answered, ask, column, newest, short, tokens_of, wait_for
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 

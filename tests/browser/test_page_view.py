@@ -7,7 +7,6 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import ui_server
 from tests.browser.demo_page import (
     Visit,
     answered,
@@ -21,8 +20,9 @@ from tests.browser.demo_page import (
     wait_for,
 )
 from tests.browser.report_page import open_more
-from tests.ui_server import GRADIO_WARNS
-from urial.reproduce import command
+from tests.support import ui_server
+from tests.support.ui_server import GRADIO_WARNS
+from urial.render.command_line import command
 from urial.ui.form import EXAMPLES
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]

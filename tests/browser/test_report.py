@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, open_more, ready
-from tests.records_builder import PLAIN, build, long_answer
+from tests.support.records_builder import PLAIN, build, long_answer
 from urial import records
 
 pytestmark = pytest.mark.browser

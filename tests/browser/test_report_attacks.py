@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.report_page import TOKENS, Open, choose, ready
-from tests.records_builder import HOSTILE, PLAIN, build
-from urial import render
+from tests.support.records_builder import HOSTILE, PLAIN, build
 from urial.records import Comparison, ContextShift, Message
+from urial.render import report
 
 pytestmark = pytest.mark.browser
 
@@ -70,7 +70,9 @@ def visible(text: str) -> str:
 def test_policy_stops_script_that_got_in_all_the_same(chromium: Browser, tmp_path: Path) -> None:
     """Were text ever to become markup, the page's own policy would still not run it."""
     path = tmp_path / "report.html"
-    path.write_text(render.report(build()).replace("<noscript>", '<img src=x onerror="window.__pwned=1"><noscript>'))
+    path.write_text(
+        report.comparison_page(build()).replace("<noscript>", '<img src=x onerror="window.__pwned=1"><noscript>')
+    )
     page = chromium.new_page()
     page.goto(path.as_uri())
     ready(page, len(PLAIN) + 1)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.report_page import Open, choose, open_more, ready
-from tests.records_builder import PLAIN, build
+from tests.support.records_builder import PLAIN, build
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.report_page import TOKENS, Open, choose, open_more, ready
-from tests.records_builder import PLAIN, UNICODE, build, long_answer
+from tests.support.records_builder import PLAIN, UNICODE, build, long_answer
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.report_page import TOKENS, Open, ready
-from tests.records_builder import PLAIN, build, long_answer
+from tests.support.records_builder import PLAIN, build, long_answer
 
 pytestmark = pytest.mark.browser
 

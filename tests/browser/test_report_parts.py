@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, open_more, ready
-from tests.records_builder import HOSTILE, PLAIN, build, long_answer
+from tests.support.records_builder import HOSTILE, PLAIN, build, long_answer
 from urial.records import Message, Rewrite
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, ready
-from tests.records_builder import PLAIN, build, unscore
+from tests.support.records_builder import PLAIN, build, unscore
 
 pytestmark = pytest.mark.browser
 REASONS = {2: "missing", 5: "impossible_numbers", 9: "not_in_base_vocabulary"}

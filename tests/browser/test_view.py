@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import PATIENCE
 from tests.browser.report_page import open_more
-from tests.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
-from urial import render
+from tests.support.records_builder import HOSTILE, PLAIN, UNICODE, build, long_answer
 from urial.records import Comparison
+from urial.render import report, view
 
 pytestmark = pytest.mark.browser
 
@@ -44,8 +44,8 @@ def host(window: Page) -> Iterator[Page]:
 
     window.on("pageerror", complain)
     window.set_content(HOST)
-    window.add_style_tag(content=render.style())
-    window.add_script_tag(content=render.script())
+    window.add_style_tag(content=report.style())
+    window.add_script_tag(content=report.script())
     yield window
     window.remove_listener("pageerror", complain)
     assert complaints == []
@@ -74,10 +74,10 @@ def heard(page: Page, name: str) -> list[object]:
     return [detail for event, detail in page.evaluate("heard") if event == name]
 
 
-def started(comparison: Comparison) -> render.Payload:
+def started(comparison: Comparison) -> view.Payload:
     prompts = {"base": comparison.base.prompt, "aligned": comparison.aligned.prompt}
     counts = {"base": len(comparison.base.prompt_ids), "aligned": len(comparison.aligned.prompt_ids)}
-    return render.started_payload(
+    return view.started_payload(
         comparison.query, comparison.history, comparison.pair, comparison.settings, prompts, counts
     )
 
@@ -89,14 +89,14 @@ def stream(page: Page, comparison: Comparison, step: int = 3) -> None:
     for at in range(0, len(rows), step):
         call(page, "append", {"aligned": [[row.id, row.text] for row in rows[at : at + step]]})
         late = slice(max(0, at - step), at)
-        parts = {name: render.rows_payload(shift.tokens[late]) for name, shift in comparison.shift.items()}
+        parts = {name: view.rows_payload(shift.tokens[late]) for name, shift in comparison.shift.items()}
         call(page, "append", {"shift": parts} if rows[late] else {})
     for start in range(0, len(comparison.base.text), 5):
         call(page, "append", {"base": comparison.base.text[start : start + 5]})
     last = slice(max(0, at), len(rows))
-    call(page, "append", {"shift": {n: render.rows_payload(s.tokens[last]) for n, s in comparison.shift.items()}})
-    call(page, "sideDone", {"name": "base", "side": render.side_payload(comparison.base)})
-    call(page, "sideDone", {"name": "aligned", "side": render.side_payload(comparison.aligned)})
+    call(page, "append", {"shift": {n: view.rows_payload(s.tokens[last]) for n, s in comparison.shift.items()}})
+    call(page, "sideDone", {"name": "base", "side": view.side_payload(comparison.base)})
+    call(page, "sideDone", {"name": "aligned", "side": view.side_payload(comparison.aligned)})
 
 
 def looks(page: Page) -> str:
@@ -109,13 +109,13 @@ def looks(page: Page) -> str:
 @pytest.mark.parametrize("texts", [PLAIN, PLAIN + UNICODE], ids=["plain", "unicode"])
 def test_a_streamed_comparison_ends_as_the_loaded_one(host: Page, texts: list[str]) -> None:
     comparison = build(texts)
-    mount(host, comparison=render.payload(comparison))
+    mount(host, comparison=view.payload(comparison))
     expect(host.locator(TOKENS)).to_have_count(len(texts) + 1)
     loaded = looks(host)
     call(host, "destroy")
     mount(host)
     stream(host, comparison)
-    call(host, "done", render.payload(comparison))
+    call(host, "done", view.payload(comparison))
     expect(host.locator(TOKENS)).to_have_count(len(texts) + 1)
     assert looks(host) == loaded
 
@@ -124,7 +124,7 @@ def test_done_may_give_the_number_of_rows_that_were_streamed(host: Page) -> None
     comparison = build()
     mount(host)
     stream(host, comparison)
-    record = render.payload(comparison)
+    record = view.payload(comparison)
     for name, shift in comparison.shift.items():
         record["shift"][name]["rows"] = len(shift.tokens)
     call(host, "done", record)
@@ -137,7 +137,7 @@ def test_rows_that_got_lost_are_taken_from_the_record(host: Page) -> None:
     mount(host)
     call(host, "reset", started(comparison))
     call(host, "append", {"aligned": [[1000, "Hello"]]})
-    call(host, "done", render.payload(comparison))
+    call(host, "done", view.payload(comparison))
     expect(host.locator(TOKENS)).to_have_count(len(PLAIN) + 1)
 
 
@@ -148,7 +148,7 @@ def test_tokens_are_plain_until_their_row_comes_and_facts_say_writing(host: Page
     call(host, "append", {"aligned": [[1000, "Hello"]], "base": {"text": "Hi! Here", "tokens": 3}})
     expect(host.locator(TOKENS).first).to_have_attribute("aria-label", "Hello, not scored yet")
     expect(host.locator(".uv-facts-line").first).to_have_text("3\u00a0tokenswriting…")
-    call(host, "append", {"shift": {"zero_shot": render.rows_payload(comparison.shift["zero_shot"].tokens[:1])}})
+    call(host, "append", {"shift": {"zero_shot": view.rows_payload(comparison.shift["zero_shot"].tokens[:1])}})
     expect(host.locator(TOKENS).first).to_have_attribute("aria-label", "Hello, shifted, base rank 62")
 
 
@@ -158,7 +158,7 @@ def test_streaming_adds_suffixes_and_never_rebuilds_what_stands(host: Page) -> N
     stream(host, comparison, step=20)
     host.wait_for_timeout(100)
     host.evaluate("() => { window.first = document.querySelector('[role=option]'); }")
-    call(host, "done", render.payload(comparison))
+    call(host, "done", view.payload(comparison))
     host.wait_for_timeout(100)
     assert host.evaluate("first === document.querySelector('[role=option]') && first.isConnected")
 
@@ -170,7 +170,7 @@ def test_stop_and_again_are_events_of_their_side(host: Page) -> None:
     host.get_by_role("button", name="Stop: base answer").click()
     expect(host.get_by_role("button", name="Again: base answer")).to_be_disabled()
     assert heard(host, "stop") == [{"side": "base"}]
-    call(host, "done", render.payload(comparison))
+    call(host, "done", view.payload(comparison))
     host.get_by_role("button", name="Again: aligned answer").click()
     assert heard(host, "again") == [{"side": "aligned"}]
     expect(host.get_by_role("button", name="Stop: base answer")).to_be_disabled()
@@ -178,7 +178,7 @@ def test_stop_and_again_are_events_of_their_side(host: Page) -> None:
 
 def test_the_base_continues_from_a_token_or_with_another(host: Page) -> None:
     comparison = build()
-    mount(host, comparison=render.payload(comparison), continuation=True)
+    mount(host, comparison=view.payload(comparison), continuation=True)
     host.locator(TOKENS).nth(2).click()
     host.get_by_role("button", name="Let the base continue from here").click()
     assert heard(host, "continue-from") == [{"position": 2}]
@@ -210,22 +210,22 @@ def test_a_failed_side_says_why_and_the_other_goes_on(host: Page) -> None:
 
 def test_the_visit_is_tallied_over_answers(host: Page) -> None:
     mount(host, visit=True)
-    call(host, "load", render.payload(build(seed=1)))
+    call(host, "load", view.payload(build(seed=1)))
     expect(host.get_by_text("of this visit")).to_be_hidden()
-    call(host, "load", render.payload(build(query="What else?", seed=2)))
+    call(host, "load", view.payload(build(query="What else?", seed=2)))
     title = host.get_by_text("Most shifted words of this visit (2 answers)")
     expect(title).to_be_visible()
     hello = {"text": "Hello", "times": 2, "rank": 62}
     assert hello in host.evaluate("view.visitTally()")
-    call(host, "load", render.payload(build(seed=1)))  # the first answer once more
+    call(host, "load", view.payload(build(seed=1)))  # the first answer once more
     expect(title).to_be_visible()
     assert hello in host.evaluate("view.visitTally()")
-    call(host, "load", render.payload(build(PLAIN[:-1], seed=1)))  # another answer to the first question
+    call(host, "load", view.payload(build(PLAIN[:-1], seed=1)))  # another answer to the first question
     expect(host.get_by_text("Most shifted words of this visit (3 answers)")).to_be_visible()
 
 
 def test_choices_are_told_and_can_be_set(host: Page) -> None:
-    mount(host, comparison=render.payload(build()))
+    mount(host, comparison=view.payload(build()))
     expect(host.locator(TOKENS)).to_have_count(len(PLAIN) + 1)
     call(host, "choose", {"sees": "both", "mode": "kl"})
     expect(host.locator(ANSWER)).to_have_count(2)
@@ -238,8 +238,8 @@ def test_choices_are_told_and_can_be_set(host: Page) -> None:
 
 
 def test_two_views_on_a_page_do_not_disturb_each_other(host: Page) -> None:
-    mount(host, comparison=render.payload(build(seed=1)))
-    mount(host, comparison=render.payload(build(seed=2)))
+    mount(host, comparison=view.payload(build(seed=1)))
+    mount(host, comparison=view.payload(build(seed=2)))
     expect(host.locator(ANSWER)).to_have_count(2)
     host.get_by_label("KL", exact=True).first.check()
     assert host.get_by_label("class", exact=True).nth(1).is_checked()
@@ -248,7 +248,7 @@ def test_two_views_on_a_page_do_not_disturb_each_other(host: Page) -> None:
 
 
 def test_the_hosts_own_rules_do_not_reach_in(host: Page) -> None:
-    mount(host, comparison=render.payload(build()), actions=["stop"])
+    mount(host, comparison=view.payload(build()), actions=["stop"])
     size = "e => getComputedStyle(e).fontSize"
     assert host.locator(".uv-title").first.evaluate(size) == "16px"
     assert host.locator(".uv-table").first.evaluate("e => getComputedStyle(e).backgroundColor") == "rgba(0, 0, 0, 0)"
@@ -257,7 +257,7 @@ def test_the_hosts_own_rules_do_not_reach_in(host: Page) -> None:
 
 
 def test_a_host_that_has_its_own_dark_switch_is_followed(host: Page) -> None:
-    mount(host, theme="host", comparison=render.payload(build()))
+    mount(host, theme="host", comparison=view.payload(build()))
     colour = "e => getComputedStyle(e).color"
     host.emulate_media(color_scheme="dark")
     assert host.locator(".urial-view").evaluate(colour) == "rgb(29, 31, 35)"
@@ -271,7 +271,7 @@ def test_hostile_text_streamed_in_stays_text(host: Page) -> None:
     comparison = build(texts, query="\n".join(texts), alternatives=texts[:12])
     mount(host, actions=["stop", "again"], continuation=True, visit=True)
     stream(host, comparison, step=7)
-    call(host, "done", render.payload(comparison, note=texts[0]))
+    call(host, "done", view.payload(comparison, note=texts[0]))
     for text in texts:
         call(host, "append", {"base": text})
         call(host, "status", text)

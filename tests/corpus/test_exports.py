@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.corpus.lines_builder import METHODS, make_lines, write_lines
-from tests.records_builder import HOSTILE, build
-from urial import render
-from urial.cli import main
+from tests.support.lines_builder import METHODS, make_lines, write_lines
+from tests.support.records_builder import HOSTILE, build
+from urial.cli.main import main
 from urial.corpus.lines import FILE, Line, Origin, read_lines
 from urial.corpus.report import report
 from urial.corpus.sources import open_source
 from urial.corpus.views import TOP, cut_lists, unpack
 from urial.errors import RecordError
+from urial.render import view
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_folder_and_its_recording_show_the_same(folder: Path) -> None:
 
 
 def test_shorter_lists_name_the_same_tokens() -> None:
-    payload = render.payload(build())
+    payload = view.payload(build())
     cut = cut_lists(payload, 3)
     assert cut_lists(payload, TOP) is payload
     for name, context in payload["shift"].items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.corpus.lines_builder import METHODS, make_lines, write_lines
+from tests.support.lines_builder import METHODS, make_lines, write_lines
 from urial.corpus.answers import read
 from urial.corpus.figures import summarize
 from urial.corpus.intervals import DRAWS, FLIPS, SEED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.records_builder import build
+from tests.support.records_builder import build
 from urial.corpus.lines import FILE, Line, Origin, cut_torn_end, from_text, read_lines, to_text
 from urial.errors import RecordError
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.records_builder import build
+from tests.support.paths import REFERENCE
+from tests.support.records_builder import build
 from urial import records
 from urial.corpus.questions import HELD_OUT, read_questions
 from urial.errors import PromptError
-
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
 
 def reference(path: str) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.corpus.killed import QUESTIONS, plan
+from tests.support import tiny
+from tests.support.corpus_killed import QUESTIONS, plan
+from tests.support.paths import ROOT
 from urial import records
 from urial.compare.request import Request
 from urial.compare.run import compare, result
@@ -26,7 +27,6 @@ from urial.errors import Failure, RecordError, SettingsError
 from urial.prompts import method
 
 TIMES = ("seconds", "first_token_seconds", "tokens_per_second")
-ROOT = Path(__file__).parents[2]
 
 
 def small(folder: Path, count: int = 3, methods: tuple[str, ...] = ("zero_shot",), **more: object) -> Plan:
@@ -126,7 +126,7 @@ def test_a_failed_side_fails_the_question(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_killed_twenty_times_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.corpus.killed", str(tmp_path), "20", "7"],
+        [sys.executable, "-m", "tests.support.corpus_killed", str(tmp_path), "20", "7"],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.judge.judge_server import JudgeServer, Seen, Status, Text, save_corpus
-from tests.judge.judging import BETTER, group, judge
-from tests.workshop.support import Room, TurnedClock
-from urial.cli import main
+from tests.support.judge_server import JudgeServer, Seen, Status, Text, save_corpus
+from tests.support.judging import BETTER, group, judge
+from tests.support.paths import ROOT
+from tests.support.workshop import Room, TurnedClock
+from urial.cli.main import main
 from urial.corpus.lines import read_lines
 from urial.errors import RecordError
 from urial.judge import summary
@@ -28,8 +29,6 @@ from urial.workshop import export, rooms
 from urial.workshop.database import Database
 from urial.workshop.material import of_comparison
 from urial.workshop.rooms import NewItem
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_key_is_sent_and_never_written_or_said(

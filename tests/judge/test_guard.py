@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.judge.judge_server import JudgeServer, Seen, Status, Text, save_corpus
-from urial.cli import main
+from tests.support.judge_server import JudgeServer, Seen, Status, Text, save_corpus
+from urial.cli.main import main
 from urial.errors import PairsError
 from urial.judge import labels, summary
 from urial.judge.questions import read_questions

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.paths import REFERENCE
 from urial.errors import RecordError
 from urial.judge import just_eval
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared/reference/just_eval"
+FOLDER = REFERENCE / "just_eval"
 OFFICIAL = ["1.score_multi.gpt-4", "1.safety.score_safety.chatgpt"]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.judge.judge_server import Cut, Hang, JudgeServer, Seen, Status, Text, by_mark, save_corpus, verdict
-from tests.judge.judging import BETTER, group, judge
+from tests.support.judge_server import Cut, Hang, JudgeServer, Seen, Status, Text, by_mark, save_corpus, verdict
+from tests.support.judging import BETTER, group, judge
 from urial.judge import summary
 from urial.judge.client import retry_after
 from urial.judge.store import judgements

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workshop.load_class import measure
+from tests.support.load_class import measure
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import ui_server
-from tests.ui_proxy import proxied
-from tests.ui_server import GRADIO_WARNS
+from tests.support import ui_server
+from tests.support.ui_proxy import proxied
+from tests.support.ui_server import GRADIO_WARNS
 from urial.ui import serve
 from urial.ui.page import launch_arguments
 from urial.workshop.routes import workshop_file

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.records_builder import HOSTILE
-from tests.workshop.support import TurnedClock, items, material, new_room
+from tests.support.records_builder import HOSTILE
+from tests.support.workshop import TurnedClock, items, material, new_room
 from urial.errors import WorkshopError
 from urial.workshop import names, rooms, stepping
 from urial.workshop.database import Database

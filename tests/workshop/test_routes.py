@@ -20,17 +20,17 @@ import jsonschema
 import pytest
 from starlette.applications import Starlette
 
-from tests.records_builder import HOSTILE, build
-from tests.ui_server import write_gallery
-from tests.workshop import class_server
-from tests.workshop.support import TurnedClock
+from tests.support import class_server
+from tests.support.paths import ROOT
+from tests.support.records_builder import HOSTILE, build
+from tests.support.ui_server import write_gallery
+from tests.support.workshop import TurnedClock
 from urial import records
 from urial.workshop.guard import Guard
 from urial.workshop.rooms import DAY, open_store
 from urial.workshop.routes import Class, class_routes
 from urial.workshop.shelf import Shelf
 
-ROOT = Path(__file__).parent.parent.parent
 Client = httpx.Client
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from urial.workshop.refusals import Refused
 from urial.workshop.texts import FOLDER, PLURALS, say, spoken, texts
 
-ROOT = Path(__file__).parent.parent.parent / "urial" / "workshop"
+WORKSHOP = ROOT / "urial" / "workshop"
 FORMS = re.compile(r"\.(?:zero|one|two|few|many|other)$")
 
 
@@ -26,7 +26,7 @@ def stems(language: str) -> dict[str, set[str]]:
 
 def test_there_is_one_file_for_each_language() -> None:
     assert {path.stem for path in FOLDER.glob("*")} == set(PLURALS)
-    listed = re.search(r"const LANGUAGES = \{(.*?)\}", (ROOT / "pages" / "common.js").read_text(encoding="utf-8"))
+    listed = re.search(r"const LANGUAGES = \{(.*?)\}", (WORKSHOP / "pages" / "common.js").read_text(encoding="utf-8"))
     assert listed and set(re.findall(r"(\w+):", listed[1])) == set(PLURALS)
 
 
@@ -53,8 +53,8 @@ def test_japanese_is_japanese() -> None:
 
 
 def test_every_key_that_a_page_names_is_there_and_none_is_left_over() -> None:
-    scripts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "pages").glob("*.js"))
-    code = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*.py"))
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in (WORKSHOP / "pages").glob("*.js"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in WORKSHOP.glob("*.py"))
     quoted = set(re.findall(r"[\"'`]([a-z_]+(?:\.[a-z_]+)*)[\"'`]", scripts + code))
     patterns = [
         re.compile(re.sub(r"\\?\$?\\?\{.*?\\?\}", "[a-z_]+", re.escape(found)))
@@ -69,7 +69,7 @@ def test_every_key_that_a_page_names_is_there_and_none_is_left_over() -> None:
     named = {key for key in re.findall(r"\bt\(\"([a-z_.]+)\"", scripts)}
     assert named <= set(known), named - set(known)
     refusals = set()
-    for path in ROOT.glob("*.py"):
+    for path in WORKSHOP.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refused":
                 if isinstance(node.args[0], ast.Constant):

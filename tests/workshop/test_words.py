@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.records_builder import HOSTILE, UNICODE, build
-from tests.workshop.support import material
+from tests.support.records_builder import HOSTILE, UNICODE, build
+from tests.support.workshop import material
 from urial.errors import WorkshopError
 from urial.records import classify
 from urial.workshop import tally

@@ -17,7 +17,7 @@ from typing import Any
 from urial.corpus.folder import write_bytes, write_text
 from urial.corpus.lines import Line, read_lines
 from urial.errors import Failure
-from urial.sheet import defuse
+from urial.render.csv_table import defuse
 
 Row = dict[str, Any]
 JUDGEMENTS = "judgements.jsonl"

@@ -10,9 +10,9 @@ import html
 from pathlib import Path
 from typing import Any
 
-from urial import render
 from urial.corpus.folder import write_text
 from urial.corpus.views import TOP, Row, packed_questions, table_rows
+from urial.render.report import corpus_page, embed_json
 
 FILE = "report.html"
 LIMIT, OF = 3_000_000, 200  # bytes for this many questions; fewer have the same limit, more have more
@@ -43,7 +43,7 @@ def _expected(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) 
     """Bytes of the page, from every so manieth question."""
     step = max(1, len(rows) // SAMPLED)
     sizes = [len(text) for _, text in packed_questions(folder, top, step)]
-    front = len(render.embed_json({"summary": summary, "rows": rows}).encode())
+    front = len(embed_json({"summary": summary, "rows": rows}).encode())
     return front + SCRIPTS + len(rows) * (sum(sizes) / len(sizes) if sizes else 0)
 
 
@@ -55,8 +55,8 @@ def _page(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) -> s
         f'<script type="text/plain" id="question-{places[question]}">{text}</script>'
         for question, text in packed_questions(folder, top)
     ]
-    data = f'<script type="application/json" id="corpus">{render.embed_json(facts)}</script>\n' + "\n".join(packed)
-    return render.corpus_page("URIAL side by side: over many questions", data, _plain(summary))
+    data = f'<script type="application/json" id="corpus">{embed_json(facts)}</script>\n' + "\n".join(packed)
+    return corpus_page("URIAL side by side: over many questions", data, _plain(summary))
 
 
 def _plain(summary: dict[str, Any]) -> str:

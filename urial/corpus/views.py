@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from urial import render
 from urial.corpus.lines import Line, Place, places, read_at, read_lines
 from urial.errors import RecordError
 from urial.records import Comparison
+from urial.render import view
 
 Row = dict[str, Any]
 TOP = 10  # alternatives that a record holds
@@ -56,7 +56,7 @@ def _facts(line: Line) -> Row:
 
 def question_payload(folder: str | Path, methods: Mapping[str, Place]) -> Row:
     """{method: the view's data} of one question, from `lines.places`."""
-    return {name: render.payload(recorded(read_at(folder, place))) for name, place in methods.items()}
+    return {name: view.payload(recorded(read_at(folder, place))) for name, place in methods.items()}
 
 
 def recorded(line: Line) -> Comparison:

@@ -17,7 +17,7 @@ from urial.ui.api_partial import growing
 from urial.ui.api_steering import dial_endpoint, nudge_endpoint
 from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
-from urial.ui.serving import Service, Work
+from urial.ui.service import Service, Work
 from urial.ui.tasks import CompareTask, ScoreTask
 
 Values = Mapping[str, Any]
@@ -170,13 +170,13 @@ def pairs_endpoint(service: Service) -> Callable[[], list[PairJson]]:
             For each pair its name, title, licence, a note, its state (absent, loading, ready or failed)
             and a message where there is more to say of that.
         """
-        return [listed(service, name) for name in service.room.pairs]
+        return [listed(service, name) for name in service.models.pairs]
 
     return pairs
 
 
 def listed(service: Service, name: str) -> PairJson:
-    pair, status = service.room.pairs[name], service.room.status(name)
+    pair, status = service.models.pairs[name], service.models.status(name)
     return PairJson(
         name=name,
         title=pair.title,

@@ -12,7 +12,7 @@ from urial.errors import UrialError
 from urial.steering_records import DialRecord, NudgeRecord
 from urial.ui import steering
 from urial.ui.api_types import MessageJson, MethodName, json_type
-from urial.ui.serving import Service, Work
+from urial.ui.service import Service, Work
 
 DialJson, NudgeJson = json_type(DialRecord), json_type(NudgeRecord)
 Context = Literal["zero_shot", "urial"]

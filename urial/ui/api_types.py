@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from urial.records import Comparison, Message
-from urial.ui.room import State
+from urial.ui.model_pool import State
 
 MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "retrieval_icl", "icil", "zero_shot"]
 

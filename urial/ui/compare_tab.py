@@ -11,12 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from urial.ui import desk
+from urial.ui import server_functions
+from urial.ui.bridge import event_data, feed, host
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.gallery_tab import shelf
-from urial.ui.host import event_data, feed, host
 from urial.ui.links import read_link
-from urial.ui.serving import Service
+from urial.ui.service import Service
 
 STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of its own, so that none hides another
 
@@ -25,8 +25,8 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, gallery: Path) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
-    form, buttons = build_form(pair_choices(service.room.pairs, service.room.group), default_pair)
-    door = host("compare", STREAMS, [*desk.questions(service), *shelf(gallery)])
+    form, buttons = build_form(pair_choices(service.models.pairs, service.models.group), default_pair)
+    door = host("compare", STREAMS, [*server_functions.questions(service), *shelf(gallery)])
     connect_form(form, buttons)
     connect_streams(service, door)
     connect_link(blocks, form, service)
@@ -63,7 +63,7 @@ def connect_link(blocks: gr.Blocks, form: Form, service: Service) -> None:
 
     def read(request: gr.Request) -> list[Any]:
         methods = [value for _, value in method_choices()]
-        linked = read_link(dict(request.query_params), service.room.pairs, methods)
+        linked = read_link(dict(request.query_params), service.models.pairs, methods)
         said = f"This link brings values that cannot be used here and were left out: {', '.join(linked.ignored)}."
         values = [linked.values.get(name, gr.skip()) for name in FIELDS]
         return [*values, said if linked.ignored else ""]

@@ -13,8 +13,8 @@ from typing import Any
 import gradio as gr
 
 from urial.corpus.sources import RECORDED, Source, open_source
-from urial.ui.desk import Answer, answering
-from urial.ui.host import host
+from urial.ui.bridge import host
+from urial.ui.server_functions import Answer, answering
 
 LEAD = (
     "One answer is one sample. Here are the same numbers over many questions, with intervals; nothing is computed "

@@ -15,7 +15,7 @@ import gradio as gr
 from urial.pairs import Pair
 from urial.prompts import METHODS
 from urial.ui.asking import TOKEN_LIMIT
-from urial.ui.room import NOT_HERE, READY
+from urial.ui.model_pool import NOT_HERE, READY
 
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256

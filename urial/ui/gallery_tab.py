@@ -12,11 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from urial import render
 from urial.errors import SettingsError
 from urial.gallery import FOLDER, Entry, load_entries
-from urial.ui.desk import Answer, answering
-from urial.ui.host import host
+from urial.render import view
+from urial.ui.bridge import host
+from urial.ui.server_functions import Answer, answering
 
 LEAD = "Recorded with the models named beside each answer; nothing is computed here. Choose one to look into it."
 
@@ -44,7 +44,7 @@ def shelf(folder: Path) -> list[Callable[[dict[str, Any]], Answer]]:
     def gallery_open(data: dict[str, Any]) -> Answer:
         entry = chosen(entries(folder), data.get("entry"))
         turn = chosen(entry.turns, data.get("turn"))
-        return {"record": render.payload(turn)}
+        return {"record": view.payload(turn)}
 
     return [gallery_list, gallery_open]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import gradio as gr
 
 from urial.gallery import FOLDER
+from urial.ui.bridge import host
 from urial.ui.gallery_tab import shelf
-from urial.ui.host import host
 
 ASSETS = Path(__file__).parent / "assets"
 

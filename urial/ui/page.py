@@ -15,8 +15,8 @@ from typing import Any
 
 import gradio as gr
 
-from urial import render
 from urial.gallery import FOLDER
+from urial.render import report
 from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
 from urial.ui.class_tab import build_class
@@ -25,7 +25,7 @@ from urial.ui.corpus_tab import build_corpus
 from urial.ui.form import FIELDS
 from urial.ui.gallery_tab import build_gallery
 from urial.ui.learn_tab import build_learn
-from urial.ui.serving import Service
+from urial.ui.service import Service
 from urial.ui.theme import theme
 from urial.workshop.routes import Class, class_routes
 
@@ -54,7 +54,7 @@ LEAD = (
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What a page is built on: the service with its room of models, the pair shown first, and the limits."""
+    """What a page is built on: the service with its pool of models, the pair shown first, and the limits."""
 
     service: Service
     default_pair: str
@@ -126,7 +126,7 @@ def script() -> str:
     """The token view and the page's own script, ready for a script element."""
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     fields = f"const FORM_FIELDS = {json.dumps(FIELDS)};"
-    text = f'{render.script(corpus=True)}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
+    text = f'{report.script(corpus=True)}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
     if "</script" in text.lower():
         raise ValueError("The page's script holds an end of script element; write it in two parts.")
     return text
@@ -135,7 +135,7 @@ def script() -> str:
 @cache
 def style() -> str:
     """The token view's style sheet and the page's own, ready for a style element."""
-    text = render.style(corpus=True) + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    text = report.style(corpus=True) + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
     if "</style" in text.lower():
         raise ValueError("The page's style sheet holds an end of style element; write it without.")
     return text

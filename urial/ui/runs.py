@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from urial.compare.request import Control
 from urial.errors import SettingsError
-from urial.ui.wire import Step, batch
+from urial.ui.page_steps import Step, batch
 
 ID = re.compile(r"[0-9A-Za-z_-]{16,64}")
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urial.cli import EXIT_DONE, OneLineParser, ended, whole_number
+from urial.cli.main import EXIT_DONE, OneLineParser, ended, whole_number
 from urial.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ DESCRIPTION = "The demo: one question, two siblings, every token's shift."
 if TYPE_CHECKING:  # what is heavy is imported when the page is built
     import gradio as gr
 
+    from urial.ui.model_pool import ModelPool
     from urial.ui.page import AppState
-    from urial.ui.room import Room
-    from urial.ui.serving import Service
+    from urial.ui.service import Service
     from urial.workshop.routes import Class
 
 
@@ -63,25 +63,25 @@ def make_state(options: argparse.Namespace) -> AppState:
     from urial.corpus.sources import open_source
     from urial.engines.open import open_pair
     from urial.pairs import Machine, availability, choose_precision, load_pairs
+    from urial.ui.model_pool import ModelPool
     from urial.ui.page import AppState
-    from urial.ui.room import Room
 
     found = load_pairs(options.models)
     default = found.get(options.pair or found.default).name
     machine = Machine.probe()
     choose_precision(found.get(default), machine, options.dtype, options.device)  # a wrong --dtype ends here
     here = {name: availability(pair, machine, options.dtype, options.device) for name, pair in found.pairs.items()}
-    room = Room(
+    models = ModelPool(
         found.pairs,
         lambda pair, progress: open_pair(pair, device=options.device, dtype=options.dtype, progress=progress),
         absent={name: each.reason for name, each in here.items() if not each.can_run},
         downloads=[name for name, each in here.items() if each.needs_download],
     )
-    for name, reason in room.absent.items():
+    for name, reason in models.absent.items():
         log.info("the pair %s does not run here: %s", name, reason)  # `urial pairs` says it too
-    if options.pair and default in room.absent:
-        raise SettingsError(room.absent[default])
-    service = make_service(room, default, placement=f"{options.device}/{options.dtype}")
+    if options.pair and default in models.absent:
+        raise SettingsError(models.absent[default])
+    service = make_service(models, default, placement=f"{options.device}/{options.dtype}")
     corpus = Path(options.corpus) if options.corpus else None
     if corpus:
         open_source(corpus)  # a wrong --corpus ends here
@@ -104,15 +104,15 @@ def make_class(path: str) -> Class:
     return found
 
 
-def make_service(room: Room, default_pair: str, placement: str) -> Service:
+def make_service(models: ModelPool, default_pair: str, placement: str) -> Service:
     """Models run here, or on the GPU that ZeroGPU lends for each call; there, weights are placed before the launch."""
-    from urial.ui import gpu
-    from urial.ui.serving import Service
+    from urial.ui import zero_gpu
+    from urial.ui.service import Service
 
-    if not gpu.is_zero_gpu():
-        return Service(room, placement)
-    gpu.INHERITED[default_pair] = room.load(default_pair)
-    return Service(room, placement, perform=gpu.perform_on_lent_gpu(), new_control=gpu.FileControl)
+    if not zero_gpu.is_zero_gpu():
+        return Service(models, placement)
+    zero_gpu.INHERITED[default_pair] = models.load(default_pair)
+    return Service(models, placement, perform=zero_gpu.perform_on_lent_gpu(), new_control=zero_gpu.FileControl)
 
 
 def check_address(host: str, port: int) -> None:
@@ -144,7 +144,7 @@ def serve(state: AppState, options: argparse.Namespace) -> gr.Blocks:
         **launch_arguments(options.parallel + options.queue, state.workshop),
     )
     print(f"The page is at {blocks.local_url}", flush=True)
-    state.service.room.start(state.default_pair)  # after the launch: loading would keep the server from answering
+    state.service.models.start(state.default_pair)  # after the launch: loading would keep the server from answering
     return blocks
 
 
@@ -156,6 +156,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python app.py`; returns the exit code (as in `urial/cli.py`)."""
+    """`python app.py`; returns the exit code (as in `urial/cli/main.py`)."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     return ended(lambda: run(make_parser(os.environ).parse_args(arguments)))

@@ -16,7 +16,7 @@ from typing import Any
 from urial.compare.events import Event, Started
 from urial.compare.request import Control
 from urial.records import SideName
-from urial.ui.results import Result
+from urial.ui.result_cache import Result
 
 NOT_BEGUN = "Stopped before it began."
 

@@ -27,7 +27,7 @@ from urial.errors import EngineError, SettingsError
 from urial.records import ContextName
 from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeRecord
 from urial.ui import asking
-from urial.ui.serving import Work
+from urial.ui.service import Work
 from urial.ui.tasks import DialTask, NudgeTask
 
 EVERY = 0.5  # seconds between two records that grow: each carries all texts

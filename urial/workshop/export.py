@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from urial.sheet import defuse
+from urial.render.csv_table import defuse
 from urial.workshop.database import Database
 from urial.workshop.kinds import kind_of
 from urial.workshop.material import from_json

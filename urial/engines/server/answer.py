@@ -14,11 +14,11 @@ from typing import Any
 
 from urial.engines.base import Piece
 from urial.engines.server import failures
-from urial.engines.server.background import background
+from urial.engines.server.admission import Ticket
 from urial.engines.server.client import ServerClient
-from urial.engines.server.gate import Ticket
+from urial.engines.server.event_loop import background
 from urial.engines.server.pieces import PieceReader
-from urial.engines.server.wire import first_choice
+from urial.engines.server.protocol import first_choice
 from urial.errors import EngineError, UrialError
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ import httpx
 
 from urial.engines.server import failures
 from urial.engines.server.address import Address
-from urial.engines.server.gate import Gate, Ticket
+from urial.engines.server.admission import Gate, Ticket
 from urial.engines.server.parsing import parse
+from urial.engines.server.retry import Patience, Tries, Wait
 from urial.engines.server.sse import data_fields
-from urial.engines.server.tries import Patience, Tries, Wait
 
 DONE = "[DONE]"
 Body = Mapping[str, Any]

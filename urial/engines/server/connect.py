@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable
 
 from urial.engines.server.address import Address
-from urial.engines.server.background import background
 from urial.engines.server.client import Limits, ServerClient
 from urial.engines.server.engine import ServerEngine
+from urial.engines.server.event_loop import background
 from urial.engines.server.probe import probe
-from urial.engines.server.tries import Patience
-from urial.engines.server.words import load_words
+from urial.engines.server.retry import Patience
+from urial.engines.server.tokenizer import load_words
 from urial.pairs import ModelSpec, ServerSpec
 
 Progress = Callable[[str, float | None], None]

@@ -15,8 +15,8 @@ from urial.engines.server.answer import Answer
 from urial.engines.server.client import ServerClient
 from urial.engines.server.pieces import PieceReader
 from urial.engines.server.probe import Abilities
+from urial.engines.server.protocol import generation_body
 from urial.engines.server.session import ServerScoreSession
-from urial.engines.server.wire import generation_body
 from urial.errors import SettingsError
 from urial.tokenizer.chat import ChatTokenizer
 

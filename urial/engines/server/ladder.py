@@ -13,7 +13,7 @@ from typing import Any
 
 from urial.engines.server.client import ServerClient
 from urial.engines.server.failures import Refused
-from urial.engines.server.wire import TOP_K, listing, one_token_body
+from urial.engines.server.protocol import TOP_K, listing, one_token_body
 from urial.errors import EngineError
 
 AWAY = 5.0  # seconds: at a start a server that is down is a mistake to report, not something to wait for

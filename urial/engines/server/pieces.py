@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
-from urial.engines.server.wire import Delta, Telling, read_delta
+from urial.engines.server.protocol import Delta, Telling, read_delta
 from urial.tokenizer.text import TextStream
 
 STOPS = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # the words of several servers for the same

@@ -17,8 +17,8 @@ from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
 from urial.engines.server.failures import Malformed
 from urial.engines.server.ladder import ask_for_all
+from urial.engines.server.protocol import READERS, IdSource, Telling, find_ids, first_choice
 from urial.engines.server.rows import MISSING, own_rows, read_row
-from urial.engines.server.wire import READERS, IdSource, Telling, find_ids, first_choice
 from urial.errors import MismatchError, SettingsError
 
 PROBE_TEXT = "The capital of France"

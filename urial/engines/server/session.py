@@ -11,11 +11,11 @@ from concurrent.futures import Future
 
 from urial.engines.base import FIRST_REREAD, ToldRow
 from urial.engines.server import failures
-from urial.engines.server.background import background
 from urial.engines.server.client import ServerClient
+from urial.engines.server.event_loop import background
 from urial.engines.server.failures import Malformed
+from urial.engines.server.protocol import Telling, first_choice, scoring_body
 from urial.engines.server.rows import read_rows
-from urial.engines.server.wire import Telling, first_choice, scoring_body
 
 
 class RequestedRows:

@@ -1,4 +1,4 @@
-/* What a batch may ask of a turn: the server's words for the token view (see `wire.py`) and for the page around it. */
+/* What a batch may ask of a turn: the server's words for the token view (see `page_steps.py`) and for the page around it. */
 
 const VIEW_STEPS = {
   reset: (turn, started) => {

@@ -1,0 +1,179 @@
+"""The bench on tiny models: rivals find the same as we do, the tables hold what they say. Times prove nothing here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from gguf import GGUFReader
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.support import weights_folders
+from tests.support.packable import adapted, gemma
+from urial.bench import growth, shapes, vllm, workload
+from urial.bench.gguf_adapter import write_adapter
+from urial.bench.measure import peak_rss_gb
+from urial.cli.main import main
+from urial.errors import SettingsError
+from urial.pairs import load_pairs
+
+pytestmark = pytest.mark.slow
+
+PAIRS = (
+    "default: p\npairs:\n  - {{name: p, title: T, licence: x, base: {{folder: {base}}}, "
+    "aligned: {{folder: {base}, adapter: {{folder: {adapter}}}}}}}\n"
+)
+
+
+@pytest.fixture
+def models_file(tmp_path: Path) -> Path:
+    base, adapter = weights_folders.save_model(tmp_path / "base"), tmp_path / "adapter"
+    weights_folders.save_adapter(adapter, base)
+    config = json.loads((base / "config.json").read_text())
+    config["max_position_embeddings"] = 8192  # a URIAL prompt in bytes
+    (base / "config.json").write_text(json.dumps(config))
+    path = tmp_path / "models.yaml"
+    path.write_text(PAIRS.format(base=base, adapter=adapter))
+    return path
+
+
+def bench(models: Path, *more: str) -> list[str]:
+    return ["bench", "--models", str(models), "--device", "cpu", "--examples", "1", "--new-tokens", "12", *more]
+
+
+def load(models: Path) -> workload.Workload:
+    return workload.load(load_pairs(models).get("p"), device="cpu", dtype=None, examples=1, new_tokens=12)
+
+
+def test_naive_finds_the_same_answers_and_the_same_ranks(models_file: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(bench(models_file, "--against", "naive", "--json")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["agreement"]["naive"] == {"aligned_tokens": 1.0, "base_tokens": 1.0, "ranks": 1.0}
+    assert set(report["ratios"]) == {"comparison_vs_naive", "scoring_share", "first_token_urial_vs_bare"}
+    assert 0.1 < report["peak_rss_gb"] <= peak_rss_gb()
+    assert {name: len(seconds) for name, seconds in report["seconds"].items()} == {
+        "ours": len(workload.QUERIES),
+        "ours without scoring": len(workload.QUERIES),
+        "naive": len(workload.QUERIES),
+    }
+
+
+def test_the_report_is_readable(models_file: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(bench(models_file, "--against", "none")) == 0
+    assert "12 new tokens a side" in capsys.readouterr().out
+
+
+def test_a_profile_names_the_operators_of_a_step(models_file: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(bench(models_file, "--profile")) == 0
+    assert "| aten::" in capsys.readouterr().out
+
+
+def test_answers_grow_to_the_length_that_is_asked(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "ANSWERS", (4, 8))
+    rows = list(growth.by_answer(load(models_file)))
+    assert [row["tokens"] for row in rows] == [4, 8]
+    assert all(row["record bytes a token"] > 0 for row in rows)
+
+
+def test_prompts_grow_with_the_examples(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "EXAMPLES", (0, 1))
+    bare, one = growth.by_prompt(load(models_file))
+    assert one["prompt tokens"] > bare["prompt tokens"]
+
+
+def test_a_wider_vocabulary_is_measured_without_a_model(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "VOCABULARIES", (500,))
+    (row,) = growth.by_vocabulary(load(models_file))
+    assert row["vocabulary"] == 500 and row["scoring ms a token"] > 0
+
+
+def shape(capsys: pytest.CaptureFixture, *more: str) -> list[dict]:
+    """The rows for random weights of the tiny shape."""
+    asked = ["bench", "--shape", "tiny", "--device", "cpu", "--examples", "1", "--new-tokens", "6", "--json", *more]
+    assert main(asked) == 0
+    told = capsys.readouterr()
+    assert "say nothing about a GPU" in told.err
+    return json.loads(told.out)
+
+
+def test_a_step_is_held_against_generate_and_the_bandwidth(capsys: pytest.CaptureFixture) -> None:
+    rows = shape(capsys, "--decode")
+    eager, ours, ratio, limit, share, both, scoring = (row["measured"] for row in rows)
+    assert ratio == pytest.approx(eager / ours) and share == pytest.approx(100 * limit / ours)
+    assert limit > 0 and both > 0 and scoring > 0
+
+
+def test_many_at_once_write_all_their_tokens(capsys: pytest.CaptureFixture) -> None:
+    rows = shape(capsys, "--at-once", "3")
+    assert [row["what"] for row in rows] == ["answers alone", "with scoring"]
+    for row in rows:
+        assert row["tokens a second"] == pytest.approx(2 * 3 * 6 / row["at once s"])
+        assert row["times as fast"] == pytest.approx(row["one after another s"] / row["at once s"])
+
+
+def test_random_weights_run_against_rivals_too(capsys: pytest.CaptureFixture) -> None:
+    report = shape(capsys, "--against", "naive")
+    assert report["pair"] == "random-tiny" and report["agreement"]["naive"]["base_tokens"] == 1.0
+
+
+def test_the_shape_of_8b_is_llamas() -> None:
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(**shapes.SHAPES["8b"]))
+    assert sum(weight.numel() for weight in model.parameters()) == 8_030_261_248
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--shape", "8b", "--device", "cpu"],
+        ["--shape", "tiny", "--device", "cpu", "--dtype", "nf4"],
+        ["--shape", "tiny", "--device", "nowhere"],
+        ["--shape", "tiny", "--device", "cpu", "--at-once", "0"],
+    ],
+)
+def test_a_shape_that_cannot_run_is_one_sentence(capsys: pytest.CaptureFixture, mistake: list[str]) -> None:
+    assert main(["bench", *mistake]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and len(told.err.strip().splitlines()) == 1
+
+
+def served(request: httpx.Request) -> httpx.Response:
+    """What a vLLM server answers, in short."""
+    if request.url.path == "/v1/models":
+        return httpx.Response(200, json={"data": [{"id": "b", "parent": None}, {"id": "a", "parent": "b"}]})
+    asked = json.loads(request.content)
+    ids = [7 if asked["model"] == "a" else 5] * asked["max_tokens"]
+    return httpx.Response(200, json={"choices": [{"token_ids": ids}]})
+
+
+def test_vllm_is_asked_for_both_sides(models_file: Path) -> None:
+    work = load(models_file)
+    rival = vllm.Vllm(work, workload.endless_engines(work), "http://server", transport=httpx.MockTransport(served))
+    found = rival.run("a question")
+    assert (found.base, found.aligned) == ([5] * 12, [7] * 12)
+
+
+@pytest.mark.parametrize("mistake", [["--against", "slow"], ["--against", "vllm"]])
+def test_a_rival_that_cannot_run_is_one_sentence(
+    models_file: Path, capsys: pytest.CaptureFixture, mistake: list[str]
+) -> None:
+    assert main(bench(models_file, *mistake)) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_low_rank_layers_are_written_as_a_gguf_adapter(tmp_path: Path) -> None:
+    model, path = adapted(gemma("whole")), tmp_path / "adapter.gguf"
+    write_adapter(model, path)
+    read = {tensor.name: torch.from_numpy(tensor.data.copy()).float() for tensor in GGUFReader(path).tensors}
+    layer = model.base_model.layers[2].mlp.down_proj
+    torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_a"], layer.down, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(read["blk.2.ffn_down.weight.lora_b"], layer.up, atol=1e-3, rtol=1e-3)
+    assert len(read) == 2 * 5 * 4
+
+
+def test_a_pair_without_an_adapter_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no adapter on its base"):
+        write_adapter(gemma("whole"), tmp_path / "adapter.gguf")

@@ -1,0 +1,221 @@
+"""The compiled loops: weights packed without loss, and the sums of transformers' own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from tests.support.packable import adapted, gemma, weights
+from tests.support.runners import chosen
+from urial.engines.local.gemma_cpu import kernels, packing
+from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner, packed_runner
+from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.torch_runner import TorchRunner
+from urial.numba_tools.cores import all_cores
+
+pytestmark = pytest.mark.slow
+
+KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least")
+
+
+# Packing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
+    weight = weights(kind, 60, 128).numpy()
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed) == (kind != "whole")
+    np.testing.assert_array_equal(packing.dense(packed), weight)
+    block = {"whole": 128, "in blocks of 16": 16}.get(kind, 32)
+    assert packed.scales.shape == (60, 128 // block)
+    assert (len(packed.offsets) > 0) == (kind == "from their least")
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_one_bit_off_is_not_packed(kind: str) -> None:
+    """Also where the first rows, which are tried first, do pack."""
+    weight = weights(kind, 60, 64).numpy()
+    weight[50, 7] = np.nextafter(weight[50, 7], np.float32(9))
+    packed = packing.pack(weight)
+    assert not packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
+
+
+def test_blocks_of_zeros_and_of_one_value_pack() -> None:
+    weight = np.zeros((20, 64), np.float32)
+    weight[3] = 0.7
+    weight[4, 40] = -1.5
+    packed = packing.pack(weight)
+    assert packing.is_packed(packed)
+    np.testing.assert_array_equal(packing.dense(packed), weight)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_a_number_stays_as_it_is(bad: float) -> None:
+    weight = weights("in blocks of 32", 20, 64).numpy()
+    weight[2, 5] = bad
+    np.testing.assert_array_equal(packing.dense(packing.pack(weight)), weight)
+
+
+# Products
+
+
+@pytest.mark.parametrize("width", [96, 352])
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None:
+    """More than one tile of outputs, whose low-rank parts meet within a tile."""
+    weight = weights(kind, 150, width)
+    random = np.random.default_rng(1)
+    down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((8, width), (4, 150)))
+    bounds = np.array([0, 80, 150])
+    matrix = packing.pack(weight.numpy())._replace(down=down, up=up, bounds=bounds)
+    x, out = random.standard_normal((rows, width)).astype(np.float32), np.empty((rows, 150), np.float32)
+    factors = np.linspace(0, 1.5, rows).astype(np.float32)
+    kernels.multiply(matrix, x, factors, out)
+    wanted = x.astype(np.float64) @ weight.double().numpy().T
+    low = (x.astype(np.float64) @ down.T.astype(np.float64)).reshape(rows, 2, 4)
+    added = np.einsum("rok,ko->ro", low[:, np.repeat([0, 1], np.diff(bounds))], up.astype(np.float64))
+    wanted += factors[:, None].astype(np.float64) * added
+    np.testing.assert_allclose(out, wanted, atol=3e-5, rtol=3e-6)
+
+
+# The layers
+
+
+@pytest.fixture(scope="module", params=["whole", "in blocks of 32"])
+def siblings(request: pytest.FixtureRequest) -> tuple[PreTrainedModel, PreTrainedModel]:
+    base = gemma(request.param)
+    return base, adapted(base)
+
+
+def opened(runner: Runner, ids: Sequence[int], room: int = 12, adapter: float = 0.0) -> object:
+    """A cache that holds some tokens, with room for more."""
+    cache = runner.open(len(ids) + room, None)
+    runner.forward([Chunk(cache, ids, 0, adapter)])
+    return cache
+
+
+def logits(runner: Runner) -> list[torch.Tensor]:
+    """Three texts of different beginnings, two of them adapted, of which one pauses and one ends."""
+    long, short = list(range(3, 33)), [5, 6]
+    texts = [(long, 0.0), (short, 1.0), (long, 1.0)]
+    caches = [opened(runner, ids, adapter=adapter) for ids, adapter in texts]
+    going = [[0, 1, 2], [0, 1, 2], [1], [0, 2], [0, 1, 2], [1, 2], [0], [0, 1, 2]]
+    return [
+        row
+        for step, rows in enumerate(going)
+        for row in runner.forward([Chunk(caches[i], [7 + 3 * step + i], 1, texts[i][1]) for i in rows])
+    ]
+
+
+def assert_same_logits(one: Runner, other: Runner) -> None:
+    for found, wanted in zip(logits(one), logits(other), strict=True):
+        torch.testing.assert_close(found, wanted, atol=5e-4, rtol=1e-3)
+
+
+def test_logits_are_those_of_the_layers(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
+    assert_same_logits(GemmaCpuRunner(siblings[1]), TorchRunner(siblings[1]))
+
+
+def test_six_heads_over_one_group_of_keys_are_more_than_go_at_a_time() -> None:
+    model = gemma("whole", hidden=96, heads=6, groups=1, size=48)
+    assert_same_logits(GemmaCpuRunner(model), TorchRunner(model))
+
+
+@torch.inference_mode()
+def test_a_prompt_is_read_as_the_layers_read_it(siblings: tuple[PreTrainedModel, PreTrainedModel]) -> None:
+    """In two parts, both longer than the window, and every row of the second."""
+    ids = torch.arange(130).remainder(90).tolist()
+    runner = GemmaCpuRunner(siblings[1])
+    for model, adapter in zip(siblings, (0.0, 1.0), strict=True):
+        cache = opened(runner, ids[:100], 30, adapter)
+        (found,) = runner.forward([Chunk(cache, ids[100:], 30, adapter)])
+        torch.testing.assert_close(found, model(torch.tensor([ids])).logits[0, 100:], atol=1e-3, rtol=1e-3)
+        assert cache.length == 130
+
+
+def test_a_prompt_read_at_once_or_token_by_token_is_the_same_to_the_last_bit(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    runner, ids = GemmaCpuRunner(siblings[1]), list(range(3, 80))
+    (at_once,) = runner.forward([Chunk(runner.open(77, None), ids, 57, 1.0)])
+    cache = opened(runner, ids[:20], 57, 1.0)
+    for token, expected in zip(ids[20:], at_once, strict=True):
+        (found,) = runner.forward([Chunk(cache, [token], 1, 1.0)])
+        assert torch.equal(found[0], expected)
+
+
+def test_a_prefix_stays_as_it_is_and_may_end_within_a_cache(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    runner, ids = GemmaCpuRunner(siblings[0]), list(range(3, 43))
+    cache = opened(runner, ids, 5)
+    (wanted,) = runner.forward([Chunk(opened(runner, ids[:20], 5), [4], 1, 0.0)])
+    for _ in range(2):
+        behind = runner.open(30, Prefix(cache, 20))
+        (found,) = runner.forward([Chunk(behind, [4], 1, 0.0)])
+        assert torch.equal(found, wanted) and cache.length == 40
+
+
+def test_a_text_beyond_its_room_is_refused_before_anything_is_read(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    runner = GemmaCpuRunner(siblings[0])
+    cache = opened(runner, range(20), 2)
+    with pytest.raises(RuntimeError, match="room"):
+        runner.forward([Chunk(cache, [4, 5, 6], 1, 0.0)])
+    assert cache.length == 20
+
+
+def test_positions_beyond_the_first_table_turn_as_the_layers_do(
+    siblings: tuple[PreTrainedModel, PreTrainedModel],
+) -> None:
+    ids = torch.arange(1100).remainder(90).tolist()
+    found = []
+    for runner in (GemmaCpuRunner(siblings[0]), TorchRunner(siblings[0])):
+        found += runner.forward([Chunk(opened(runner, ids, 1), [4], 1, 0.0)])
+    torch.testing.assert_close(*found, atol=5e-4, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_broken_weight_shows_in_every_logit() -> None:
+    model = gemma("in blocks of 32")
+    model.base_model.norm.weight.fill_(torch.nan)
+    runner = GemmaCpuRunner(model)
+    assert bool(runner.forward([Chunk(runner.open(1, None), [3], 1, 0.0)])[0].isnan().all())
+
+
+# Which models get them
+
+
+def test_only_large_packed_gemmas_get_loops() -> None:
+    packed, whole = gemma("in blocks of 32"), gemma("whole")
+    assert isinstance(chosen(packed), TorchRunner)
+    assert isinstance(chosen(packed, worth_compiling=1), GemmaCpuRunner)
+    assert isinstance(chosen(whole, worth_compiling=1), TorchRunner)
+    assert packed_runner(gemma("in blocks of 32", size=8)) is None
+    packed.config.hidden_activation = "silu"
+    assert packed_runner(packed) is None
+
+
+def test_a_loop_that_cannot_be_compiled_is_an_error_that_is_told() -> None:
+    with pytest.raises(RuntimeError, match="could not be compiled"), all_cores("a test"):
+        kernels.multiply(None, None, None, None)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot cache function: no locator available"), MemoryError()])
+def test_a_machine_that_cannot_compile_or_has_no_room_goes_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("urial.engines.local.gemma_cpu.runner.packed_runner", broken)
+    assert isinstance(chosen(gemma("in blocks of 32"), worth_compiling=1), TorchRunner)
+    assert caplog.text.count("could not be made") == 1

@@ -1,0 +1,1 @@
+"""The command line: arguments in, one document or a few lines out."""

@@ -1,0 +1,249 @@
+"""What each command does, from parsed arguments to output. Arguments themselves are in `cli.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from tqdm import tqdm
+
+from urial import records
+from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed
+from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
+from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
+
+if TYPE_CHECKING:  # commands import what is heavy only when they run
+    from urial.compare.request import Request
+    from urial.engines.base import Sampling
+    from urial.engines.pair import PairEngines
+    from urial.prompts import Method
+
+
+def pairs(options: argparse.Namespace) -> int:
+    """List the pairs; the file is validated by being read."""
+    from urial.pairs import Machine, availability, load_pairs
+
+    found = load_pairs(options.models)
+    machine = Machine.probe()
+    rows = [(pair, availability(pair, machine)) for pair in found.pairs.values()]
+    if options.json:
+        print(json.dumps([listed(pair, here, found.default) for pair, here in rows], ensure_ascii=False))
+        return 0
+    for pair, here in rows:
+        mark = "runs here" if here.can_run else "not here"
+        print(f"{pair.name:34} {mark:10} {pair.title}" + (f": {here.reason}" if here.reason else ""))
+    return 0
+
+
+def listed(pair, here, default: str) -> dict:
+    """One pair in the JSON list."""
+    return {
+        "name": pair.name,
+        "title": pair.title,
+        "can_run": here.can_run,
+        "reason": here.reason,
+        "default": pair.name == default,
+    }
+
+
+def prompt(options: argparse.Namespace) -> int:
+    """Print the base's prompt, nothing added: not even a line break."""
+    from urial.prompts import check_query
+
+    check_query(options.query)
+    sys.stdout.write(chosen_method(options).render(options.query, history(options)))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    from urial.compare import run as core
+
+    request = make_request(options)
+    engines = open_engines(options)
+    return finish(options, core.compare(engines, request), engines.preparing)
+
+
+def score(options: argparse.Namespace) -> int:
+    from urial.compare import run as core
+
+    answer = read_text(options.answer_file, "the answer file")
+    request = make_request(options)
+    engines = open_engines(options)
+    return finish(options, core.score(engines, request, answer), engines.preparing)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Render a saved comparison; no model is loaded."""
+    from urial.render import report
+
+    write(options.html, report.comparison_page(records.load(options.record)))
+    return 0
+
+
+def chosen_method(options: argparse.Namespace) -> Method:
+    """The prompt method that the arguments name. Raises PromptError or SettingsError."""
+    from urial.prompts import method
+
+    return method(options.method, options.examples, options.prompt_file, options.pool)
+
+
+def history(options: argparse.Namespace) -> tuple[Message, ...]:
+    from urial.prompts import load_history
+
+    return tuple(load_history(options.history)) if options.history else ()
+
+
+def make_request(options: argparse.Namespace) -> Request:
+    """Everything that is asked, checked before any weights are loaded."""
+    from urial.compare.request import Request, checked
+
+    shared = Request(
+        query=options.query,
+        method=chosen_method(options),
+        history=history(options),
+        contexts=chosen_contexts(options.contexts),
+        temperature=options.temperature,
+        top_p=options.top_p,
+        penalties=SidePenalties(base=options.base_penalty, aligned=options.aligned_penalty),
+        max_new_tokens=options.max_new_tokens,
+        seed=options.seed,
+        aligned_method=getattr(options, "aligned_method", "chat"),
+    )
+    return checked(replace(shared, own={side: own_sampling(options, shared, side) for side in get_args(SideName)}))
+
+
+def own_sampling(options: argparse.Namespace, shared: Request, side: SideName) -> Sampling:
+    """What is asked of one side: its own flags, else those of both."""
+    own = {name: getattr(options, f"{side}_{name}", None) for name in SideSettings.model_fields}
+    return replace(shared.sampling(side), **{name: value for name, value in own.items() if value is not None})
+
+
+def chosen_contexts(text: str) -> tuple[ContextName, ...]:
+    known = get_args(ContextName)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise SettingsError(f"--contexts {text!r}: choose one or both of {', '.join(known)}, with a comma between.")
+    return tuple(name for name in known if name in names)
+
+
+def open_engines(options: argparse.Namespace) -> PairEngines:
+    """Load the chosen pair, with a bar on a terminal."""
+    from urial.engines.open import open_pair
+    from urial.pairs import load_pairs
+
+    found = load_pairs(options.models)
+    pair = found.get(options.pair or found.default)
+    with Bar(is_shown=shows_progress(options), unit="%", total=100) as bar:
+        engines = open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
+    if engines.same:
+        print(engines.same, file=sys.stderr)
+    return engines
+
+
+def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str) -> int:
+    """Read the stream to its end, then print and write what was asked for; `preparing` is what comes before it."""
+    comparison, failures = follow(events, preparing, is_shown=shows_progress(options))
+    if options.save:
+        write(options.save, records.to_json(comparison, indent=1))
+    if options.html:
+        from urial.render import report
+
+        write(options.html, report.comparison_page(comparison))
+    print(records.to_json(comparison) if options.json else as_text(comparison))
+    if failures:
+        raise EngineError(failures[0])
+    return 0
+
+
+def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[Comparison, list[str]]:
+    """The record, and what failed on the way."""
+    failures: list[str] = []
+    with Bar(is_shown=is_shown, unit=" tokens", total=None) as bar:
+        bar.report(preparing, None)
+        for event in events:
+            if isinstance(event, BaseToken | AlignedToken):
+                bar.step()
+            elif isinstance(event, Failed):
+                failures.append(event.message)
+            elif isinstance(event, Done):
+                return event.comparison, failures
+    raise EngineError(failures[0] if failures else "The comparison ended without a result; run it again.")
+
+
+def as_text(comparison: Comparison) -> str:
+    """A comparison for a reader at a terminal."""
+    lines = [f"BASE ({comparison.pair.base}, {comparison.settings.method})", comparison.base.text.strip(), ""]
+    lines += [f"ALIGNED ({comparison.pair.aligned})", *rewrite_lines(comparison), comparison.aligned.text.strip(), ""]
+    titles = {"zero_shot": "base sees only the query", "urial": "base sees the method's prompt"}
+    lines += [f"{titles[name]:30} {in_words(found)}" for name, found in comparison.shift.items()]
+    return "\n".join(lines)
+
+
+def rewrite_lines(comparison: Comparison) -> list[str]:
+    """What the aligned model was asked in place of the query, where that is so."""
+    rewrite = comparison.rewrite
+    if rewrite is None:
+        return []
+    return [f"[{rewrite.fallback}]"] if rewrite.fallback else [f"[rewritten, then asked: {rewrite.asked}]", ""]
+
+
+def in_words(shift: records.ContextShift) -> str:
+    summary, left_out = shift.summary, records.unscored_sentence(shift.tokens)
+    if not summary.tokens:
+        return left_out or "no tokens"
+    parts = [f"{100 * getattr(summary, name):.1f} % {name}" for name in ("unshifted", "marginal", "shifted")]
+    counted = f"{', '.join(parts)} (n = {summary.tokens}, mean KL {summary.mean_kl:.3f} nats)"
+    return f"{counted}. {left_out}" if left_out else counted
+
+
+def shows_progress(options: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() and not options.json
+
+
+class Bar:
+    """A progress line on standard error, or nothing at all."""
+
+    def __init__(self, *, is_shown: bool, unit: str, total: int | None) -> None:
+        self._bar = tqdm(total=total, unit=unit, disable=not is_shown, leave=False, file=sys.stderr)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def step(self) -> None:
+        """One more; what was reported before it is over."""
+        self._bar.set_description_str("", refresh=False)
+        self._bar.update(1)
+
+    def report(self, what: str, fraction: float | None) -> None:
+        """A named stage with the fraction that is done, or None where it is not known."""
+        self._bar.set_description_str(what)
+        if fraction is not None:
+            self._bar.update(100 * fraction - self._bar.n)
+
+
+def read_text(path: str, what: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise PromptError(f"{path}: {what} cannot be read ({error.strerror}); name a text file.") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path}: {what} is not UTF-8 text; save it as UTF-8.") from error
+
+
+def write(path: str, text: str) -> None:
+    """Write a whole file or say why not. A wrong path is the user's to mend, a full disk is a failure."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise UserMistake(f"{path} cannot be written ({error.strerror}); choose another file.") from error
+    except OSError as error:
+        raise Failure(f"{path} could not be written ({error.strerror}); free some space and run it again.") from error
