@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from urial import documents
+from urial import validation
 
 SCHEMA = "urial.comparison/1"
 
@@ -291,14 +291,14 @@ def to_json(comparison: Comparison, indent: int | None = None) -> str:
 
 def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
-    return documents.parse(text, Comparison, SCHEMA, source)
+    return validation.parse(text, Comparison, SCHEMA, source)
 
 
 def from_data(data: object, source: str = "the record") -> Comparison:
     """The same of parsed JSON. Raises RecordError that names the first wrong key."""
-    return documents.validated(data, Comparison, SCHEMA, source)
+    return validation.validated(data, Comparison, SCHEMA, source)
 
 
 def load(path: str | Path) -> Comparison:
     """Read a record from a file. Raises RecordError where it is missing or broken."""
-    return from_json(documents.read(path), source=str(path))
+    return from_json(validation.read(path), source=str(path))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from urial import documents
+from urial import validation
 from urial.records import (
     ContextName,
     Message,
@@ -88,12 +88,12 @@ def to_json(record: DialRecord | NudgeRecord, indent: int | None = None) -> str:
 
 def load_dial(path: str | Path) -> DialRecord:
     """Raises RecordError where the file is missing or broken."""
-    return documents.parse(documents.read(path), DialRecord, DIAL_SCHEMA, str(path))
+    return validation.parse(validation.read(path), DialRecord, DIAL_SCHEMA, str(path))
 
 
 def load_nudge(path: str | Path) -> NudgeRecord:
     """Raises RecordError where the file is missing or broken."""
-    return documents.parse(documents.read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
+    return validation.parse(validation.read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
 
 
 def given_words(record: NudgeRecord) -> str:

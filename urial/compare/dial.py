@@ -11,16 +11,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from urial.compare.declines import declines
 from urial.compare.events import Failed
 from urial.compare.mixture import Mixture
+from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request, forget
 from urial.compare.scoring import Columns, ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import PositionDone, PositionToken, SteeringDone, SteeringEvent, SteeringStarted
 from urial.compare.writing_together import Given, advance, give, rank_of, shifted_share
+from urial.engines.local.bounded_stream import Stream
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.stream import Stream
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import Penalised
 from urial.errors import SettingsError, UrialError

@@ -15,7 +15,7 @@ from urial.compare.events import Event, Failed, ShiftRows
 from urial.compare.request import Prompts
 from urial.compare.scoring import Asked, Columns, Rows, Scoring, make_row
 from urial.compare.side import SideRun
-from urial.engines.local.stream import Stream
+from urial.engines.local.bounded_stream import Stream
 from urial.engines.pair import PairEngines
 from urial.errors import UrialError
 from urial.records import ContextName, TokenShift

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from urial.compare.declines import declines
 from urial.compare.events import Failed
 from urial.compare.nudge_rules import Rule, Step
+from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request, forget
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import NudgeToken, SteeringDone, SteeringEvent, SteeringStarted

@@ -13,15 +13,15 @@ from dataclasses import replace
 from itertools import chain
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.compare.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
-from urial.compare.rewriting import rewrite
+from urial.compare.s2a_rewrite import rewrite
 from urial.compare.scoring import ExactComparison, Scoring, make_rows
 from urial.compare.side import OpenText, SideRun
+from urial.compare.to_record import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.engines.base import UNKNOWN_ID
+from urial.engines.local.request_outputs import score_given
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.prompts import check_unicode

@@ -19,7 +19,7 @@ from urial.compare.events import Failed
 from urial.compare.run import compare, result
 from urial.engines.base import NoRow, TopRow
 from urial.engines.pair import PairEngines
-from urial.engines.server.rows import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
+from urial.engines.server.logprobs import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
 from urial.records import Comparison, TokenShift, from_json, to_json
 
 TOP = 20

@@ -19,9 +19,8 @@ from urial.compare.events import Failed, SideDone
 from urial.compare.run import compare
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.server import ServerEngine
-from urial.engines.server.parsing import parse
-from urial.engines.server.pieces import PieceReader
-from urial.engines.server.protocol import Telling
+from urial.engines.server.protocol import Telling, parse
+from urial.engines.server.stream import PieceReader
 from urial.errors import PromptError
 
 MARK = b"\xef\xbb\xbf"

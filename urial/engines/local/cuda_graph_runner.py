@@ -22,8 +22,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from urial.engines.local.kv_cache import RaggedCache, begun_with
 from urial.engines.local.runner import Chunk, Prefix
-from urial.engines.local.torch_runner import RaggedCache, TorchRunner, begun_with
+from urial.engines.local.torch_runner import TorchRunner
 from urial.errors import EngineError
 
 log = logging.getLogger(__name__)

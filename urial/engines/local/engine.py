@@ -12,10 +12,10 @@ from urial.engines.base import Capabilities, Sampling
 from urial.engines.local.answer import Answer, Choose, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
+from urial.engines.local.request_outputs import LocalPieces, LocalScoreSession
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.sequence import SharedModel
-from urial.engines.local.streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler
 from urial.errors import SettingsError
 from urial.records import SideName

@@ -1,24 +1,33 @@
 """A model behind an OpenAI-compatible server as an engine: text and ids here, generating and scoring there.
 
-Knows nothing about pairs, prompts' meaning, statistics or pages.
+`connect` makes one from an entry of models.yaml; two models of one server share its client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Sampling
 from urial.engines.sampling import check_sampling
-from urial.engines.server.answer import Answer
-from urial.engines.server.client import ServerClient
-from urial.engines.server.pieces import PieceReader
-from urial.engines.server.probe import Abilities
+from urial.engines.server.address import Address
+from urial.engines.server.client import Limits, ServerClient
+from urial.engines.server.event_loop import background
+from urial.engines.server.probe import Abilities, probe
 from urial.engines.server.protocol import generation_body
+from urial.engines.server.retry import Patience
 from urial.engines.server.session import ServerScoreSession
+from urial.engines.server.stream import Answer, PieceReader
+from urial.engines.server.tokenizer import load_words
 from urial.errors import SettingsError
+from urial.pairs import ModelSpec, ServerSpec
 from urial.tokenizer.chat import ChatTokenizer
+
+Progress = Callable[[str, float | None], None]
+_clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
+_clients_lock = threading.Lock()
 
 
 class ServerEngine(ChatTokenizer):
@@ -75,3 +84,27 @@ class ServerEngine(ChatTokenizer):
     def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
         return ServerScoreSession(self._client, self._model, self._telling, context_ids)
+
+
+def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
+    """Ask the server of `spec` what it can do, and wrap it.
+
+    Raises SettingsError (key, model), WeightsMissing (tokenizer), MismatchError (another
+    tokenizer there), EngineError (unreachable, or no model server).
+    """
+    client = client_of(spec.server)
+    words = load_words(spec, progress)
+    progress(f"Asking the server {client.address.url}", None)
+    abilities = background().wait(probe(client, spec.server.model, words.tokenizer))
+    return ServerEngine(client, spec.server.model, abilities, words.tokenizer, words.ends)
+
+
+def client_of(spec: ServerSpec) -> ServerClient:
+    """The one client of a server: two models of one server share its connections and its line."""
+    address = Address(spec)
+    key = (address.url, spec.api_key_env, spec.at_once, spec.patience)
+    with _clients_lock:
+        if key not in _clients:
+            limits, patience = Limits(generating=spec.at_once), Patience().times(spec.patience)
+            _clients[key] = ServerClient(address, limits=limits, patience=patience)
+        return _clients[key]

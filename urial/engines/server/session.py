@@ -14,8 +14,8 @@ from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.failures import Malformed
+from urial.engines.server.logprobs import read_rows
 from urial.engines.server.protocol import Telling, first_choice, scoring_body
-from urial.engines.server.rows import read_rows
 
 
 class RequestedRows:
