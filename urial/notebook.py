@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from urial import records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
 from urial.compare.request import Request, checked
 from urial.errors import EngineError, SettingsError
+from urial.files import write_whole
 from urial.pairs import load_pairs
+from urial.progress import Bar, Progress
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, ContextName, SidePenalties
@@ -60,7 +60,7 @@ class NotebookComparison(Comparison):
 
     def to_html(self, path: str | Path) -> None:
         """Write the stand-alone report."""
-        Path(path).write_text(report.comparison_page(self), encoding="utf-8")
+        write_whole(Path(path), report.comparison_page(self))
 
     def to_json(self) -> str:
         """The record `urial.comparison/1` as JSON text."""
@@ -261,15 +261,15 @@ def counted(events: Iterator[Event]) -> Iterator[Event]:
 
 
 @contextmanager
-def progress_line() -> Iterator[Any]:
+def progress_line() -> Iterator[Progress]:
     """A function (what, fraction done or None) that rewrites one line, which is gone at the end.
 
     In a notebook the line is an output of the cell, at a terminal it is on standard error; elsewhere there is none.
     """
     shell = notebook_shell()
     if shell is None:
-        with tqdm(total=None, bar_format="{desc}", disable=not sys.stderr.isatty(), leave=False) as bar:
-            yield lambda what, fraction: bar.set_description_str(line_of(what, fraction))
+        with Bar("", layout="{desc}") as bar:
+            yield lambda what, fraction: bar.report(line_of(what, fraction), None)
         return
     handle = shell.display({"text/plain": ""}, raw=True, display_id=True)
     try:

@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from tests.support.tiny_gguf import write_gguf
 from urial.errors import WeightsError
+from urial.progress import silent
 from urial.weights.checkpoint import write_checkpoint
 from urial.weights.gemma import implied_merges
 from urial.weights.gguf_file import GgufFile, parse_gguf
-from urial.weights.progress import silent
 
 HARD = [
     "the and  the   and    the",

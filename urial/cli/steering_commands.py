@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from urial import steering_records
-from urial.cli.commands import Bar, chosen_method, history, open_engines, shows_progress, write
+from urial.cli.commands import chosen_method, history, open_engines, shows_progress, write
 from urial.errors import EngineError, SettingsError
+from urial.progress import Bar
 from urial.records import ContextName, SidePenalties
 from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeRecord
 
@@ -75,10 +76,11 @@ def follow(events: Iterator[SteeringEvent], preparing: str, options: argparse.Na
     """The record at the end of the stream."""
     from urial.compare.steering_events import NudgeToken, PositionToken, SteeringDone
 
-    with Bar(is_shown=shows_progress(options), unit=" tokens", total=None) as bar:
+    with Bar(" tokens", is_shown=shows_progress(options)) as bar:
         bar.report(preparing, None)
         for event in events:
             if isinstance(event, PositionToken | NudgeToken):
+                bar.label("")
                 bar.step()
             elif isinstance(event, SteeringDone):
                 return event.record

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from urial import records
 from urial.errors import RecordError
 from urial.records import Comparison
+from urial.validation import first_wrong
 
 FILE = "records.jsonl"
 
@@ -65,8 +66,8 @@ def from_text(text: str, source: str) -> Line:
     try:
         origin = Origin.model_validate(data.pop("corpus"))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecordError(f'{source}: key "corpus.{".".join(map(str, first["loc"]))}": {first["msg"]}.') from error
+        wrong = first_wrong(error)
+        raise RecordError(f'{source}: key "corpus.{wrong.key}": {wrong.message}.') from error
     if "error" in data:
         return Line(origin=origin, query=str(data.get("query", "")), error=str(data["error"]))
     record = records.from_data(data, source)

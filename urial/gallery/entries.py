@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from urial.errors import RecordError
 from urial.records import Comparison, Part
+from urial.validation import first_wrong
 
 SCHEMA = "urial.gallery/1"
 FOLDER = Path(__file__).parent / "recordings"
@@ -37,9 +38,8 @@ def load_entry(path: Path) -> Entry:
     except OSError as error:
         raise RecordError(f"{path.name} cannot be read ({error.strerror}); record the gallery again.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f'{path.name}: key "{key}": {first["msg"]}; record the gallery again.') from error
+        wrong = first_wrong(error)
+        raise RecordError(f'{path.name}: key "{wrong.key}": {wrong.message}; record the gallery again.') from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path.name} is not JSON ({error}); record the gallery again.") from error
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from urial.judge.replies import Unparsed, is_not_applicable, last_object, plain, shown, whole_score
+from urial.validation import Wrong, first_wrong
 
 CHOSEN = 3  # skills a question
 FIRST, SECOND, TIE = "A", "B", "tie"
@@ -72,16 +73,13 @@ class Shape:
         try:
             return self.model.model_validate(last_object(reply)).model_dump()
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise Unparsed(_sentence(first)) from error
+            raise Unparsed(_sentence(first_wrong(error))) from error
 
 
-def _sentence(error: dict[str, Any]) -> str:
-    key = ".".join(str(step) for step in error["loc"])
-    cause = error.get("ctx", {}).get("error")
-    if error["type"] == "missing":
-        return f'The key "{key}" is missing.'
-    return f'At "{key}": {cause or error["msg"]}'
+def _sentence(wrong: Wrong) -> str:
+    if wrong.kind == "missing":
+        return f'The key "{wrong.key}" is missing.'
+    return f'At "{wrong.key}": {wrong.cause or wrong.message}'
 
 
 def _all_required(node: Any) -> Any:

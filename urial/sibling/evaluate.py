@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
+from urial.files import write_whole
 from urial.pairs import AdapterSpec, ModelSpec, Pair
+from urial.progress import Bar
 from urial.records import Message, SideName, SidePenalties
 from urial.sibling.answering import Answer, Ask, Manner, Shares, answers
 from urial.sibling.base_model import base_name, base_spec, placement
@@ -150,9 +150,11 @@ def kept_answers(
     found = {answer.id: answer for answer in read_answers(path)}
     left = [ask for ask in asks if ask.id not in found]
     written = answers(study.engines, left, side, manner, study.at_once, with_shift=with_shift)
-    for answer in tqdm(written, total=len(left), desc=f"{side} {name}", disable=not left):
-        keep(answer, path)
-        found[answer.id] = answer
+    with Bar(" answers", len(left), label=f"{side} {name}", is_shown=bool(left), stays=True) as bar:
+        for answer in written:
+            keep(answer, path)
+            found[answer.id] = answer
+            bar.step()
     return found
 
 
@@ -178,4 +180,4 @@ def read_answers(path: Path) -> Iterator[Answer]:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)

@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
+from urial.files import write_whole
 from urial.pairs import AdapterSpec, Pair
+from urial.progress import Bar
 from urial.records import SidePenalties
 from urial.sibling.answering import Answer, Ask, Manner, answers
 from urial.sibling.base_model import base_spec, placement
@@ -79,9 +79,11 @@ def draw(
         left = [Ask(q["id"], q["query"]) for q in questions if q["id"] not in found]
         manner = Manner(NEW_TOKENS, PENALTIES, temperature, seed)
         written = answers(engines, left, "aligned", manner, at_once, with_shift=True)
-        for answer in tqdm(written, total=len(left), desc=f"samples {seed}", disable=not left):
-            keep(answer, path)
-            found[answer.id] = answer
+        with Bar(" answers", len(left), label=f"samples {seed}", is_shown=bool(left), stays=True) as bar:
+            for answer in written:
+                keep(answer, path)
+                found[answer.id] = answer
+                bar.step()
         for identity, list_of in drawn.items():
             list_of.append(found[identity])
     return drawn
@@ -96,7 +98,7 @@ def best(query: str, samples: Sequence[Answer]) -> Answer | None:
 def write_chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]], path: Path) -> int:
     """Writes the chosen answers as examples; returns how many there are."""
     lines = list(_chosen(questions, drawn))
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return len(lines)
 
 

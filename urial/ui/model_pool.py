@@ -17,10 +17,10 @@ from typing import Literal
 from urial.engines.pair import PairEngines
 from urial.errors import PairsError, UrialError
 from urial.pairs import Pair
+from urial.progress import Progress
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, float | None], None]
 Opener = Callable[[Pair, Progress], PairEngines]
 State = Literal["absent", "loading", "ready", "failed"]
 READY, NOT_HERE = "ready now", "not on this computer"

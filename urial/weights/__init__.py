@@ -5,15 +5,12 @@ Knows nothing about prompts or engines.
 """
 
 from urial.weights.loader import LoadedModel, LoadedPair, load_model, load_pair_models
-from urial.weights.progress import Progress, terminal_bar
 from urial.weights.sources import missing_reason
 
 __all__ = [
     "LoadedModel",
     "LoadedPair",
-    "Progress",
     "load_model",
     "load_pair_models",
     "missing_reason",
-    "terminal_bar",
 ]

@@ -21,7 +21,8 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from urial.errors import WeightsError
-from urial.weights.progress import Progress
+from urial.files import write_whole
+from urial.progress import Progress
 
 MARKER = "complete.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -147,9 +148,7 @@ def _flush(path: Path) -> None:
 
 
 def _write_marker(folder: Path, files: dict[str, Any]) -> None:
-    draft = folder / f"{MARKER}.{os.getpid()}"
-    draft.write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
-    os.replace(draft, folder / MARKER)
+    write_whole(folder / MARKER, json.dumps({"files": files}, indent=2))
 
 
 def _explain(error: OSError, folder: Path) -> str:

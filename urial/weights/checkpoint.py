@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from urial.progress import Progress
 from urial.weights.gemma import build_tokenizer, model_config, special_ids, stored_plus_one, tensor_name
 from urial.weights.gemma import tokenizer_config as gemma_tokenizer_config
 from urial.weights.gguf_file import GgufFile, TensorInfo
-from urial.weights.progress import Progress
 
 DTYPE_CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 

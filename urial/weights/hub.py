@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 from tqdm import tqdm
 
 from urial.errors import WeightsMissing
-from urial.weights.progress import Progress
+from urial.progress import Progress
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 OTHER_FORMATS = ["original/*", "consolidated*", "onnx/*", "metal/*"]  # the same weights again

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
+from urial.progress import Progress, silent
 from urial.weights.adapters import read_adapter, with_adapter
 from urial.weights.chat import adapters_tokenizer, check_chat_template, end_ids_of, with_template_file
 from urial.weights.placement import Placement, unpack_on_processors
-from urial.weights.progress import Progress, silent
 from urial.weights.reports import check_report, clear_errors
 from urial.weights.sameness import same_weights
 from urial.weights.sources import locate_adapter, locate_model

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -23,9 +23,9 @@ from urial.engines.server.stream import Answer, PieceReader
 from urial.engines.server.tokenizer import load_words
 from urial.errors import SettingsError
 from urial.pairs import ModelSpec, ServerSpec
+from urial.progress import Progress
 from urial.tokenizer.chat import ChatTokenizer
 
-Progress = Callable[[str, float | None], None]
 _clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
 _clients_lock = threading.Lock()
 

@@ -5,7 +5,6 @@ A server is given ids and gives ids, so their words are made here. Knows nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from urial.errors import WeightsMissing
 from urial.pairs import ModelSpec
+from urial.progress import Progress
 from urial.weights.chat import adapters_tokenizer, end_ids, with_template_file
 from urial.weights.sources import locate_adapter, locate_model
-
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
