@@ -18,6 +18,7 @@ from urial import records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
 from urial.compare.request import Request, checked
+from urial.compare.steering_events import SteeringDone
 from urial.errors import EngineError, SettingsError
 from urial.files import write_whole
 from urial.pairs import load_pairs
@@ -212,6 +213,7 @@ def ask(
 def steered(events: Iterator[SteeringEvent]) -> Any:
     """The record at the end. Raises EngineError where something failed on the way."""
     *_, last = events
+    assert isinstance(last, SteeringDone)  # the last event of every stream
     if last.record.problems:
         raise EngineError(last.record.problems[0])
     return last.record

@@ -42,7 +42,7 @@ class Bar:
     @property
     def count(self) -> float:
         """How many units are done, as far as was told."""
-        return self._bar.n
+        return float(self._bar.n)
 
     def step(self) -> None:
         """One unit more."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from urial import validation
 
-SCHEMA = "urial.comparison/1"
+SCHEMA: Literal["urial.comparison/1"] = "urial.comparison/1"
 
 ShiftClass = Literal["unshifted", "marginal", "shifted", "unscored"]
 UnscoredReason = Literal["impossible_numbers", "missing", "not_in_base_vocabulary"]
@@ -257,6 +258,9 @@ def summarize(tokens: list[TokenShift]) -> Summary:
     n = len(rows)
     switches = [row.switch_point for row in rows if row.switch_point is not None]
 
+    def mean(values: Iterable[float | None]) -> float:
+        return sum(value for value in values if value is not None) / n
+
     def fraction(name: ShiftClass) -> float:
         return sum(row.shift_class == name for row in rows) / n
 
@@ -266,9 +270,9 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         unshifted=fraction("unshifted"),
         marginal=fraction("marginal"),
         shifted=fraction("shifted"),
-        mean_kl=sum(row.kl for row in rows) / n,
-        mean_base_rank=sum(row.base_rank for row in rows) / n,
-        mean_base_probability=sum(row.base_probability for row in rows) / n,
+        mean_kl=mean(row.kl for row in rows),
+        mean_base_rank=mean(row.base_rank for row in rows),
+        mean_base_probability=mean(row.base_probability for row in rows),
         mean_switch_point=sum(switches) / len(switches) if switches else None,
     )
 

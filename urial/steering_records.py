@@ -23,7 +23,8 @@ from urial.records import (
     StopReason,
 )
 
-DIAL_SCHEMA, NUDGE_SCHEMA = "urial.dial/1", "urial.nudge/1"
+DIAL_SCHEMA: Literal["urial.dial/1"] = "urial.dial/1"
+NUDGE_SCHEMA: Literal["urial.nudge/1"] = "urial.nudge/1"
 DialKind = Literal["logits", "adapter"]
 
 

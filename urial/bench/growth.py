@@ -60,8 +60,8 @@ def by_prompt(work: Workload) -> Iterator[Row]:
         yield {
             "examples": examples,
             "prompt tokens": len(later.base.prompt_ids),
-            "first request s": first.base.first_token_seconds,
-            "later request s": later.base.first_token_seconds,
+            "first request s": first.base.first_token_seconds or 0.0,
+            "later request s": later.base.first_token_seconds or 0.0,
         }
 
 

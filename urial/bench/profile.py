@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch.profiler import ProfilerActivity, _ExperimentalConfig, profile
+from torch.profiler import (  # type: ignore[attr-defined]  # the configuration is documented, not exported
+    ProfilerActivity,
+    _ExperimentalConfig,
+    profile,
+)
 
 from urial.bench.contestants import Ours
 from urial.bench.workload import QUERIES, Workload, endless_engines

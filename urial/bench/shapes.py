@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -19,7 +20,7 @@ from urial.prompts import method
 from urial.weights import LoadedModel, LoadedPair
 from urial.weights.placement import check_device
 
-LLAMA_8B = {  # Llama-3.1-8B's configuration
+LLAMA_8B: dict[str, Any] = {  # Llama-3.1-8B's configuration
     "hidden_size": 4096,
     "intermediate_size": 14336,
     "num_hidden_layers": 32,
@@ -37,7 +38,7 @@ LLAMA_8B = {  # Llama-3.1-8B's configuration
         "original_max_position_embeddings": 8192,
     },
 }
-TINY = {
+TINY: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,

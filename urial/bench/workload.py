@@ -14,7 +14,7 @@ from urial.engines.open import open_loaded
 from urial.engines.pair import PairEngines
 from urial.pairs import Machine, Pair, choose_precision
 from urial.prompts import Method, method
-from urial.records import PairInfo
+from urial.records import ContextName, PairInfo
 from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
 QUERIES = (
@@ -29,7 +29,7 @@ class EndlessMethod(Method):
 
     __slots__ = ()
 
-    def stops(self) -> OpenText:
+    def stops(self) -> OpenText:  # type: ignore[override]  # it stops nowhere, and is used alike
         return OpenText()
 
 
@@ -49,7 +49,7 @@ class Workload:
         return replace(self, new_tokens=new_tokens)
 
     def request(
-        self, query: str, examples: int | None = None, contexts: Sequence[str] = ("zero_shot", "urial")
+        self, query: str, examples: int | None = None, contexts: Sequence[ContextName] = ("zero_shot", "urial")
     ) -> Request:
         """One comparison; `examples` None takes the workload's own, 0 is the bare query."""
         count = self.examples if examples is None else examples

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from urial import records
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.compare.request import Request
     from urial.engines.base import Sampling
     from urial.engines.pair import PairEngines
+    from urial.pairs import Availability, Pair
     from urial.prompts import Method
 
 
@@ -40,7 +41,7 @@ def pairs(options: argparse.Namespace) -> int:
     return 0
 
 
-def listed(pair, here, default: str) -> dict:
+def listed(pair: Pair, here: Availability, default: str) -> dict[str, Any]:
     """One pair in the JSON list."""
     return {
         "name": pair.name,

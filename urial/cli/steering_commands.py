@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from urial import steering_records
 from urial.cli.commands import chosen_method, history, open_engines, shows_progress, write
@@ -18,14 +18,17 @@ if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.compare.request import Request
     from urial.compare.steering_events import SteeringEvent
 
+CONTEXTS: tuple[ContextName, ...] = get_args(ContextName)
+DIAL_KINDS: tuple[DialKind, ...] = get_args(DialKind)
+Choice = TypeVar("Choice", bound=str)
 ENDS = {"stop": "ends by itself", "length": "at the length limit", "cancelled": "stopped", "error": "failed"}
 
 
 def dial(options: argparse.Namespace) -> int:
     from urial.compare import dial as core
 
-    at, kind = core.checked_positions(numbers(options.at)), one_of(options.kind, get_args(DialKind), "--kind")
-    context = one_of(options.context, get_args(ContextName), "--context")
+    at, kind = core.checked_positions(numbers(options.at)), one_of(options.kind, DIAL_KINDS, "--kind")
+    context = one_of(options.context, CONTEXTS, "--context")
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
     request = checked_request(options, sampling)
     engines = open_engines(options)
@@ -37,7 +40,7 @@ def nudge(options: argparse.Namespace) -> int:
     from urial.compare import nudge as core
     from urial.compare.nudge_rules import parse_rule
 
-    rule, context = parse_rule(options.rule), one_of(options.context, get_args(ContextName), "--context")
+    rule, context = parse_rule(options.rule), one_of(options.context, CONTEXTS, "--context")
     request = checked_request(options, {})
     engines = open_engines(options)
     record = follow(core.nudge(engines, request, rule, context), engines.preparing, options)
@@ -52,13 +55,15 @@ def numbers(text: str) -> list[float]:
         raise SettingsError(f"--at {text!r}: write numbers with a comma between, such as 0,0.5,1.") from None
 
 
-def one_of(value: str, known: tuple[str, ...], flag: str) -> str:
-    if value not in known:
-        raise SettingsError(f"{flag} {value!r}: choose {' or '.join(known)}.")
-    return value
+def one_of(value: str, known: tuple[Choice, ...], flag: str) -> Choice:
+    """The choice by its name. Raises SettingsError."""
+    for choice in known:
+        if choice == value:
+            return choice
+    raise SettingsError(f"{flag} {value!r}: choose {' or '.join(known)}.")
 
 
-def checked_request(options: argparse.Namespace, sampling: dict[str, float | int]) -> Request:
+def checked_request(options: argparse.Namespace, sampling: dict[str, Any]) -> Request:
     """Before any weights are loaded. Raises PromptError or SettingsError."""
     from urial.compare.request import Request, checked
 

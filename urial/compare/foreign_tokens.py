@@ -12,9 +12,10 @@ from dataclasses import fields
 import torch
 
 from urial.engines.base import LogitRows, NoRow, ToldRow, TopRow
+from urial.records import UnscoredReason
 from urial.shift.statistics import ShiftStatistics
 
-REASON = "not_in_base_vocabulary"
+REASON: UnscoredReason = "not_in_base_vocabulary"
 
 
 class SomeRows:

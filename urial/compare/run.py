@@ -226,7 +226,7 @@ def aligned_run(
         run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
         return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
     exact = ExactComparison(engines, prompts.context_ids, room)
-    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
+    pieces = engines.local("aligned").generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
     run = SideRun(prompts.aligned, ids, pieces, OpenText())
     return run, FollowedAnswer(engines, run, rows, pieces.scores)
 
@@ -295,7 +295,7 @@ def score_exactly(
 ) -> Iterator[Event]:
     """The rows of a given answer, read by two models of this process."""
     exact = ExactComparison(engines, prompts.context_ids, len(ids))
-    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    reader = engines.local("aligned").reader(prompts.aligned_ids, len(ids))
     with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
         done = 0
         for columns in found:

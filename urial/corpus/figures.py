@@ -177,5 +177,5 @@ def _between(corpus: Corpus, first: str, second: str) -> Figures:
     return {"first": first, "second": second, "context": "urial", **difference(one, other)}
 
 
-def _mean(values) -> float:
+def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

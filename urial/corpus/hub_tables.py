@@ -137,7 +137,7 @@ def write_table(stem: Path, rows: Iterator[Row]) -> bool:
     return True
 
 
-def _put(row: Row, lines: Any, writer: csv.DictWriter) -> None:
+def _put(row: Row, lines: Any, writer: csv.DictWriter[str]) -> None:
     lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     writer.writerow({name: defuse(value) if isinstance(value, str) else value for name, value in row.items()})
 

@@ -41,7 +41,9 @@ def bootstrap(
     return float(low), float(high)
 
 
-def ratio_intervals(parts: np.ndarray, wholes: np.ndarray, less: tuple[np.ndarray, np.ndarray] | None = None):
+def ratio_intervals(
+    parts: np.ndarray, wholes: np.ndarray, less: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Percentile intervals of many ratios of sums over the same questions: parts, wholes [N, F] -> [F, 2].
 
     `less` gives parts and wholes of ratios that are taken away from them, question by question paired. NaN where there

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -183,7 +184,7 @@ def _work(plan: Plan, engines: PairEngines, due: Sequence[Job], total: int, file
     return progress
 
 
-def _drain(waiting: queue.SimpleQueue, control: Control, threads: Sequence[threading.Thread]) -> None:
+def _drain(waiting: queue.SimpleQueue[Job | None], control: Control, threads: Sequence[threading.Thread]) -> None:
     """No further job is begun, and those that run end within a step."""
     control.stop_all()
     while not waiting.empty():
@@ -197,7 +198,12 @@ def _drain(waiting: queue.SimpleQueue, control: Control, threads: Sequence[threa
         thread.join()
 
 
-def _take(engines: PairEngines, waiting: queue.SimpleQueue, made: queue.SimpleQueue, control: Control) -> None:
+def _take(
+    engines: PairEngines,
+    waiting: queue.SimpleQueue[Job | None],
+    made: queue.SimpleQueue[Any],
+    control: Control,
+) -> None:
     while (job := waiting.get()) is not None:
         try:
             made.put(answer(engines, job, control))

@@ -152,8 +152,12 @@ class Engine(Protocol):
     capabilities: Capabilities
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
-    preparing: str  # what a first answer still waits for, in words for people; empty where it waits for nothing
     no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
+
+    @property
+    def preparing(self) -> str:
+        """What a first answer still waits for, in words for people; empty where it waits for nothing."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""

@@ -16,7 +16,7 @@ from urial.errors import RecordError
 from urial.records import Comparison, Part
 from urial.validation import first_wrong
 
-SCHEMA = "urial.gallery/1"
+SCHEMA: Literal["urial.gallery/1"] = "urial.gallery/1"
 FOLDER = Path(__file__).parent / "recordings"
 
 

@@ -75,8 +75,7 @@ def label_probability(logprobs: Sequence[dict[str, Any]], start: str) -> float |
         if not isinstance(token, str):
             return None
         if start in written and token.strip():
-            is_known = isinstance(value, int | float) and value <= 1e-6
-            return min(math.exp(value), 1.0) if is_known else None
+            return min(math.exp(value), 1.0) if isinstance(value, int | float) and value <= 1e-6 else None
         written += token
     return None
 

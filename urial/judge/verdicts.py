@@ -104,16 +104,20 @@ def _preferred(value: Any) -> Any:
     return value if isinstance(value, dict) else {"better": value}
 
 
+def _required(kind: Any, names: list[str]) -> dict[str, Any]:
+    return dict.fromkeys(names, (kind, ...))
+
+
 def scores(aspects: list[str]) -> Shape:
     """A score for each aspect: `{"clarity": {"reason", "score"}}`."""
     kind = Annotated[Scored, BeforeValidator(_scored)]
-    return Shape(create_model("Scores", __base__=_Lenient, **{aspect: (kind, ...) for aspect in aspects}))
+    return Shape(create_model("Scores", __base__=_Lenient, **_required(kind, aspects)))
 
 
 def preferences(aspects: list[str]) -> Shape:
     """A choice between A and B for each aspect: `{"clarity": {"reason", "better"}}`."""
     kind = Annotated[Preferred, BeforeValidator(_preferred)]
-    return Shape(create_model("Preferences", __base__=_Lenient, **{aspect: (kind, ...) for aspect in aspects}))
+    return Shape(create_model("Preferences", __base__=_Lenient, **_required(kind, aspects)))
 
 
 def chosen(names: list[str]) -> Shape:
@@ -126,5 +130,7 @@ def chosen(names: list[str]) -> Shape:
             raise Unparsed(f"{shown(value)} does not name {CHOSEN} different skills of the list.")
         return found[:CHOSEN]
 
-    kind = Annotated[list[Literal[tuple(names)]], Field(min_length=CHOSEN, max_length=CHOSEN), BeforeValidator(read)]
+    word: Any = Literal.__getitem__(tuple(names))  # a type that is made while it runs
+    limits = Field(min_length=CHOSEN, max_length=CHOSEN)
+    kind: Any = Annotated[list[word], limits, BeforeValidator(read)]
     return Shape(create_model("Chosen", __base__=_Lenient, reason=(str, ""), skills=(kind, ...)))

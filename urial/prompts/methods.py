@@ -31,7 +31,8 @@ PROMPT_FILE_LIMIT = 1_000_000  # bytes
 class TurnFormat(Protocol):
     """How turns are written down: `formats.Format` and `icil.IcilFormat`."""
 
-    marks: StopMarks
+    @property
+    def marks(self) -> StopMarks: ...
 
     def finished_turn(self, query: str, answer: str) -> str: ...
 

@@ -125,6 +125,7 @@ def _shares(record: Comparison) -> dict[ContextName, Shares]:
 
 
 def _of(shift: ContextShift) -> Shares:
-    told = [row.base_probability for row in shift.tokens if not row.is_special]
+    told = [row.base_probability or 0.0 for row in shift.tokens if not row.is_special]
     log_probability = sum(math.log(max(p, TINY)) for p in told) / len(told)
-    return Shares(shift.summary.tokens, shift.summary.unshifted, shift.summary.shifted, log_probability)
+    summary = shift.summary
+    return Shares(summary.tokens, summary.unshifted or 0.0, summary.shifted or 0.0, log_probability)

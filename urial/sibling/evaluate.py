@@ -27,7 +27,7 @@ from urial.sibling.examples import Example, load_examples
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.measures import Measures, measure, table, transcripts
-from urial.weights import LoadedModel, load_pair_models
+from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
 NEW_TOKENS = 256
 BASE_PENALTY = 1.1  # the base's default in the demo
@@ -99,7 +99,7 @@ def _claim(folder: Path, settings: Mapping[str, object]) -> None:
 
 
 def kept_losses(
-    folders: Mapping[SideName, Path], examples: Sequence[Example], load: Callable[[], object]
+    folders: Mapping[SideName, Path], examples: Sequence[Example], load: Callable[[], LoadedPair]
 ) -> dict[SideName, float]:
     """Mean negative log-likelihood per answer token (nats) of both sides under the sibling's chat template."""
     paths = {side: folder / "loss.json" for side, folder in folders.items()}

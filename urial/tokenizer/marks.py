@@ -69,7 +69,7 @@ class MarkedText:
 
     def encode_rendered(self, rendered: str) -> list[int]:
         """Ids of a rendered conversation: marks of its template are marks, typed ones are characters."""
-        typed = getattr(rendered, "typed", frozenset())
+        typed: frozenset[int] = getattr(rendered, "typed", frozenset())
         if not typed:
             return self._encode(str(rendered))
         aliases, _ = self._plain

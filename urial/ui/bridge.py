@@ -28,7 +28,7 @@ def feed(name: str) -> gr.HTML:
     )
 
 
-def host(name: str, events: Sequence[str], server_functions: Sequence[Callable]) -> gr.HTML:
+def host(name: str, events: Sequence[str], server_functions: Sequence[Callable[..., Any]]) -> gr.HTML:
     """The element that the page's script fills; it asks through `server_functions` and triggers `events`."""
     quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
     return gr.HTML(

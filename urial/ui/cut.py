@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.engines.base import UNKNOWN_ID
@@ -101,7 +102,9 @@ class Cut:
 
     def _record(self, whole: Comparison) -> Comparison:
         """`whole` with the sides as they ended here, and the rows that came."""
-        sides = {name: written.ended for name, written in self._sides.items() if written.ended is not None}
+        sides: dict[str, Any] = {
+            name: written.ended for name, written in self._sides.items() if written.ended is not None
+        }
         shift = {name: self._context(found, name) for name, found in whole.shift.items()}
         return whole.model_copy(update={**sides, "shift": shift, "problems": self._problems})
 

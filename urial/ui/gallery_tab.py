@@ -63,7 +63,7 @@ def listed(entry: Entry) -> Answer:
     }
 
 
-def chosen(items: list, index: object) -> Any:
+def chosen(items: list[Any], index: object) -> Any:
     """Raises SettingsError for an index that is none."""
     if type(index) is not int or not 0 <= index < len(items):
         raise SettingsError("There is no such recording; load the page again.")

@@ -73,7 +73,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
     """The conversation with an open assistant turn. Raises whatever the template raises."""
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
 
 def reason_of(error: Exception) -> str:
@@ -120,6 +120,6 @@ def _after_answer(tokenizer: PreTrainedTokenizerBase) -> str:
     """What the template writes behind an assistant's words; nothing if it cannot render a finished turn."""
     turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
     try:
-        return tokenizer.apply_chat_template(turns, tokenize=False).rpartition(PROBE)[2]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(PROBE)[2]
     except Exception:  # rendering a real chat will say what is wrong; a base may never need to
         return ""

@@ -85,4 +85,4 @@ def _values(gguf: GgufFile, info: TensorInfo) -> Iterator[np.ndarray]:
 
 
 def _as_bytes(values: np.ndarray, dtype: str) -> memoryview:
-    return memoryview(torch.from_numpy(values).to(getattr(torch, dtype)).view(torch.uint8).numpy())
+    return torch.from_numpy(values).to(getattr(torch, dtype)).view(torch.uint8).numpy().data

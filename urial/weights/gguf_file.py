@@ -59,7 +59,7 @@ class _Cursor:
     """A position in the bytes; every read moves it on."""
 
     def __init__(self, data: np.ndarray) -> None:
-        self._view = memoryview(data)
+        self._view = data.data
         self.size = len(data)
         self.position = 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -106,9 +107,10 @@ def _load_plain(spec: ModelSpec, placement: Placement, progress: Progress) -> Lo
     progress("Loading the model", None)
     with _quiet_transformers(), clear_errors(found.folder, FOREIGN):
         tokenizer = AutoTokenizer.from_pretrained(found.folder)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    model, report = loaded  # with output_loading_info it is a pair
     check_report(report, found.folder)
     model.eval().requires_grad_(False)
     unpack_on_processors(model)

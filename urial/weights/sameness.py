@@ -28,7 +28,7 @@ def _is_same(one: torch.Tensor, other: torch.Tensor, by_value: bool) -> bool:
 
 def _tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """By name, as if no low-rank layer whose product is zero were there."""
-    found = dict(model.named_parameters(remove_duplicate=False))
+    found: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
     for name, layer in model.named_modules():
         if isinstance(layer, LowRankLinear):
             down, up = found.pop(f"{name}.down"), found.pop(f"{name}.up")

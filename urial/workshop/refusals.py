@@ -14,4 +14,4 @@ class Refused(WorkshopError):
 
     def __init__(self, key: str, status: int = 409, **values: str | int) -> None:
         self.key, self.status, self.values = f"refused.{key}", status, values
-        super().__init__(say("en", self.key, **values))
+        super().__init__(say("en", self.key, n=None, **values))

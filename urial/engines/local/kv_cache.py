@@ -44,14 +44,16 @@ class RaggedCache:
         return self.layers[index][0][:, :, :stop], self.layers[index][1][:, :, :stop]
 
 
-def begun_with(prefix: Prefix[RaggedCache], capacity: int) -> RaggedCache:
-    """A cache of its own that begins with a copy of the prefix."""
+def begun_with(prefix: Prefix[RaggedCache] | None, capacity: int) -> RaggedCache:
+    """A cache of its own that begins with a copy of the prefix, or empty."""
+    if prefix is None:
+        return RaggedCache(capacity)
     cache = RaggedCache(capacity, prefix.length)
     for index, pair in prefix.cache.layers.items():
-        grown = tuple(held.new_empty(*held.shape[:2], capacity, held.shape[3]) for held in pair)
-        for new, held in zip(grown, pair, strict=True):
+        keys, values = (held.new_empty(*held.shape[:2], capacity, held.shape[3]) for held in pair)
+        for new, held in zip((keys, values), pair, strict=True):
             new[:, :, : prefix.length] = held[:, :, : prefix.length]
-        cache.layers[index] = grown
+        cache.layers[index] = keys, values
     return cache
 
 

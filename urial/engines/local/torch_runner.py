@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -188,7 +188,7 @@ class TorchRunner:
         self._like = next(model.parameters())
 
     def open(self, capacity: int, prefix: Prefix[RaggedCache] | None) -> RaggedCache:
-        return begun_with(prefix, capacity) if prefix else RaggedCache(capacity)
+        return begun_with(prefix, capacity)
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[RaggedCache]]) -> Sequence[torch.Tensor]:
@@ -207,9 +207,10 @@ class TorchRunner:
         """Nothing to give back: a cache goes with its object."""
 
 
-def wanted_rows(batch: Sequence[Chunk]) -> list[int]:
+def wanted_rows(batch: Sequence[Chunk[Any]]) -> list[int]:
     """Which of the N tokens of a pass are followed by logits that somebody wants."""
-    wanted, stop = [], 0
+    wanted: list[int] = []
+    stop = 0
     for chunk in batch:
         stop += len(chunk.tokens)
         wanted += range(stop - chunk.rows, stop)

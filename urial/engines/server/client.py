@@ -7,7 +7,7 @@ A stream's format is the HTML standard's, section "Server-sent events". Everythi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -79,7 +79,7 @@ class ServerClient:
                 except failures.Passing as error:
                     await tries.pause_or_raise(error)
 
-    async def stream(self, body: Body, ticket: Ticket) -> AsyncIterator[Any]:
+    async def stream(self, body: Body, ticket: Ticket) -> AsyncGenerator[Any, None]:
         """The events of a streamed completion, as JSON. Raises EngineError or SettingsError.
 
         Until the first event a failed try is repeated; after it, never: its words may be on a screen.
@@ -113,7 +113,7 @@ class ServerClient:
             raise failures.refused(self.address, reply.status_code, reply.content)
         return self._parsed(reply.content)
 
-    async def _events(self, body: Body) -> AsyncIterator[Any]:
+    async def _events(self, body: Body) -> AsyncGenerator[Any, None]:
         """One try of a stream: its events up to the mark of its end. Raises Passing where another may succeed."""
         wait = Wait(self._patience)
         try:
@@ -160,7 +160,7 @@ class ServerClient:
             raise failures.not_json(self.address) from error
 
 
-async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """The data of each event; an event that the end of the stream cuts off is dropped, as the standard says.
 
     Raises EngineError for a line without end and for bytes that are not UTF-8.

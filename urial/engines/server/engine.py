@@ -92,11 +92,13 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
     Raises SettingsError (key, model), WeightsMissing (tokenizer), MismatchError (another
     tokenizer there), EngineError (unreachable, or no model server).
     """
-    client = client_of(spec.server)
+    server = spec.server
+    assert server is not None  # callers ask for it
+    client = client_of(server)
     words = load_words(spec, progress)
     progress(f"Asking the server {client.address.url}", None)
-    abilities = background().wait(probe(client, spec.server.model, words.tokenizer))
-    return ServerEngine(client, spec.server.model, abilities, words.tokenizer, words.ends)
+    abilities = background().wait(probe(client, server.model, words.tokenizer))
+    return ServerEngine(client, server.model, abilities, words.tokenizer, words.ends)
 
 
 def client_of(spec: ServerSpec) -> ServerClient:

@@ -135,7 +135,7 @@ def check_same_words(
     """Raise MismatchError where the server reads the probe's ids as other words than the tokenizer here."""
     for entry, token_id in zip(entries[1:], ids[1:], strict=True):
         own = entry.get(str(token_id)) if isinstance(entry, dict) else None
-        there, here = own.get("decoded_token") if isinstance(own, dict) else None, tokenizer.decode([token_id])
+        there, here = own.get("decoded_token") if isinstance(own, dict) else None, str(tokenizer.decode([token_id]))
         if isinstance(there, str) and there.strip() != here.strip():
             raise MismatchError(
                 f"The server {client.address.url} reads token {token_id} as {client.address.quote(there)!r}, the "

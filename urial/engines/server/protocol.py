@@ -113,7 +113,9 @@ def read_delta(choice: Mapping[str, Any], telling: Telling) -> Delta:
     if not isinstance(text, str):
         raise Malformed("text")
     ids = READERS[telling.ids](choice)
-    rows = own_rows(choice, ids, telling.top) if telling.own_rows else [None] * len(ids)
+    rows: list[ToldRow | None] = [None] * len(ids)
+    if telling.own_rows:
+        rows[:] = own_rows(choice, ids, telling.top)
     return Delta(
         ids,
         rows,

@@ -33,7 +33,7 @@ def load_words(spec: ModelSpec, progress: Progress) -> Words:
     """
     source, revision = locate(spec, progress)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, revision=revision)
     except (OSError, ValueError) as error:
         raise WeightsMissing(
             f"There is no tokenizer at {source}; name the model's folder or hub id beside its server in models.yaml."
@@ -57,12 +57,12 @@ def locate(spec: ModelSpec, progress: Progress) -> tuple[str, str | None]:
         return str(locate_model(spec, "float32", progress).folder), None
     if spec.folder is not None:
         return str(Path(spec.folder).expanduser()), None
-    return spec.hub or spec.server.model, spec.revision
+    return spec.hub or (spec.server.model if spec.server else ""), spec.revision
 
 
 def generation_settings(source: str, revision: str | None) -> GenerationConfig | None:
     """The model's own generation settings; None where it has no such file."""
     try:
-        return GenerationConfig.from_pretrained(source, revision=revision)
+        return GenerationConfig.from_pretrained(source, revision=revision or "main")
     except OSError:
         return None
