@@ -98,12 +98,12 @@ class LoadedPair:
     """A base model and its aligned sibling in memory. The keyword arguments of all methods are those of `ask`."""
 
     def __init__(self, engines: PairEngines) -> None:
-        self._engines = engines
+        self.engines = engines
 
     @property
     def info(self) -> records.PairInfo:
         """What is loaded: names, revisions, precision, device."""
-        return self._engines.info
+        return self.engines.info
 
     def __repr__(self) -> str:
         info = self.info
@@ -119,7 +119,7 @@ class LoadedPair:
 
     def stream(self, query: str, **options: Any) -> Iterator[Event]:
         """The comparison as events, while it is made; closing the iterator stops it."""
-        return core.compare(self._engines, ask(query, **options))
+        return core.compare(self.engines, ask(query, **options))
 
     def dial(
         self,
@@ -135,7 +135,7 @@ class LoadedPair:
         """
         from urial.compare.dial import dial
 
-        return steered(dial(self._engines, ask(query, **options), list(at), context, kind))
+        return steered(dial(self.engines, ask(query, **options), list(at), context, kind))
 
     def nudge(self, query: str, rule: str, context: ContextName = "urial", **options: Any) -> NudgeRecord:
         """The base writes, and the aligned model gives tokens by the rule: "rank>3", "confidence<0.4" or "first:5".
@@ -145,11 +145,11 @@ class LoadedPair:
         from urial.compare.nudge import nudge
         from urial.compare.nudge_rules import parse_rule
 
-        return steered(nudge(self._engines, ask(query, **options), parse_rule(rule), context))
+        return steered(nudge(self.engines, ask(query, **options), parse_rule(rule), context))
 
     def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
         """The shift of a given answer instead of a generated one."""
-        return shown(core.result(counted(core.score(self._engines, ask(query, **options), answer))))
+        return shown(core.result(counted(core.score(self.engines, ask(query, **options), answer))))
 
 
 def load(

@@ -123,7 +123,7 @@ def run(plan: Plan, engines: PairEngines) -> Progress:
         finished = known(plan.folder, engines.info, again=plan.again) if path.exists() else set()
         jobs = list(plan.jobs(engines.info))
         due = [job for job in jobs if job.origin.key not in finished]
-        with _opened(path) as file:
+        with opened(path) as file:
             return _work(plan, engines, due, len(jobs), file)
 
 
@@ -147,7 +147,7 @@ def check_same_pair(folder: Path, found: PairInfo, wanted: PairInfo) -> None:
             )
 
 
-def _opened(path: Path) -> io.FileIO:
+def opened(path: Path) -> io.FileIO:
     try:
         return io.FileIO(path, "a")  # without a buffer: what is written is the file's, whatever ends this process
     except OSError as error:

@@ -134,14 +134,14 @@ def _build_and_publish(folder: Path, build: Callable[[Path], None]) -> None:
         build(work)
         paths = sorted(work.iterdir())
         for path in paths:
-            _flush(path)
+            flush(path)
         _write_marker(work, {path.name: _describe(path) for path in paths})
         os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Onto the disk, so that a power cut after the rename cannot leave empty files behind a good marker."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

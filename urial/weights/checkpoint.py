@@ -57,7 +57,7 @@ def write_tensors(gguf: GgufFile, dtype: str, path: Path, progress: Progress) ->
         _write_header(file, infos, dtype)
         for info in infos:
             for values in _values(gguf, info):
-                file.write(_as_bytes(values, dtype))
+                file.write(as_bytes(values, dtype))
                 done += values.size
                 progress("Converting the weights", done / total)
 
@@ -84,5 +84,5 @@ def _values(gguf: GgufFile, info: TensorInfo) -> Iterator[np.ndarray]:
         yield values - 1 if stored_plus_one(info.name) else values
 
 
-def _as_bytes(values: np.ndarray, dtype: str) -> memoryview:
+def as_bytes(values: np.ndarray, dtype: str) -> memoryview:
     return torch.from_numpy(values).to(getattr(torch, dtype)).view(torch.uint8).numpy().data

@@ -44,13 +44,13 @@ class GgufFile:
     tensors: dict[str, TensorInfo]
     data: np.ndarray  # uint8 [file size]
 
-    def rows(self, name: str) -> Iterator[np.ndarray]:
-        """The tensor's values in order, float32, in flat chunks of whole rows."""
+    def rows(self, name: str, chunk_values: int = CHUNK_VALUES) -> Iterator[np.ndarray]:
+        """The tensor's values in order, float32, in flat chunks of whole rows of about `chunk_values`."""
         info = self.tensors[name]
         width = info.shape[-1]
         count = math.prod(info.shape[:-1])
         packed = self.data[info.offset : info.offset + info.size].reshape(count, -1)
-        step = max(1, CHUNK_VALUES // width)
+        step = max(1, chunk_values // width)
         for start in range(0, count, step):
             yield dequantize(packed[start : start + step], info.kind).astype(np.float32, copy=False).ravel()
 

@@ -229,7 +229,7 @@ class Graphs:
             return step
         try:
             with torch.cuda.device(self.device):
-                return self._captured(step)
+                return self.captured(step)
         except RuntimeError as error:  # torch's word for what CUDA refuses; out of memory is one of them
             self._works = False
             first: BaseException = error
@@ -238,7 +238,7 @@ class Graphs:
             log.warning("this model's step cannot be captured, so it decodes more slowly: %s", one_line(first))
             return step
 
-    def _captured(self, step: Step) -> Step:
+    def captured(self, step: Step) -> Step:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream())

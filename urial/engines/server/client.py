@@ -52,7 +52,7 @@ class ServerClient:
         self.generating = Gate(limits.generating, limits.line)
         self.scoring = Gate(limits.scoring, limits.line)
         self._patience = patience or Patience()
-        self._http = httpx.AsyncClient(
+        self.http = httpx.AsyncClient(
             headers=address.headers(),
             timeout=httpx.Timeout(None, connect=self._patience.connect),  # the other limits are kept here
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
@@ -102,7 +102,7 @@ class ServerClient:
         """One try of a request that is answered at once. Raises Passing where another may succeed."""
         try:
             async with asyncio.timeout(self._patience.whole):
-                reply = await self._http.request(method, self.address.url + path, json=body)
+                reply = await self.http.request(method, self.address.url + path, json=body)
         except TimeoutError as error:
             raise failures.silent(self.address, self._patience.whole, has_begun=False) from error
         except httpx.TransportError as error:
@@ -140,8 +140,8 @@ class ServerClient:
 
     async def _opened(self, body: Body) -> httpx.Response:
         """The answer up to its headers."""
-        request = self._http.build_request("POST", self.address.url + "/completions", json=body)
-        reply = await self._within(self._patience.first, self._http.send(request, stream=True))
+        request = self.http.build_request("POST", self.address.url + "/completions", json=body)
+        reply = await self._within(self._patience.first, self.http.send(request, stream=True))
         if not reply.is_success:
             async with aclosing(reply):
                 content = await self._within(self._patience.stall, reply.aread())

@@ -48,14 +48,14 @@ class ServerEngine(ChatTokenizer):
         self.vocabulary_size = len(tokenizer)
         self.no_rows_reason = abilities.reason
         self.preparing = ""
-        self._client = client
+        self.client = client
         self._model = model
-        self._telling = abilities.telling
+        self.telling = abilities.telling
 
     @property
     def waiting(self) -> int:
         """Answers in line before this server."""
-        return self._client.generating.waiting
+        return self.client.generating.waiting
 
     # Running
 
@@ -77,13 +77,13 @@ class ServerEngine(ChatTokenizer):
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._telling)
-        reader = PieceReader(self._tokenizer, self._ends, self._special, self._telling, sampling.max_new_tokens)
-        return Answer(self._client, body, reader)
+        body = generation_body(self._model, prompt_ids, sampling, sorted(self.ends), self.telling)
+        reader = PieceReader(self.tokenizer, self.ends, self._special, self.telling, sampling.max_new_tokens)
+        return Answer(self.client, body, reader)
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
-        return ServerScoreSession(self._client, self._model, self._telling, context_ids)
+        return ServerScoreSession(self.client, self._model, self.telling, context_ids)
 
 
 def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
