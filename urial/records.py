@@ -9,8 +9,6 @@ where the aligned model's part is sound, else they are null and its list is empt
 mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
 `switch_point` is null in such rows, where the shift is not exact, and where the token is not the aligned model's own
 first choice; files from before it was there load. `summary.mean_switch_point` is over the rows that have one.
-
-Knows nothing about models, prompts or pages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The records of an answer that was written by two models together: `urial.dial/1` and `urial.nudge/1`.
-
-Knows the parts of `records.py`; nothing about models, prompts or pages.
-"""
+"""The records of an answer that was written by two models together: `urial.dial/1` and `urial.nudge/1`."""
 
 from __future__ import annotations
 

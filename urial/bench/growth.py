@@ -1,6 +1,6 @@
 """How the cost of a comparison grows: with the answer's length, the prompt's length, the vocabulary.
 
-Each function yields one row for each size. Knows the workload and our own path; rivals are elsewhere.
+Each function yields one row for each size.
 """
 
 from __future__ import annotations

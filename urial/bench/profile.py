@@ -1,7 +1,4 @@
-"""Where one decoding step's time goes: torch's own profiler over some steps of both columns.
-
-Knows the workload and our own path; nothing about rivals.
-"""
+"""Where one decoding step's time goes: torch's own profiler over some steps of both columns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A pair of random models in the shape of a real one: what a step costs depends on shapes, not on what was learnt.
 
-For machines with a GPU and no way to the hub. Knows nothing about who is measured.
+For machines with a GPU and no way to the hub.
 """
 
 from __future__ import annotations

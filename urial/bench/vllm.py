@@ -1,6 +1,6 @@
 """vLLM doing the two generations, on a server that is already up: greedy, ids in and ids out, no scoring.
 
-Both sides are asked at once, as its users would. Knows the OpenAI-compatible completions endpoint, nothing else.
+Both sides are asked at once, as its users would.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What every contestant runs: the same queries, prompts and lengths, with no early end.
-
-Knows requests and weights; nothing about how fast anybody is.
-"""
+"""What every contestant runs: the same queries, prompts and lengths, with no early end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each command does, from parsed arguments to output. Arguments themselves are in `cli.py`."""
+"""What each command does, from parsed arguments to output. Arguments themselves are in `main.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `dial` and `nudge` do, from parsed arguments to output. Arguments themselves are in `cli.py`."""
+"""What `dial` and `nudge` do, from parsed arguments to output. Arguments themselves are in `main.py`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 `logits` mixes what the two models say, each in its own prompt (`mixture.py`); `adapter` scales the low-rank part of
 one model in one prompt, the chat template, so that its position 0 is the base under that template, a third condition.
-Knows engines through their interface; read `writing_together.py` first.
+Read `writing_together.py` first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The shift beside a running answer: asks for rows when enough tokens are there, hands them on when they have come.
+"""The statistics of an answer while it is written: which rows are due, and the `ShiftRows` events that carry them.
 
-Knows one side's tokens and the scoring; nothing about how tokens are made.
+`FollowedAnswer` is for two models of this process, whose scheduler makes the rows; `AskedAnswer` requests them in chunks.
 """
 
 from __future__ import annotations

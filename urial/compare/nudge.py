@@ -1,8 +1,7 @@
 """Nudging: the base writes, and where a rule fires the aligned model gives the token; both read the same text so far.
 
 Greedy. Each model decides by its own logits after its own repetition penalty, as when it writes alone: so `rank>1` is
-the aligned answer and `first:0` the base's, to the last token. Knows engines through their interface; read
-`writing_together.py` and `nudge_rules.py` first.
+the aligned answer and `first:0` the base's, to the last token. Read `writing_together.py` and `nudge_rules.py` first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is asked of a comparison, and the exact texts and ids that the models are given for it.
 
-Knows methods and engines through their interfaces; runs nothing. Read `compare.py` next.
+Read `run.py` next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """One comparison as a stream of events: two answers in turn, the shift as it grows, one record at the end.
 
-Knows engines only through their interface; nothing about pages or files. Read `request.py` for what is asked,
-`sides.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
+Read `request.py` for what is asked, `side.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The shift where a model tells only its most probable tokens: exact where told, proven bounds elsewhere.
-
-Knows rows of both kinds and the bounds; nothing about contexts, chunks or records.
-"""
+"""The shift where a model tells only its most probable tokens: exact where told, proven bounds elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +27,10 @@ class BoundedStatistics(ShiftStatistics):
 
 
 def rows_told(engine: Engine, rows: LogitRows | TopRows, ids: Sequence[int], vocabulary: int) -> list[ToldRow]:
-    """What is told of each of `ids`; a model with logits tells what a server would. Raises EngineError."""
+    """For each of T `ids`: its rank, its probability and the top list, or why there is none. Raises EngineError.
+
+    A model with logits gives the LISTED most probable tokens, as a server would.
+    """
     if not engine.capabilities.has_logits:
         return cast(TopRows, rows).rows()
     rows = cast(LogitRows, rows)

@@ -1,7 +1,6 @@
 """Lines as columns: what the figures need of each answer, and nothing more, so that a long corpus fits into memory.
 
-A position takes some 25 bytes for each context. Shapes: T positions of one answer, end tokens included. Knows lines and
-numbers; nothing about figures.
+A position takes some 25 bytes for each context. Shapes: T positions of one answer, end tokens included.
 """
 
 from __future__ import annotations

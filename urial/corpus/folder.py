@@ -1,7 +1,4 @@
-"""A corpus's folder: its summary and what else stands in it, written whole or not at all.
-
-Knows files; nothing about what is in them.
-"""
+"""A corpus's folder: its summary and what else stands in it, written whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Three tables as JSONL and CSV, and as Parquet where pyarrow is installed; with a README the folder is a hub data set.
 
 `answers` has a row a question and method, `tokens` a row a context and position, `judgements` a row a judge's reply
-where there are any. Written row by row. Knows lines; nothing about models.
+where there are any. Written row by row.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inspect's log, version 2 (inspect_ai 0.3.285, `log/_log.py`): one file a method and side, for `inspect view`.
 
-Its scores are this corpus's shares, each with its mean. Knows lines; nothing about models.
+Its scores are this corpus's shares, each with its mean.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Intervals for figures over many questions: the bootstrap over questions, and Wilson's interval for a share of votes.
 
-Tokens of one answer depend on each other, so questions are what is drawn again, never tokens. Knows numbers only.
+Tokens of one answer depend on each other, so questions are what is drawn again, never tokens.
 """
 
 from __future__ import annotations

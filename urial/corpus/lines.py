@@ -1,7 +1,7 @@
 """A line of `records.jsonl`: a record `urial.comparison/1` with one more key, `corpus`, that says whose it is.
 
-A question that failed has a line too: `{"corpus": {...}, "query": "...", "error": "one sentence"}`. Knows files and the
-record; nothing about models. Read `run.py` for who writes lines.
+A question that failed has a line too: `{"corpus": {...}, "query": "...", "error": "one sentence"}`.
+`run.py` writes lines.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A key names all that decides an answer: question, pair, prompt, decoding. What is in the file is not run again, so a run
 that was ended at any moment goes on behind the last whole line. Several questions run at once, in threads: an engine
-that batches reads its weights once for all of them. Knows comparisons and the folder; nothing about figures.
+that batches reads its weights once for all of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Shares and means over answers, pooled over tokens and per answer, each with its interval; and their differences.
 
 Every figure is a ratio of sums over questions: its bootstrap draws questions (`intervals.py`), never tokens. Shapes:
-N answers, F figures. Knows columns of answers; nothing about files.
+N answers, F figures.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Engines: what runs a model. `base.py` is the interface, `local.py` runs transformers, `server.py` speaks HTTP."""
+"""Engines: what runs a model. `base.py` is the interface; `local/` runs models in this process, `server/` asks over HTTP."""

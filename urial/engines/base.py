@@ -1,7 +1,4 @@
-"""The interface of an engine: it holds one model, generates from prompt ids, and scores answers.
-
-Knows nothing about prompts, pairs, statistics or pages.
-"""
+"""The interface of an engine: it holds one model, generates from prompt ids, and scores answers."""
 
 from __future__ import annotations
 

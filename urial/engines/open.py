@@ -1,6 +1,6 @@
 """From a pair of `models.yaml` to two engines that run it, in this process or behind servers.
 
-Chooses device and precision where the user did not. Knows nothing about prompts or statistics.
+Chooses device and precision where the user did not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two engines that belong together: base and aligned, with what the record says of them.
 
-Refuses siblings whose token ids differ in meaning. Knows nothing about prompts or statistics.
+Refuses siblings whose token ids differ in meaning.
 """
 
 from __future__ import annotations

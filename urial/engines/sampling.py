@@ -1,7 +1,6 @@
 """From one row of logits to the next token: repetition penalty, temperature, top-p, with a seed.
 
 The processors are transformers' own, in its order, so that settings mean what they mean there.
-Knows nothing about models or text.
 """
 
 from __future__ import annotations

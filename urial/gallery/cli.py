@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record; returns the exit code. Raises UrialError; what was written before a failure stays."""
     from urial.gallery.entries import FOLDER
-    from urial.gallery.files import make_folder, places, strangers
+    from urial.gallery.files import make_folder, places, unlisted
     from urial.gallery.listing import QUERIES, chosen, load_items
 
     items = load_items(options.list or QUERIES)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     make_folder(folder)
     done = record_all([place for place in places(folder, items) if place.item in wanted], options)
     print(f"{folder}: " + ", ".join(f"{count} {outcome}" for outcome, count in done.items()))
-    for path in strangers(folder, items):
+    for path in unlisted(folder, items):
         print(f"{path.name} is not in the list; delete it if the gallery should not show it.")
     return 0
 

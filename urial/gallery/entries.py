@@ -1,7 +1,7 @@
 """One recording of the gallery, `urial.gallery/1`: the turns of a conversation with a sentence on what to look at.
 
 A file holds {"schema", "title", "topic", "look_at", "recorded_at", "turns"}, every turn a `urial.comparison/1`.
-Files sort by name, which gives the gallery its order. Knows records; nothing about models or pages.
+Files sort by name, which gives the gallery its order.
 """
 
 from __future__ import annotations

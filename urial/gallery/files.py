@@ -1,7 +1,4 @@
-"""Where recordings lie, and how they get there: whole files or none, named so that they sort in the list's order.
-
-Knows the list and recordings; nothing about models.
-"""
+"""Where recordings lie, and how they get there: whole files or none, named so that they sort in the list's order."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def places(folder: Path, items: Sequence[Item]) -> list[Place]:
     return [Place(folder, number, item) for number, item in enumerate(items, start=1)]
 
 
-def strangers(folder: Path, items: Sequence[Item]) -> list[Path]:
+def unlisted(folder: Path, items: Sequence[Item]) -> list[Path]:
     """Recordings that the list does not hold."""
     known = {item.id for item in items}
     return [path for path in sorted(folder.glob("*.json")) if id_of(path) not in known]

@@ -1,7 +1,4 @@
-"""What the gallery records, `queries.yaml`: read and checked, with one sentence for each mistake.
-
-Knows the file's closed form; nothing about models or recordings.
-"""
+"""What the gallery records, `queries.yaml`: read and checked, with one sentence for each mistake."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Scores as just-eval's own files, so that the original's `report` reads them: one file a side, method and mode.
-
-Knows judgements, paid replies and the form; nothing about servers.
-"""
+"""Scores as just-eval's own files, so that the original's `report` reads them: one file a side, method and mode."""
 
 from __future__ import annotations
 

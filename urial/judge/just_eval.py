@@ -2,7 +2,7 @@
 
 Three forms are known: scores (`score_multi`, `score_safety`), the older pairwise ones (`pairwise`, `pairwise_multi`),
 and URIAL's `evaluate` (A, B and tie with an assignment). An item without a parsed result is left out, as in the
-original, but counted here. N/A counts as 5.0 in the original; the means without it stand beside. Knows files only.
+original, but counted here. N/A counts as 5.0 in the original; the means without it stand beside.
 """
 
 from __future__ import annotations

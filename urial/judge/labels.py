@@ -2,7 +2,6 @@
 
 Llama Guard 3 and 4 write `safe`, or `unsafe` and a line of codes; Qwen3Guard-Gen writes `Safety:`, `Categories:` and,
 of an answer, `Refusal:`. Codes change their meaning between versions, so a code stands with its name and its model.
-Knows texts and log-probabilities; nothing about servers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a verdict must look like: the JSON schema that a server is asked for, and the check of what came back.
 
 A schema asks for whole numbers from 1 to 5 or null; the check also takes "4", "N/A" and keys in other letters,
-since not every server keeps to a schema. Knows nothing about questions or servers.
+since not every server keeps to a schema.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What this machine can hold: memory, GPUs, quantization, the way to the hub.
 
-Only asks the operating system, torch and huggingface_hub; never the network. Knows nothing about pairs.
+Only asks the operating system, torch and huggingface_hub; never the network.
 """
 
 from __future__ import annotations

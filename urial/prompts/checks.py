@@ -1,6 +1,6 @@
 """Checks of what people send: a query, the turns before it, a history file.
 
-Lengths are in characters; whether a prompt fits a model is counted in tokens elsewhere. Knows nothing about formats.
+Lengths are in characters; whether a prompt fits a model is counted in tokens elsewhere.
 """
 
 from __future__ import annotations

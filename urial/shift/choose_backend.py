@@ -1,4 +1,4 @@
-"""Which arithmetic compares the rows of a device. Knows nothing about rows."""
+"""Which arithmetic compares the rows of a device."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """How far one model's distribution lies from another's, token by token: from streams of logits.
 
-Knows torch and how rows are compared, and the record's reasons for a row without numbers; no model, no tokenizer.
 Whoever hands over logits has already applied what the model does to its head (Gemma 2's soft cap, Granite's scaling,
 ...); here they are taken as they are.
 

@@ -2,7 +2,7 @@
 
 The head of a small model costs more than its trunk (Gemma 3 270M: 262,144 rows of 640), and it is frozen, so only the
 gradient of the hidden states is wanted: it is computed in the forward pass, a few rows at a time, and the logits of
-all positions never exist together. Knows tensors; knows nothing about models or examples.
+all positions never exist together.
 """
 
 import math

@@ -1,7 +1,6 @@
 """Both sides' answers to many questions at once, through the very engines that the page runs.
 
 Comparisons that run together share each reading of the weights, and a method's constant beginning is read once for all.
-Knows the core and its events; knows nothing about examples, measures or files.
 """
 
 import math

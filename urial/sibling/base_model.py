@@ -1,7 +1,4 @@
-"""The base of a sibling, from the command line's options to a loaded model.
-
-Knows options and `urial.weights`; knows nothing about training.
-"""
+"""The base of a sibling, from the command line's options to a loaded model."""
 
 import argparse
 

@@ -1,6 +1,6 @@
 """Saves a training run so that it survives being killed at any moment, and finds it again.
 
-Each file is written beside its place and then renamed over it. Knows nothing about what is trained.
+Each file is written beside its place and then renamed over it.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""A model as training and measuring see it: the losses of the answer tokens of a few conversations.
-
-Knows models and encoded conversations; knows nothing about LoRA, optimizers or files.
-"""
+"""A model as training and measuring see it: the losses of the answer tokens of a few conversations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """The command `sibling sample`: the sibling's own best answers to questions without answers, to train on once more.
 
 Rejection sampling: several answers are drawn for each question, those that break a stated rule are thrown away, and of
-the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable. Knows the order of
-work and the files; the rules are in `wanted.py`.
+the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable.
+The rules are in `wanted.py`.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """Trains an aligned sibling: LoRA on a frozen base, loss on the answer tokens only.
 
-Seeded and resumable: what a step does follows from the recipe, the examples and its number alone. Knows models and
-examples; knows nothing about the command line.
+Seeded and resumable: what a step does follows from the recipe, the examples and its number alone.
 """
 
 import math

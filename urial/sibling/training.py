@@ -1,6 +1,6 @@
 """The command `sibling train`: reads the files, loads the base, trains, writes the adapter folder.
 
-Knows the parts and their order; the training itself is in `train.py`.
+The training itself is in `train.py`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Ids and text of one model, in both directions: plain prompts, conversations under its template, single tokens.
 
-Every engine has one, wherever its model runs. Knows a transformers fast tokenizer; nothing about weights or servers.
+Every engine has one, wherever its model runs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 A tokenizer turns `<|im_end|>` into the end of a turn wherever it stands. What a user typed is text: a mark in it is
 read as the characters that it is written with, so that nobody opens a turn of the model by typing one.
-Knows a transformers fast tokenizer; nothing about models or prompts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Token ids to text: a whole answer piece by piece, and one token alone.
 
-Knows nothing about models; reads only a transformers fast tokenizer.
+Reads only a transformers fast tokenizer.
 """
 
 from __future__ import annotations

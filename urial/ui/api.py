@@ -1,7 +1,7 @@
 """The named endpoints (`/compare`, `/score`, `/dial` and others), for `gradio_client`, plain HTTP and MCP.
 
 Each docstring is what a caller reads, one line for each argument: Gradio reads them so. It also reads the types, and as
-they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
+they are: annotations must not be kept as text here. The page itself uses none of these.
 """
 
 from collections.abc import Callable, Iterator, Mapping

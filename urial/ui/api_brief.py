@@ -1,7 +1,4 @@
-"""A comparison in brief, as JSON text: what a reader with little room needs, such as a language model with tools.
-
-Knows the record; nothing about Gradio or models.
-"""
+"""A comparison in brief, as JSON text: what a reader with little room needs, such as a language model with tools."""
 
 from __future__ import annotations
 

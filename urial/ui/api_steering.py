@@ -1,6 +1,6 @@
 """The named endpoints `/dial` and `/nudge`; see `api.py` for how Gradio reads them.
 
-Knows Gradio and the service; annotations must not be kept as text here.
+Annotations must not be kept as text here.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,6 @@
 """The types of what the named endpoints give, in the form that Gradio reads: typed dictionaries.
 
-Those of the record are made from `records.py`, so that the two cannot differ. Knows pydantic and records; nothing
-about Gradio or models.
+Those of the record are made from `records.py`, so that the two cannot differ.
 """
 
 from __future__ import annotations

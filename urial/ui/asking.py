@@ -1,7 +1,4 @@
-"""What a visitor asks, as it comes from the page, a link or the API: checked, then turned into a request for the core.
-
-Knows the closed form of a question and the limits of this page; nothing about engines or Gradio.
-"""
+"""What a visitor asks, from the page, a link or the API: values are checked and become a request of the core."""
 
 from __future__ import annotations
 

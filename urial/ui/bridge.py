@@ -3,7 +3,6 @@
 Gradio keeps the queue, its limits and its cancelling; the script keeps the view. A feed's value is one batch of JSON
 text, never markup: its template is a constant, so that model text is never rendered or evaluated by Gradio.
 Functions, not subclasses: Gradio writes a stub file beside every module that subclasses a component.
-Knows Gradio; nothing about comparisons.
 """
 
 from __future__ import annotations

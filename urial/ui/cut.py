@@ -1,7 +1,4 @@
-"""One comparison as one of its visitors sees it: what they have stopped ends for them, whatever goes on for others.
-
-Knows events and the record; nothing about models or who else looks on.
-"""
+"""One comparison as one of its visitors sees it: what they have stopped ends for them, whatever goes on for others."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The form of the Compare tab: what is asked, of which pair, with which method and settings.
 
-The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`). Knows Gradio and the names of
-pairs and methods; nothing about running anything.
+The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Gallery tab: recorded comparisons, opened one at a time, without any model.
 
-Recordings are read when the first visitor opens the tab. Knows Gradio and the gallery; nothing about models.
+Recordings are read when the first visitor opens the tab.
 """
 
 from __future__ import annotations

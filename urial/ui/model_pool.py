@@ -1,7 +1,5 @@
 """The models of this process: loaded in the background, lent to one comparison after another, exchanged when another
 pair is asked for.
-
-Knows pairs and a function that opens one; nothing about engines' inside, prompts or pages.
 """
 
 from __future__ import annotations

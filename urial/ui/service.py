@@ -2,7 +2,6 @@
 
 Functions take plain values and give plain values, so that they can be tested without a browser and called from
 Gradio, from the API or from a worker process. What is asked beside a stream is in `server_functions.py`.
-Knows the core, the pool of models, the runs; nothing about Gradio.
 """
 
 from __future__ import annotations

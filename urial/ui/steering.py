@@ -1,7 +1,4 @@
-"""The dial and nudging as the page and programs ask for them: checked values, and records that grow.
-
-Knows tasks and their events; nothing about Gradio or models.
-"""
+"""The dial and nudging as the page and programs ask for them: checked values, and records that grow."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A key that says how an adapter was made, or trained, changes nothing once it is made. A key that says how it runs has to
 be one that this program runs. A key that nobody here knows may be anything, so it has to be empty.
-Keys: peft's `LoraConfig`, https://huggingface.co/docs/peft/package_reference/lora. Knows nothing about tensors.
+Keys: peft's `LoraConfig`, https://huggingface.co/docs/peft/package_reference/lora.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 only, so that base and aligned run side by side and nothing is switched on or off. A plain adapter (a pair of low-rank
 matrices for each of some linear layers) needs no peft, whose import alone takes seconds. Anything beyond may change
 the base's own tensors, so it goes through peft over a copy of them.
-Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3. Knows nothing about where adapters come from.
+Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3.
 """
 
 from __future__ import annotations

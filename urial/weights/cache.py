@@ -2,7 +2,6 @@
 
 A build happens in a folder of its own under a lock between processes, is described by a marker with each file's size
 and SHA-256, and appears under its key by one rename; whatever stops it leaves nothing that looks finished.
-Knows nothing about models.
 """
 
 from __future__ import annotations

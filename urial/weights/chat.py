@@ -1,7 +1,4 @@
-"""The tokenizer and chat template that come with an adapter, and the tokens at which a turn ends.
-
-Knows nothing about weights.
-"""
+"""The tokenizer and chat template that come with an adapter, and the tokens at which a turn ends."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 Streaming because the whole model in float32 and its packed form need not be in memory together.
 Format of the tensors' file: https://github.com/huggingface/safetensors (8 bytes of length, JSON header, data).
-Knows nothing about caches or locks.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Own parser because the `gguf` package's reader makes several Python objects for each of a vocabulary's 262,144
 entries (26 s on 2 cores against 0.3 s here); its numpy dequantisation is used as it is.
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Knows nothing about any model family.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations

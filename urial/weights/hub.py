@@ -1,7 +1,4 @@
-"""Fetching a model or an adapter from the hub into huggingface_hub's own cache.
-
-Knows nothing about what the files mean.
-"""
+"""Fetching a model or an adapter from the hub into huggingface_hub's own cache."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Models in memory: one, or a pair that shares every tensor it can.
-
-Knows nothing about prompts or about how a model is run.
-"""
+"""Models in memory: one, or a pair that shares every tensor it can."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Weights that come with pip: which packages hold the parts of which GGUF file, and what it must hash to.
 
 The digest is pinned here, so a changed package is noticed whatever it says about itself.
-Knows nothing about what is inside the file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Whether two models hold the same weights, adapters included: then no shift comes from tuning.
-
-Knows tensors; nothing about where they come from.
-"""
+"""Whether two models hold the same weights, adapters included: then no shift comes from tuning."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """From a model's entry in models.yaml to a folder on this machine that `from_pretrained` can read.
 
 A packaged GGUF is converted once into the cache, a hub id is fetched, a folder is taken as it is.
-Knows nothing about models in memory.
 """
 
 from __future__ import annotations

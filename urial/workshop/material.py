@@ -1,7 +1,6 @@
 """What a class needs of a comparison: both answers, and each token of the aligned one with its rank under the base.
 
-The paper's setting is taken (the base sees only the question) where the record has it. Knows the record; nothing about
-rooms.
+The paper's setting is taken (the base sees only the question) where the record has it.
 """
 
 from __future__ import annotations

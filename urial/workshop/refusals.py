@@ -1,6 +1,6 @@
 """What a class says no to: a key of the language files, an HTTP status, and the sentence in English.
 
-Pages show the sentence in their own language by its key. Knows texts; nothing about rooms.
+Pages show the sentence in their own language by its key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A class over HTTP: students under `/class/`, the host under `/class/host`, both by polling small JSON views.
 
 All addresses in pages are relative, so that the class works under any path of a proxy. Work with the database runs in
-threads of its own, apart from the page's. Knows Starlette, rooms and views; nothing about Gradio or models.
+threads of its own, apart from the page's.
 """
 
 from __future__ import annotations

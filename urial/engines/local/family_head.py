@@ -2,7 +2,7 @@
 
 Families scale, cap and shift before and after their output layer, under names that mean the opposite elsewhere
 (Granite divides by `logits_scaling`, HyperCLOVA X multiplies). So no table of names is trusted: the family's own
-forward is run with the layers under its head left out. Knows nothing about caches, sampling or statistics.
+forward is run with the layers under its head left out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Places at a server: so many requests at once, the others wait in line, each knowing its number.
 
-Knows nothing about HTTP. Lives on one event loop; a ticket's number may be read from any thread.
+Lives on one event loop; a ticket's number may be read from any thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What can go wrong between here and a server, each as one sentence that names what to change.
-
-Knows HTTP's status codes; nothing about models or events.
-"""
+"""What can go wrong between here and a server, each as one sentence that names what to change."""
 
 from __future__ import annotations
 

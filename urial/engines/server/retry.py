@@ -1,7 +1,4 @@
-"""How long to wait for a server, and when to send a request once more.
-
-Knows failures by whether they may pass; nothing about HTTP.
-"""
+"""How long to wait for a server, and when to send a request once more."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Scoring over HTTP: the server reads context and answer together and tells each position's most probable tokens.
 
-Knows rows; nothing about statistics. A server keeps nothing between two requests for prompt log-probabilities, so
+A server keeps nothing between two requests for prompt log-probabilities, so
 every call reads the context anew: callers score in few, growing pieces (see `Capabilities.rereads_context`).
 """
 

@@ -1,6 +1,6 @@
 """The tokenizer of a model that runs elsewhere: from the same entry of models.yaml that would name its weights.
 
-A server is given ids and gives ids, so their words are made here. Knows nothing about connections.
+A server is given ids and gives ids, so their words are made here.
 """
 
 from __future__ import annotations
