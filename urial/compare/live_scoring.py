@@ -1,6 +1,6 @@
 """The statistics of an answer while it is written: which rows are due, and the `ShiftRows` events that carry them.
 
-`FollowedAnswer` is for two models of this process, whose scheduler makes the rows; `AskedAnswer` requests them in chunks.
+`FollowedAnswer`: two models of this process, whose scheduler makes the rows. `AskedAnswer` requests them in chunks.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Engines: what runs a model. `base.py` is the interface; `local/` runs models in this process, `server/` asks over HTTP."""
+"""What runs a model: `base.py` is the interface, `local/` this process, `server/` an OpenAI-compatible server."""

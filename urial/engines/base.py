@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from urial.errors import SettingsError
 from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
@@ -140,6 +141,15 @@ class ScoreSession(Protocol):
     def close(self) -> None:
         """Nothing more will be asked: frees its memory."""
         ...
+
+
+def check_fits(name: str, context_length: int, prompt_tokens: int, new_tokens: int, more: int = 0) -> None:
+    """Raise SettingsError where prompt and answer, and `more` tokens that scoring adds, do not fit into a model."""
+    if prompt_tokens + new_tokens + more > context_length:
+        raise SettingsError(
+            f"The prompt has {prompt_tokens:,} tokens and the answer may have {new_tokens:,}, but {name} "
+            f"reads at most {context_length:,}: shorten the query, use fewer examples or a shorter answer."
+        )
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.engines.base import Capabilities, Sampling
+from urial.engines.base import Capabilities, Sampling, check_fits
 from urial.engines.local.answer import Answer, Choose, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
@@ -17,7 +17,6 @@ from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.sequence import SharedModel
 from urial.engines.sampling import Sampler
-from urial.errors import SettingsError
 from urial.records import SideName
 from urial.tokenizer.chat import ChatTokenizer
 
@@ -67,11 +66,7 @@ class LocalEngine(ChatTokenizer):
 
     def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
         """Raise SettingsError where prompt and answer do not fit into the model."""
-        if prompt_tokens + max_new_tokens > self.context_length:
-            raise SettingsError(
-                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
-                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
-            )
+        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens)
 
     def read_ahead(self, ids: Sequence[int]) -> None:
         """Keep this beginning of prompts when the next one is read; later ones start behind it."""

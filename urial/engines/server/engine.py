@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.base import Sampling
+from urial.engines.base import Sampling, check_fits
 from urial.engines.sampling import check_sampling
 from urial.engines.server.address import Address
 from urial.engines.server.client import Limits, ServerClient
@@ -21,7 +21,6 @@ from urial.engines.server.retry import Patience
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.stream import Answer, PieceReader
 from urial.engines.server.tokenizer import load_words
-from urial.errors import SettingsError
 from urial.pairs import ModelSpec, ServerSpec
 from urial.progress import Progress
 from urial.tokenizer.chat import ChatTokenizer
@@ -61,11 +60,7 @@ class ServerEngine(ChatTokenizer):
 
     def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
         """Raise SettingsError where prompt and answer, and the one token that scoring adds, do not fit."""
-        if prompt_tokens + max_new_tokens + 1 > self.context_length:
-            raise SettingsError(
-                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
-                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
-            )
+        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens, more=1)
 
     def read_ahead(self, ids: Sequence[int]) -> None:
         """Nothing to do: a server that keeps beginnings of prompts does so by itself."""

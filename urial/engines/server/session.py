@@ -35,10 +35,6 @@ class RequestedRows:
         """One row for each answer token; waits for them. Raises EngineError or SettingsError."""
         return self._work.result()
 
-    def close(self) -> None:
-        """They are not wanted any more."""
-        self._work.cancel()
-
 
 class ServerScoreSession:
     """Teacher forcing over a growing answer."""
