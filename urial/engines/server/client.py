@@ -16,9 +16,9 @@ import httpx
 
 from urial.engines.server import failures
 from urial.engines.server.address import Address
-from urial.engines.server.admission import Gate, Ticket
+from urial.engines.server.admission import AdmissionQueue, QueuePosition
 from urial.engines.server.protocol import MARK, parse
-from urial.engines.server.retry import Patience, Tries, Wait
+from urial.engines.server.retry import Retries, Timeouts, Wait
 from urial.errors import EngineError
 
 DONE = "[DONE]"
@@ -44,14 +44,14 @@ class ServerClient:
         address: Address,
         *,
         limits: Limits | None = None,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         limits = limits or Limits()
         self.address = address
-        self.generating = Gate(limits.generating, limits.line)
-        self.scoring = Gate(limits.scoring, limits.line)
-        self._patience = patience or Patience()
+        self.generating = AdmissionQueue(limits.generating, limits.line)
+        self.scoring = AdmissionQueue(limits.scoring, limits.line)
+        self._patience = patience or Timeouts()
         self.http = httpx.AsyncClient(
             headers=address.headers(),
             timeout=httpx.Timeout(None, connect=self._patience.connect),  # the other limits are kept here
@@ -66,26 +66,26 @@ class ServerClient:
         """The JSON at a path; no waiting in line, no repeated tries. Raises EngineError or SettingsError."""
         try:
             return await self._whole("GET", path, None)
-        except failures.Passing as error:
+        except failures.TransientError as error:
             raise error.final from None
 
-    async def ask(self, body: Body, ticket: Ticket | None = None, *, away: float | None = None) -> Any:
+    async def ask(self, body: Body, ticket: QueuePosition | None = None, *, away: float | None = None) -> Any:
         """The JSON answer to a completion request. Raises EngineError or SettingsError."""
-        async with self.scoring.place(ticket or Ticket()):
-            tries = Tries(self._patience, self._patience.away if away is None else away)
+        async with self.scoring.place(ticket or QueuePosition()):
+            tries = Retries(self._patience, self._patience.away if away is None else away)
             while True:
                 try:
                     return self._answered(await self._whole("POST", "/completions", body), has_begun=False)
-                except failures.Passing as error:
+                except failures.TransientError as error:
                     await tries.pause_or_raise(error)
 
-    async def stream(self, body: Body, ticket: Ticket) -> AsyncGenerator[Any, None]:
+    async def stream(self, body: Body, ticket: QueuePosition) -> AsyncGenerator[Any, None]:
         """The events of a streamed completion, as JSON. Raises EngineError or SettingsError.
 
         Until the first event a failed try is repeated; after it, never: its words may be on a screen.
         """
         async with self.generating.place(ticket):
-            tries, has_begun = Tries(self._patience, self._patience.away), False
+            tries, has_begun = Retries(self._patience, self._patience.away), False
             while True:
                 try:
                     async with aclosing(self._events(body)) as events:
@@ -93,13 +93,13 @@ class ServerClient:
                             has_begun = True
                             yield event
                     return
-                except failures.Passing as error:
+                except failures.TransientError as error:
                     if has_begun:
                         raise failures.broke_off(self.address) from error
                     await tries.pause_or_raise(error)
 
     async def _whole(self, method: str, path: str, body: Body | None) -> Any:
-        """One try of a request that is answered at once. Raises Passing where another may succeed."""
+        """One try of a request that is answered at once. Raises TransientError where another may succeed."""
         try:
             async with asyncio.timeout(self._patience.whole):
                 reply = await self.http.request(method, self.address.url + path, json=body)
@@ -114,7 +114,7 @@ class ServerClient:
         return self._parsed(reply.content)
 
     async def _events(self, body: Body) -> AsyncGenerator[Any, None]:
-        """One try of a stream: its events up to the mark of its end. Raises Passing where another may succeed."""
+        """One try of a stream, up to the mark of its end. Raises TransientError where another may succeed."""
         wait = Wait(self._patience)
         try:
             reply = await self._opened(body)

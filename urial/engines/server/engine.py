@@ -17,10 +17,10 @@ from urial.engines.server.client import Limits, ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.probe import Abilities, probe
 from urial.engines.server.protocol import generation_body
-from urial.engines.server.retry import Patience
+from urial.engines.server.retry import Timeouts
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.stream import Answer, PieceReader
-from urial.engines.server.tokenizer import load_words
+from urial.engines.server.tokenizer import load_tokenizer
 from urial.pairs import ModelSpec, ServerSpec
 from urial.progress import Progress
 from urial.tokenizer.chat import ChatTokenizer
@@ -90,7 +90,7 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
     server = spec.server
     assert server is not None  # callers ask for it
     client = client_of(server)
-    words = load_words(spec, progress)
+    words = load_tokenizer(spec, progress)
     progress(f"Asking the server {client.address.url}", None)
     abilities = background().wait(probe(client, server.model, words.tokenizer))
     return ServerEngine(client, server.model, abilities, words.tokenizer, words.ends)
@@ -102,6 +102,6 @@ def client_of(spec: ServerSpec) -> ServerClient:
     key = (address.url, spec.api_key_env, spec.at_once, spec.patience)
     with _clients_lock:
         if key not in _clients:
-            limits, patience = Limits(generating=spec.at_once), Patience().times(spec.patience)
+            limits, patience = Limits(generating=spec.at_once), Timeouts().times(spec.patience)
             _clients[key] = ServerClient(address, limits=limits, patience=patience)
         return _clients[key]

@@ -23,7 +23,7 @@ from urial.engines.server.protocol import (
     READERS,
     TOP_K,
     IdSource,
-    Telling,
+    LogprobSupport,
     find_ids,
     first_choice,
     listing,
@@ -44,7 +44,7 @@ class Abilities:
     """What was found. `reason` says in one sentence why rows cannot be had, where they cannot."""
 
     capabilities: Capabilities
-    telling: Telling
+    telling: LogprobSupport
     context_length: int
     reason: str = ""
 
@@ -60,7 +60,7 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     if top:
         check_same_words(client, choice["prompt_logprobs"], ids, tokenizer)
     tells_own = not top and wish.own and tells_own_rows(choice, id_source, wish.top)
-    telling = Telling(id_source, own_rows=tells_own, top=top or wish.top, salted=wish.salted)
+    telling = LogprobSupport(id_source, own_rows=tells_own, top=top or wish.top, salted=wish.salted)
     found = Capabilities(
         has_logits=False, has_exact_rank=has_ranks, has_top=top > 0, rereads_context=True, tells_own=tells_own
     )

@@ -25,7 +25,7 @@ MARK = b"\xef\xbb\xbf"  # the byte order mark, which some servers put before the
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class LogprobSupport:
     """What a server tells: where the ids of the tokens that it writes are, whether their rows are there too, how long
     a list may be (K entries), and whether it takes a salt for its prefix cache."""
 
@@ -50,7 +50,7 @@ class Delta:
 
 
 def generation_body(
-    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], telling: Telling
+    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], telling: LogprobSupport
 ) -> dict[str, Any]:
     """A streamed completion. Every setting is named: servers have defaults of their own, some from the model."""
     body = {
@@ -88,7 +88,7 @@ def one_token_body(model: str, ids: Sequence[int], *, salted: bool) -> dict[str,
     return body | {"cache_salt": secrets.token_urlsafe(32)} if salted else body
 
 
-def scoring_body(model: str, ids: Sequence[int], telling: Telling) -> dict[str, Any]:
+def scoring_body(model: str, ids: Sequence[int], telling: LogprobSupport) -> dict[str, Any]:
     """The log-probabilities of a given text."""
     return one_token_body(model, ids, salted=telling.salted) | {"prompt_logprobs": telling.top}
 
@@ -107,7 +107,7 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     return choices[0]
 
 
-def read_delta(choice: Mapping[str, Any], telling: Telling) -> Delta:
+def read_delta(choice: Mapping[str, Any], telling: LogprobSupport) -> Delta:
     """Raises Malformed."""
     text, finish = choice.get("text") or "", choice.get("finish_reason")
     if not isinstance(text, str):

@@ -15,7 +15,7 @@ from urial.engines.server.client import ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.failures import Malformed
 from urial.engines.server.logprobs import read_rows
-from urial.engines.server.protocol import Telling, first_choice, scoring_body
+from urial.engines.server.protocol import LogprobSupport, first_choice, scoring_body
 
 
 class RequestedRows:
@@ -41,7 +41,7 @@ class ServerScoreSession:
 
     chunk = FIRST_REREAD
 
-    def __init__(self, client: ServerClient, model: str, telling: Telling, context_ids: Sequence[int]) -> None:
+    def __init__(self, client: ServerClient, model: str, telling: LogprobSupport, context_ids: Sequence[int]) -> None:
         self._client = client
         self._model = model
         self._telling = telling

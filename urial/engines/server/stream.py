@@ -19,10 +19,10 @@ from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
 from urial.engines.server import failures
-from urial.engines.server.admission import Ticket
+from urial.engines.server.admission import QueuePosition
 from urial.engines.server.client import ServerClient
 from urial.engines.server.event_loop import background
-from urial.engines.server.protocol import Delta, Telling, first_choice, read_delta
+from urial.engines.server.protocol import Delta, LogprobSupport, first_choice, read_delta
 from urial.errors import EngineError, UrialError
 from urial.tokenizer.text import TextStream
 
@@ -39,7 +39,7 @@ class Answer(Iterator[Piece]):
         self._client = client
         self._body = body
         self._reader = reader
-        self._ticket = Ticket()
+        self._ticket = QueuePosition()
         self._arrived: queue.SimpleQueue[Piece | UrialError | None] = queue.SimpleQueue()
         self._listener: threading.Event | None = None
         self._work = background().start(self._fetch())
@@ -118,7 +118,7 @@ class PieceReader:
         tokenizer: PreTrainedTokenizerBase,
         ends: Collection[int],
         special: Collection[int],
-        telling: Telling,
+        telling: LogprobSupport,
         most: int,
     ) -> None:
         """`ends` end a turn, `special` are no words; `most` is the number of tokens at which the answer is cut."""

@@ -18,7 +18,7 @@ from urial.weights.sources import locate_adapter, locate_model
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ServerTokenizer:
     """A tokenizer and the ids that end a turn."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -26,7 +26,7 @@ class Words:
     source: str
 
 
-def load_words(spec: ModelSpec, progress: Progress) -> Words:
+def load_tokenizer(spec: ModelSpec, progress: Progress) -> ServerTokenizer:
     """Reads no weights; a hub id without a folder fetches a few files.
 
     Raises WeightsMissing or WeightsError where there is no tokenizer to be had.
@@ -39,7 +39,7 @@ def load_words(spec: ModelSpec, progress: Progress) -> Words:
             f"There is no tokenizer at {source}; name the model's folder or hub id beside its server in models.yaml."
         ) from error
     tokenizer = under_template(tokenizer, spec, progress)
-    return Words(tokenizer, end_ids(generation_settings(source, revision), tokenizer), source)
+    return ServerTokenizer(tokenizer, end_ids(generation_settings(source, revision), tokenizer), source)
 
 
 def under_template(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, progress: Progress) -> PreTrainedTokenizerBase:
