@@ -22,13 +22,13 @@ from urial.sibling.answering import Answer, Ask, Manner, Shares, answers
 from urial.sibling.base_model import base_name, base_spec, placement
 from urial.sibling.checked import NEW_TOKENS as CHECKED_TOKENS
 from urial.sibling.checked import Checked, load_checked
+from urial.sibling.cli import NEW_TOKENS
 from urial.sibling.examples import Example, load_examples
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.measures import Measures, measure, table, transcripts
 from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
-NEW_TOKENS = 256
 BASE_PENALTY = 1.1  # the base's default in the demo
 LONGEST, MOST_TOKENS = 2048, 2048
 TRANSCRIPTS = 20
@@ -45,12 +45,14 @@ class Study:
     folders: Mapping[SideName, Path]
     penalties: SidePenalties
     at_once: int
+    new_tokens: int = NEW_TOKENS  # of an answer at most
+    checked_tokens: int = CHECKED_TOKENS
 
 
 def run_evaluation(options: argparse.Namespace) -> int:
     """Writes answers, `measures.json`, `measures.md` and `transcripts.md` below --out. Returns 0; raises UrialError."""
-    if (options.limit is not None and options.limit < 1) or options.at_once < 1:
-        raise SettingsError("--limit and --at-once must be 1 or more.")
+    if (options.limit is not None and options.limit < 1) or options.at_once < 1 or options.new_tokens < 1:
+        raise SettingsError("--limit, --at-once and --new-tokens must be 1 or more.")
     examples = load_examples(options.held_out)[: options.limit]
     checked = load_checked(options.checked)[: options.limit]
     folders = claim(options, examples, checked)
@@ -60,7 +62,8 @@ def run_evaluation(options: argparse.Namespace) -> int:
     losses = kept_losses(folders, examples, lambda: load_pair_models(base, aligned, dtype=dtype, device=device))
     engines = open_pair(_pair(base, aligned), device=device, dtype=dtype)
     penalties = SidePenalties(base=BASE_PENALTY, aligned=options.penalty)
-    print(report(Study(engines, examples, checked, losses, folders, penalties, options.at_once)))
+    lengths = options.new_tokens, min(CHECKED_TOKENS, options.new_tokens)
+    print(report(Study(engines, examples, checked, losses, folders, penalties, options.at_once, *lengths)))
     print(f"The answers and transcripts are in {folders['aligned']}.")
     return 0
 
@@ -77,7 +80,7 @@ def claim(options: argparse.Namespace, examples: Sequence[Example], checked: Seq
         "base": base_name(base_spec(options)),
         "held_out": hashlib.sha256(repr([e.messages for e in examples]).encode()).hexdigest(),
         "checked": hashlib.sha256(repr([c.question for c in checked]).encode()).hexdigest(),
-        "new_tokens": NEW_TOKENS,
+        "new_tokens": options.new_tokens,
     }
     own = settings | {"adapter_sha256": digest, "penalty": options.penalty}
     folders: dict[SideName, Path] = {
@@ -128,10 +131,10 @@ def report(study: Study) -> str:
 
 def _measured(study: Study, side: SideName) -> tuple[Measures, dict[str, Answer]]:
     """One side's measures and its answers by the examples' ids."""
-    manner = Manner(NEW_TOKENS, study.penalties)
+    manner = Manner(study.new_tokens, study.penalties)
     own = kept_answers(study, side, "answers", [_asked(e) for e in study.examples], manner, with_shift=True)
     asks = [Ask(c.id, c.question) for c in study.checked]
-    short = kept_answers(study, side, "checked", asks, Manner(CHECKED_TOKENS, study.penalties), with_shift=False)
+    short = kept_answers(study, side, "checked", asks, Manner(study.checked_tokens, study.penalties), with_shift=False)
     return measure(study.examples, own, study.losses[side], study.checked, short), own
 
 

@@ -90,6 +90,7 @@ class Run:
     folder: Path
     fingerprint: str
     progress: Callable[[int, int, float], None]
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 def schedule(run: Run) -> list[list[int]]:
@@ -119,7 +120,7 @@ def train(run: Run) -> None:
         run.progress(step, len(plan), entry["loss"])
         if step % per_epoch == 0:
             _log_held_out(run, log, step)
-        if step == len(plan) or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if step == len(plan) or time.monotonic() - saved > run.checkpoint_seconds:
             _save(run, optimizer, step)
             saved = time.monotonic()
 
