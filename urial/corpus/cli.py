@@ -152,15 +152,17 @@ def aggregate(options: argparse.Namespace) -> dict[str, Any]:
     from urial.corpus.folder import SUMMARY, write_json
     from urial.corpus.report import write_report
     from urial.corpus.sources import record
+    from urial.judge.shown import shown
 
     corpus = read(options.out)
     check_not_empty(corpus, options.out)
     summary = summarize(corpus, papers())
     write_json(options.out / SUMMARY, summary)
-    write_report(options.out, summary)
+    judged = shown(options.out)
+    write_report(options.out, summary, judged)
     write_exports(options.out, options.export, summary)
     if options.record:
-        record(options.out, options.record, RECORDED_TOP)
+        record(options.out, options.record, RECORDED_TOP, judged)
     return summary
 
 
