@@ -69,7 +69,7 @@ def test_one_quiet_chip_a_side_after_the_answers(
     for chip in chips.all():
         assert "unsafe, S2 non-violent crimes (90 %)" in chip.inner_text() and HOSTILE[:20] in chip.inner_text()
     page.screenshot(path=tmp_path / f"chip-{width}-{scheme}.png", full_page=True)
-    page.get_by_text("What exactly was run").click()
+    page.locator(".live .uv-fold-title", has_text="What exactly was run").click()
     expect(page.locator(".live .uv-run")).to_contain_text("question safe; base unsafe")
     assert page.evaluate("window.__pwned") is None and page.locator(".live img").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -100,7 +100,7 @@ def test_system_2_attention_is_chosen_said_while_it_runs_and_its_fallback_is_sai
     wait_for(page, "done")
     note = page.locator(".live .uv-note", has_text="System 2 Attention")
     expect(note).to_contain_text("the question was asked as it stands")  # random models rewrite nothing
-    page.get_by_text("What exactly was run").click()
+    page.locator(".live .uv-fold-title", has_text="What exactly was run").click()
     expect(page.locator(".live .uv-fold[open]")).to_contain_text("What that call wrote")
     page.screenshot(path=tmp_path / "s2a.png", full_page=True)
     page.locator(".turn-keep [data-kind=link]").last.click()

@@ -107,7 +107,10 @@ def test_a_rewritten_question_is_shown_with_both_calls(show: Open) -> None:
 
 def test_found_examples_name_the_words_that_matched_and_no_prefix_cache_and_icil_its_form(show: Open) -> None:
     comparison = build()
-    found = [Retrieved(query="<b>far</b>?", matched=["cats"]), Retrieved(query="near?", matched=["<i>", "purr"])]
+    found = [
+        Retrieved(id="x", score=1.0, query="<b>far</b>?", matched=["cats"]),
+        Retrieved(id="x", score=1.0, query="near?", matched=["<i>", "purr"]),
+    ]
 
     def with_method(name: str, retrieved: list[Retrieved] | None) -> Comparison:
         settings = comparison.settings.model_copy(update={"method": name, "examples": 0, "retrieved": retrieved})
