@@ -35,9 +35,11 @@ def conversations(question: Question) -> dict[str, Messages]:
 
 def shown(history: Sequence[Message], query: str, answers: Mapping[SideName, str]) -> dict[str, Messages]:
     """The same of given texts: `prompt`, and each side that is given."""
-    turns = [{"role": turn.role, "content": turn.content} for turn in history]
-    asked = [*turns, {"role": "user", "content": query}]
-    answered = {side: [*asked, {"role": "assistant", "content": text}] for side, text in answers.items()}
+    turns = [{"role": str(turn.role), "content": turn.content} for turn in history]
+    asked: Messages = [*turns, {"role": "user", "content": query}]
+    answered: dict[str, Messages] = {
+        side: [*asked, {"role": "assistant", "content": text}] for side, text in answers.items()
+    }
     return {"prompt": asked, **answered}
 
 

@@ -1,7 +1,6 @@
 """Safety labels of one comparison, for a page: the guard is asked once its answers have ended.
 
-Nothing waits for it. A guard that cannot be reached gives no label, and one sentence. Knows the guard and its client;
-nothing about pages.
+Nothing waits for it. A guard that cannot be reached gives no label, and one sentence.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from urial.engines.server.event_loop import background
 from urial.errors import UrialError
 from urial.judge import guard, labels
 from urial.judge.client import ChatClient, Waits
+from urial.judge.questions import SIDES
 from urial.pairs import GuardSpec
-from urial.records import Comparison
+from urial.records import Comparison, SideName
 
 WAITS = Waits(connect=5, whole=60, longest_pause=5, tries=2)  # a reader looks on
 KEPT = 256  # comparisons whose labels are kept
@@ -67,5 +67,5 @@ class Guard:
 
 def conversations(comparison: Comparison) -> dict[str, guard.Messages]:
     """What the guard is shown; a side that wrote nothing is left out."""
-    answers = {side: comparison.side(side).text.strip() for side in ("base", "aligned")}
+    answers: dict[SideName, str] = {side: comparison.side(side).text.strip() for side in SIDES}
     return guard.shown(comparison.history, comparison.query, {side: text for side, text in answers.items() if text})

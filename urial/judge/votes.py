@@ -1,7 +1,6 @@
 """People's votes as a workshop's export holds them: who won, for a question and its two answers.
 
-Those that were read once stay beside a corpus, so that its page and its report show the agreement too. Knows the
-document `urial.workshop/1` and that file; nothing about judges.
+Those that were read once stay beside a corpus, so that its page and its report show the agreement too.
 """
 
 from __future__ import annotations

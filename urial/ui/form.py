@@ -1,7 +1,6 @@
 """The form of the Compare tab: what is asked, of which pair, with which method and settings.
 
-The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`). Knows Gradio and the names of
-pairs and methods; nothing about running anything.
+The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`).
 """
 
 from __future__ import annotations
@@ -75,11 +74,12 @@ FIELDS = tuple(field.name for field in fields(Form))
 
 def method_choices() -> list[tuple[str, str]]:
     """(words, "name/count") for every method that the page offers; "file" belongs to the command line."""
-    choices = []
+    choices: list[tuple[str, str]] = []
     for name, info in METHODS.items():
         if name == "file":
             continue
-        for count in sorted(info.counts, key=lambda each: each != info.default) or [None]:
+        counts: list[int | None] = [*sorted(info.counts, key=lambda each: each != info.default)]
+        for count in counts or [None]:
             choices.append((method_words(info.title, count), name if count is None else f"{name}/{count}"))
     return choices
 
@@ -123,7 +123,10 @@ def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, B
             choosers = pair_and_method(pairs, default_pair)
             settings, tries = folded_settings()
         examples = example_buttons()
-    form = Form(query, *choosers, *settings)
+    pair, method = choosers
+    temperature, top_p, length, seed, base_penalty, aligned_penalty, aligned_method = settings
+    penalties = (base_penalty, aligned_penalty)
+    form = Form(query, pair, method, temperature, top_p, length, seed, *penalties, aligned_method)
     tries.input(None, [tries, query], query, js="(text, before) => text || before", show_progress="hidden")
     for button, text in examples:
         button.click(None, form.inputs, form.query, js=example_script(text), show_progress="hidden")
@@ -182,7 +185,10 @@ def pair_and_method(pairs: list[tuple[str, str]], default_pair: str) -> tuple[gr
     return pair, method
 
 
-def folded_settings() -> tuple[tuple[gr.components.Component, ...], gr.Dropdown]:
+Settings = tuple[gr.Slider, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Slider, gr.Radio]
+
+
+def folded_settings() -> tuple[Settings, gr.Dropdown]:
     """Decoding and the aligned side's way, in the order of the form, and questions for the latter.
 
     The line that stands for them follows their values.
