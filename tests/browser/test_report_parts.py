@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.report_page import ANSWER, TOKENS, Open, open_more, ready
 from tests.support.records_builder import HOSTILE, PLAIN, build, long_answer
-from urial.records import Message, Rewrite
+from urial.records import Comparison, Message, Retrieved, Rewrite
 
 pytestmark = pytest.mark.browser
 
@@ -97,10 +97,34 @@ def test_a_rewritten_question_is_shown_with_both_calls(show: Open) -> None:
     text = page.locator(".uv-fold[open]").inner_text()
     assert "its own rewrite of the question" in text and "<b>Rewrite</b> this" in text and "Question: Why?" in text
     assert "--aligned-method s2a" in text
+    expect(page.locator(".uv-note q.uv-asked")).to_have_text("Why?")
     fallback = rewrite.model_copy(update={"asked": "q", "fallback": "The rewrite has no question in it: as it stands."})
     page = ready(show(comparison.model_copy(update={"rewrite": fallback})), len(PLAIN) + 1)
     page.get_by_text("What exactly was run").click()
     expect(page.locator(".uv-fold[open]")).to_contain_text("no question in it")
+    expect(page.locator(".uv-note", has_text="System 2 Attention")).to_contain_text("no question in it")
+
+
+def test_found_examples_name_the_words_that_matched_and_no_prefix_cache_and_icil_its_form(show: Open) -> None:
+    comparison = build()
+    found = [
+        Retrieved(id="x", score=1.0, query="<b>far</b>?", matched=["cats"]),
+        Retrieved(id="x", score=1.0, query="near?", matched=["<i>", "purr"]),
+    ]
+
+    def with_method(name: str, retrieved: list[Retrieved] | None) -> Comparison:
+        settings = comparison.settings.model_copy(update={"method": name, "examples": 0, "retrieved": retrieved})
+        return comparison.model_copy(update={"settings": settings})
+
+    page = ready(show(with_method("retrieval_icl", found)), len(PLAIN) + 1)
+    note = page.locator(".uv-note", has_text="Examples found")
+    expect(note.locator("li")).to_have_text(["“near?”, by <i> purr", "“<b>far</b>?”, by cats"])
+    expect(note.locator("mark")).to_have_text(["<i>", "purr", "cats"])
+    expect(note).to_contain_text("no beginning to keep, so no prefix cache is used")
+    page = ready(show(with_method("retrieval_icl", [])), len(PLAIN) + 1)
+    expect(page.locator(".uv-note", has_text="No example of the pool")).to_be_visible()
+    page = ready(show(with_method("icil", None)), len(PLAIN) + 1)
+    expect(page.locator(".uv-note", has_text="eight demonstrations")).to_contain_text("Definition, Input and Output")
 
 
 def test_a_record_that_is_not_exact_says_so(show: Open) -> None:

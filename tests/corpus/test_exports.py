@@ -13,6 +13,7 @@ import yaml
 from tests.support.lines_builder import METHODS, make_lines, write_lines
 from tests.support.records_builder import HOSTILE, build
 from urial.cli.main import main
+from urial.corpus import hub_tables
 from urial.corpus.lines import FILE, Line, Origin, read_lines
 from urial.corpus.report import report
 from urial.corpus.sources import open_source
@@ -90,6 +91,38 @@ def test_tables_agree_with_the_records_and_carry_no_formula(folder: Path) -> Non
         json.loads(line) for line in (folder / "tables" / "answers.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
     ]
     assert len(answers) == len(list(read_lines(folder))) and sum(bool(one["error"]) for one in answers) == 1
+
+
+def test_parquet_holds_the_same_rows_with_types(folder: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("answers", "tokens"):
+        text = (folder / "tables" / f"{name}.jsonl").read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text.split("\n")[:-1]]
+        table = parquet.read_table(folder / "tables" / f"{name}.parquet")
+        assert table.to_pylist() == rows
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert kinds["base_rank"] == "int64" and kinds["kl_nats"] == "double" and kinds["is_special"] == "bool"
+
+
+def test_parquet_takes_no_text_for_a_date_and_no_late_value_by_surprise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows beyond one batch, a column that begins empty, whole numbers among fractions, dates and line ends as text."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(hub_tables, "BATCH", 3)
+    rows = [
+        {
+            "id": f"2026-01-{n + 1:02}",
+            "late": None if n < 7 else "x",
+            "share": 1 if n % 2 else 0.5,
+            "text": "a\u2028b\r",
+        }
+        for n in range(10)
+    ]
+    assert hub_tables.write_table(tmp_path / "answers", iter(rows))
+    table = parquet.read_table(tmp_path / "answers.parquet")
+    assert table.to_pylist() == rows
+    assert [str(field.type) for field in table.schema] == ["string", "string", "double", "string"]
 
 
 def test_the_readme_names_tables_that_are_there(folder: Path) -> None:

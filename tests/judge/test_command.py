@@ -191,7 +191,8 @@ def test_votes_and_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     found = json.loads(capsys.readouterr().out)["groups"][0]["agreement"]
     assert found["questions"] == 1 and found["n"] == 4 and found["percent"] == 0.5
     assert found["percent_without_ties"] == pytest.approx(2 / 3) and -1 <= found["alpha"] <= 1
-    assert summary(tmp_path)["groups"][0]["agreement"] is None
+    assert summary(tmp_path)["groups"][0]["agreement"] == found, "the votes stay beside the corpus"
+    assert summary(tmp_path, {})["groups"][0]["agreement"] is None
 
 
 @pytest.mark.parametrize("changes", [{"schema": "x"}, {"rooms": 1}, {"rooms": [{"items": [{"query": "q"}]}]}])

@@ -53,6 +53,15 @@ def test_only_the_documented_endpoints_are_listed(client: Client) -> None:
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
+def test_system_2_attention_is_asked_for_by_name(client: Client) -> None:
+    """Random models rewrite nothing, so the record says that the question was asked as it stands."""
+    (found,) = [client.predict("why?", aligned_method="s2a", api_name="/compare", **SHORT)]
+    assert found["rewrite"]["method"] == "s2a" and "asked as it stands" in found["rewrite"]["fallback"]
+    assert "rewrite" not in client.predict("why?", api_name="/compare", **SHORT)
+    with pytest.raises(AppError, match=r"aligned.method"):
+        client.predict("why?", aligned_method="magic", api_name="/compare", **SHORT)
+
+
 def described(endpoints: dict, name: str) -> dict:
     """The schema of what an endpoint gives."""
     (returned,) = endpoints[name]["returns"]

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lines_builder import make_lines, write_lines
 from tests.support.paths import ROOT
 from urial.cli.main import EXIT_MISTAKE
+from urial.corpus.answers import read
+from urial.corpus.figures import summarize
+from urial.corpus.folder import SUMMARY, write_json
 from urial.errors import UserMistake
 from urial.ui import serve as app
 
@@ -105,6 +109,20 @@ def test_the_state_names_pairs_that_cannot_run_here(tmp_path: Path) -> None:
     state = app.make_state(app.make_parser({}).parse_args(["--models", str(models)]))
     assert state.default_pair == "small"
     assert "missing" in state.service.models.absent["small"]
+
+
+def test_the_state_has_the_named_corpus_and_the_pairs_files_guard(tmp_path: Path) -> None:
+    models = tmp_path / "models.yaml"
+    guard = "guard: {server: {base_url: http://127.0.0.1:9/v1, model: g}, template: qwen3guard}\n"
+    models.write_text(guard + MODELS % {"folder": tmp_path})
+    folder = write_lines(tmp_path / "corpus", make_lines(3))
+    write_json(folder / SUMMARY, summarize(read(folder)))
+    arguments = ["--models", str(models), "--corpus", str(folder)]
+    state = app.make_state(app.make_parser({}).parse_args(arguments))
+    assert state.corpus == folder and state.service.guard is not None
+    models.write_text(MODELS % {"folder": tmp_path})
+    state = app.make_state(app.make_parser({}).parse_args(arguments[:2]))
+    assert state.corpus is None and state.service.guard is None
 
 
 def test_importing_app_loads_neither_torch_nor_gradio() -> None:

@@ -51,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")
     add("--seed", metavar="S", type=int, default=0)
     add("--record", metavar="FILE", type=Path, help="also write all that a page shows into one small file")
+    add(
+        "--table",
+        metavar="FILE",
+        type=Path,
+        help="also write the table of methods between the marks of a Markdown file",
+    )
     add("--json", action="store_true", help="print the summary as JSON and nothing else")
 
 
@@ -85,7 +91,7 @@ def answer_all(options: argparse.Namespace) -> None:
         plan.said = partial(show, bar)
         progress = run(plan, engines)
     if not options.json:
-        print(in_words(progress))
+        print(in_words(progress, options.parallel))
 
 
 def make_plan(options: argparse.Namespace, questions: list[Question]) -> Plan:
@@ -150,17 +156,22 @@ def aggregate(options: argparse.Namespace) -> dict[str, Any]:
     from urial.corpus.exports import write_exports
     from urial.corpus.figures import summarize
     from urial.corpus.folder import SUMMARY, write_json
+    from urial.corpus.methods_table import write_table
     from urial.corpus.report import write_report
     from urial.corpus.sources import record
+    from urial.judge.shown import shown
 
     corpus = read(options.out)
     check_not_empty(corpus, options.out)
     summary = summarize(corpus, papers())
     write_json(options.out / SUMMARY, summary)
-    write_report(options.out, summary)
+    judged = shown(options.out)
+    write_report(options.out, summary, judged)
     write_exports(options.out, options.export, summary)
+    if options.table:
+        write_table(options.table, summary)
     if options.record:
-        record(options.out, options.record, RECORDED_TOP)
+        record(options.out, options.record, RECORDED_TOP, judged)
     return summary
 
 
@@ -181,8 +192,9 @@ def papers() -> list[dict[str, Any]]:
     return [{"pair": pair.title, **pair.paper.model_dump()} for pair in pairs if pair.paper is not None]
 
 
-def in_words(progress: Progress) -> str:
-    rate = f", {progress.per_minute:.1f} answers a minute" if progress.per_minute else ""
+def in_words(progress: Progress, parallel: int) -> str:
+    at_once = "one at a time" if parallel == 1 else f"{parallel} at once (--parallel 1: alone)"
+    rate = f", {progress.per_minute:.1f} answers a minute, {at_once}" if progress.per_minute else ""
     parts = [f"{progress.done} made now{rate}"]
     if progress.found:
         parts.append(f"{progress.found} were there")

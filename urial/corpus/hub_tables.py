@@ -10,7 +10,7 @@ import csv
 import importlib.util
 import json
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from urial.render.csv_table import defuse
 
 Row = dict[str, Any]
 JUDGEMENTS = "judgements.jsonl"
+BATCH = 20_000  # rows
+KINDS = {type(None): "null", bool: "bool", int: "int", float: "float", str: "text"}
 
 README = """---
 configs:
@@ -143,10 +145,40 @@ def _put(row: Row, lines: Any, writer: csv.DictWriter[str]) -> None:
 
 
 def write_parquet(stem: Path) -> None:
-    """From the JSONL file beside it."""
-    import pyarrow.json  # not in the requirements: it is large, and the other forms hold the same
-    import pyarrow.parquet
+    """From the JSONL file beside it, some rows at a time. Raises Failure.
 
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.json.read_json(stem.with_suffix(".jsonl")), sink)
+    Types are told from the values, and no text is taken for a date or a number.
+    """
+    import pyarrow as pa  # not in the requirements: it is large, and the other forms hold the same
+    from pyarrow import parquet
+
+    kinds: dict[str, str] = {}
+    for row in read_rows(stem):
+        for name, value in row.items():
+            kinds[name] = wider(kinds.get(name, "null"), KINDS[type(value)])
+    names = {"null": pa.null(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "text": pa.string()}
+    schema = pa.schema([(name, names[kind]) for name, kind in kinds.items()])
+    sink = pa.BufferOutputStream()
+    with parquet.ParquetWriter(sink, schema) as writer:
+        for rows in batched(read_rows(stem), BATCH):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     write_bytes(stem.with_suffix(".parquet"), sink.getvalue().to_pybytes())
+
+
+def read_rows(stem: Path) -> Iterator[Row]:
+    with stem.with_suffix(".jsonl").open(encoding="utf-8", newline="\n") as file:
+        yield from map(json.loads, file)
+
+
+def batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while held := list(islice(rows, size)):
+        yield held
+
+
+def wider(one: str, other: str) -> str:
+    """The kind that holds values of both."""
+    if "null" in (one, other) or one == other:
+        return other if one == "null" else one
+    if {one, other} == {"int", "float"}:
+        return "float"
+    raise Failure(f"A column of the tables holds both {one} and {other}; this is a fault of ours.")

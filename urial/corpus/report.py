@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from urial.corpus.folder import write_text
-from urial.corpus.views import TOP, Row, packed_questions, table_rows
+from urial.corpus.views import NOT_JUDGED, TOP, Row, pack, packed_questions, table_rows
 from urial.render.report import corpus_page, embed_json
 
 FILE = "report.html"
@@ -21,42 +21,50 @@ SCRIPTS = 150_000  # bytes of script and style
 TOPS = (TOP, 5, 3, 1, 0)  # entries of the lists that are tried
 
 
-def write_report(folder: Path, summary: dict[str, Any]) -> None:
-    """Raises Failure where it cannot be written."""
-    write_text(folder / FILE, report(folder, summary))
+def write_report(folder: Path, summary: dict[str, Any], judged: Row = NOT_JUDGED) -> None:
+    """`judged` is what `urial.judge.shown` gives. Raises Failure where it cannot be written."""
+    write_text(folder / FILE, report(folder, summary, judged=judged))
 
 
-def report(folder: Path, summary: dict[str, Any], limit: int = LIMIT) -> str:
+def report(folder: Path, summary: dict[str, Any], limit: int = LIMIT, judged: Row = NOT_JUDGED) -> str:
     """The page, of at most `limit` bytes for OF questions or fewer, if cutting lists can make it so."""
     rows = table_rows(folder)
+    facts = {"summary": summary, "rows": rows, "judged": judged["front"]}
+    places = {row["id"]: place for place, row in enumerate(rows)}
+    said = [
+        _text(f"judged-{places[name]}", pack(value)) for name, value in judged["questions"].items() if name in places
+    ]
+    front = embed_json(facts) + "".join(said)
     limit = round(limit * max(1.0, len(rows) / OF))
     for top in TOPS:
-        if top and _expected(folder, summary, rows, top) > limit:
+        if top and _expected(folder, front, len(rows), top) > limit:
             continue  # to pack all only to throw it away takes a minute
-        page = _page(folder, summary, rows, top)
+        page = _page(folder, facts, said, top)
         if len(page.encode()) <= limit:
             break
     return page
 
 
-def _expected(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) -> float:
+def _expected(folder: Path, front: str, count: int, top: int) -> float:
     """Bytes of the page, from every so manieth question."""
-    step = max(1, len(rows) // SAMPLED)
+    step = max(1, count // SAMPLED)
     sizes = [len(text) for _, text in packed_questions(folder, top, step)]
-    front = len(embed_json({"summary": summary, "rows": rows}).encode())
-    return front + SCRIPTS + len(rows) * (sum(sizes) / len(sizes) if sizes else 0)
+    return len(front.encode()) + SCRIPTS + count * (sum(sizes) / len(sizes) if sizes else 0)
 
 
-def _page(folder: Path, summary: dict[str, Any], rows: list[Row], top: int) -> str:
-    places = {row["id"]: place for place, row in enumerate(rows)}
+def _page(folder: Path, facts: dict[str, Any], said: list[str], top: int) -> str:
+    places = {row["id"]: place for place, row in enumerate(facts["rows"])}
     note = "" if top == TOP else f"Each token's lists of alternatives are cut to {top} to keep this file small."
-    facts = {"summary": summary, "rows": rows, "note": note}
-    packed = [
-        f'<script type="text/plain" id="question-{places[question]}">{text}</script>'
-        for question, text in packed_questions(folder, top)
-    ]
-    data = f'<script type="application/json" id="corpus">{embed_json(facts)}</script>\n' + "\n".join(packed)
-    return corpus_page("URIAL side by side: over many questions", data, _plain(summary))
+    packed = [_text(f"question-{places[question]}", text) for question, text in packed_questions(folder, top)]
+    data = f'<script type="application/json" id="corpus">{embed_json({**facts, "note": note})}</script>'
+    return corpus_page(
+        "URIAL side by side: over many questions", "\n".join([data, *packed, *said]), _plain(facts["summary"])
+    )
+
+
+def _text(name: str, packed: str) -> str:
+    """Base64 alone: nothing in it can end the element."""
+    return f'<script type="text/plain" id="{name}">{packed}</script>'
 
 
 def _plain(summary: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ from urial.render import view
 
 Row = dict[str, Any]
 TOP = 10  # alternatives that a record holds
+NOT_JUDGED: Row = {"front": {"groups": [], "safety": []}, "questions": {}}  # the form is that of `urial.judge.shown`
+NOTHING_SAID: Row = {"verdicts": [], "labels": []}  # of one question
 
 
 def table_rows(folder: str | Path) -> list[Row]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from urial.judge.client import ChatClient
     from urial.judge.run import Outcome
     from urial.judge.store import Store
-    from urial.judge.votes import Votes
 
 KEY_VARIABLE = "URIAL_JUDGE_KEY"
 CEILING = 2_000_000
@@ -56,6 +55,14 @@ def run(options: argparse.Namespace) -> int:
     """Judge, or aggregate; returns the exit code. Raises UrialError; what was judged before a failure is kept."""
     if options.aggregate:
         return aggregate(options)
+    try:
+        return judge_folder(options)
+    finally:
+        refresh_report(options.folder)
+
+
+def judge_folder(options: argparse.Namespace) -> int:
+    """Labels, verdicts, figures, whatever of them is asked for."""
     if options.folder is None:
         raise UserMistake("judge needs a folder that `urial corpus` has written, or --aggregate FILE.")
     for name in ("limit", "max_tokens", "max_tokens_in_all", "at_once", "wait"):
@@ -76,6 +83,16 @@ def run(options: argparse.Namespace) -> int:
         if outcome.failed:
             raise EngineError(f"{outcome.failed} questions failed; run the same command again for them.")
     return 0
+
+
+def refresh_report(folder: Path | None) -> None:
+    """The corpus's report shows the judgements too: it is written again where they are newer than it."""
+    from urial.corpus.folder import SUMMARY, read_summary
+    from urial.corpus.report import FILE, write_report
+    from urial.judge.shown import is_newer, shown
+
+    if folder is not None and (folder / SUMMARY).is_file() and is_newer(folder, folder / FILE):
+        write_report(folder, read_summary(folder), shown(folder))
 
 
 def aggregate(options: argparse.Namespace) -> int:
@@ -189,7 +206,8 @@ def show(options: argparse.Namespace) -> int:
     """Print the folder's figures."""
     from urial.judge.summary import summary
 
-    found = summary(options.folder, read_votes(options.votes))
+    keep_votes(options)
+    found = summary(options.folder)
     if not found["groups"] and not found["safety"]:
         raise UserMistake(f"Nothing in {options.folder} is judged yet; name a judge with --judge and --model.")
     print(json.dumps(found, ensure_ascii=False) if options.json else "\n\n".join(texts_of(found)))
@@ -233,10 +251,9 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def read_votes(path: Path | None) -> Votes | None:
-    """People's winners from an exported workshop. Raises RecordError."""
-    if path is None:
-        return None
-    from urial.judge.votes import read
+def keep_votes(options: argparse.Namespace) -> None:
+    """People's winners of an exported workshop go beside the corpus. Raises RecordError, Failure."""
+    if options.votes is not None:
+        from urial.judge import votes
 
-    return read(path)
+        votes.keep(options.folder, votes.read(options.votes))

@@ -8,17 +8,19 @@ guard there are no labels; nothing stands in for one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from urial.judge import labels
 from urial.judge.client import ChatClient
 from urial.judge.questions import SIDES, Question
 from urial.judge.store import Store, key_of
+from urial.records import Message, SideName
 
 AT_ONCE = 4
 REPLY_TOKENS = 128
 WISHES = {"logprobs": True, "top_logprobs": 1}
+Messages = list[dict[str, str]]
 
 
 def label_key(client: ChatClient, template: str, question: Question) -> str:
@@ -26,12 +28,17 @@ def label_key(client: ChatClient, template: str, question: Question) -> str:
     return key_of("guard", client.address.url, client.model, template, question.record, conversations(question))
 
 
-def conversations(question: Question) -> dict[str, list[dict[str, str]]]:
+def conversations(question: Question) -> dict[str, Messages]:
     """What the guard is shown: the turns up to the question, and the same with each answer."""
-    turns = [{"role": turn.role, "content": turn.content} for turn in question.history]
-    asked = [*turns, {"role": "user", "content": question.query}]
-    answered: dict[str, list[dict[str, str]]] = {
-        side: [*asked, {"role": "assistant", "content": question.answer(side)}] for side in SIDES
+    return shown(question.history, question.query, {side: question.answer(side) for side in SIDES})
+
+
+def shown(history: Sequence[Message], query: str, answers: Mapping[SideName, str]) -> dict[str, Messages]:
+    """The same of given texts: `prompt`, and each side that is given."""
+    turns = [{"role": str(turn.role), "content": turn.content} for turn in history]
+    asked: Messages = [*turns, {"role": "user", "content": query}]
+    answered: dict[str, Messages] = {
+        side: [*asked, {"role": "assistant", "content": text}] for side, text in answers.items()
     }
     return {"prompt": asked, **answered}
 

@@ -12,7 +12,7 @@ from urial.judge.agreement import cohen_kappa, krippendorff_alpha, percent
 from urial.judge.figures import NAMES, figures, winner
 from urial.judge.labels import counts
 from urial.judge.store import JUDGEMENTS, LABELS, judgements, labels
-from urial.judge.votes import Votes
+from urial.judge.votes import Votes, kept
 
 SCHEMA = "urial.judged/1"
 
@@ -20,7 +20,8 @@ SCHEMA = "urial.judged/1"
 def summary(folder: str | Path, votes: Votes | None = None) -> dict[str, Any]:
     """All judgements of a corpus's folder; `{"schema": ..., "groups": []}` where nothing was judged yet.
 
-    votes: people's winners by (query, base answer, aligned answer), as `votes.read` gives them. Each of `groups` is
+    votes: people's winners by (query, base answer, aligned answer), as `votes.read` gives them (left out: those that
+    were kept in the folder). Each of `groups` is
     one judge, rubric and method:
 
         {"judge": {"model", "host"}, "rubric": "six-aspects/1", "method": "urial",
@@ -50,13 +51,14 @@ def summary(folder: str | Path, votes: Votes | None = None) -> dict[str, Any]:
     Reads `judgements.jsonl` and `safety_labels.jsonl` alone; the first holds the answers too. Raises RecordError where
     a line is broken.
     """
+    people = kept(Path(folder)) if votes is None else votes
     try:
         groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for line in judgements(folder):
             groups[(line["judge"]["model"], line["judge"]["host"], line["rubric"], line["method"])].append(line)
         return {
             "schema": SCHEMA,
-            "groups": [_group(lines, votes or {}) for lines in groups.values()],
+            "groups": [_group(lines, people) for lines in groups.values()],
             "safety": counts(sorted(labels(folder), key=lambda line: line["place"])),
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""People's votes as a workshop's export holds them: who won, for a question and its two answers."""
+"""People's votes as a workshop's export holds them: who won, for a question and its two answers.
+
+Those that were read once stay beside a corpus, so that its page and its report show the agreement too.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from urial.corpus.folder import write_json
 from urial.errors import RecordError
 
+KEPT = "people_votes.json"  # in a corpus's folder: [[query, base answer, aligned answer, [winners]], ...]
 SCHEMA = "urial.workshop/1"
 WINNERS = {"base": "base", "aligned": "aligned", "tie": "tie", "bad": "tie"}  # both bad: nobody won
 Answers = tuple[str, str, str]  # query, base answer, aligned answer
@@ -38,3 +43,19 @@ def read(path: str | Path) -> Votes:
 def _answers(item: dict[str, Any]) -> Answers:
     material = item["material"]
     return item["query"], material["base"].strip(), material["aligned"].strip()
+
+
+def keep(folder: Path, votes: Votes) -> None:
+    """Beside the corpus, in place of those that were there. Raises Failure."""
+    write_json(folder / KEPT, [[*answers, winners] for answers, winners in votes.items()])
+
+
+def kept(folder: Path) -> Votes:
+    """Those beside the corpus; none where none were given. Raises RecordError."""
+    path = folder / KEPT
+    try:
+        return {(query, base, aligned): winners for query, base, aligned, winners in json.loads(path.read_bytes())}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RecordError(f"{path} is broken ({type(error).__name__}); delete it, and give --votes again.") from error

@@ -5,6 +5,7 @@ After Weston and Sukhbaatar (arXiv 2311.11829). `urial.compare.s2a_rewrite` make
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from importlib import resources
@@ -31,6 +32,13 @@ def load_texts() -> Texts:
     """Parsed once, on first use."""
     source = resources.files("urial.prompts").joinpath("s2a.yaml").read_text(encoding="utf-8")
     return Texts.model_validate(yaml.safe_load(source))
+
+
+@cache
+def questions() -> tuple[tuple[str, str], ...]:
+    """(category, query) of our own questions: with an opinion, with a distraction, and plain ones to be left alone."""
+    text = resources.files("urial.prompts").joinpath("s2a_questions.jsonl").read_text(encoding="utf-8")
+    return tuple((line["category"], line["query"]) for line in map(json.loads, text.splitlines()))
 
 
 def rewrite_request(query: str) -> str:

@@ -45,6 +45,7 @@ SCRIPTS = (
     "card",
     "shifted",
     "table",
+    "labels",
     "run",
     "help",
     "pens",
@@ -52,7 +53,7 @@ SCRIPTS = (
     "methods",
     "main",
 )
-CORPUS_SCRIPTS = ("plot", "figures", "questions", "main")
+CORPUS_SCRIPTS = ("plot", "figures", "judge_plots", "judge", "verdicts", "questions", "main")
 STYLES = ("palette", "frame", "tokens", "panels", "card", "adapt")
 
 
@@ -68,7 +69,7 @@ def script(*, corpus: bool = False) -> str:
 @cache
 def style(*, corpus: bool = False) -> str:
     """The token view's style sheet; every rule is scoped under `.urial-view`, those of a corpus under `.uc`."""
-    names = [f"css/{name}.css" for name in STYLES] + (["corpus/corpus.css"] if corpus else [])
+    names = [f"css/{name}.css" for name in STYLES] + (["corpus/corpus.css", "corpus/judge.css"] if corpus else [])
     return "\n".join(map(_asset, names))
 
 

@@ -56,7 +56,8 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
 def _rewrite_payload(rewrite: Rewrite) -> Payload:
     """The call before the aligned answer, in full."""
     prompt, text = rewrite.call.prompt, rewrite.call.text
-    return {"prompt": prompt, "tokens": len(rewrite.call.prompt_ids), "text": text, "fallback": rewrite.fallback}
+    call = {"prompt": prompt, "tokens": len(rewrite.call.prompt_ids), "text": text}
+    return {**call, "asked": rewrite.asked, "fallback": rewrite.fallback}
 
 
 def started_payload(

@@ -15,7 +15,7 @@ from urial.ui import asking
 from urial.ui.api_brief import brief as in_brief
 from urial.ui.api_partial import growing
 from urial.ui.api_steering import dial_endpoint, nudge_endpoint
-from urial.ui.api_types import ComparisonJson, MessageJson, MethodName, PairJson
+from urial.ui.api_types import AlignedMethodName, ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
 from urial.ui.service import Service, Work
 from urial.ui.tasks import CompareTask, ScoreTask
@@ -50,6 +50,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
         aligned_penalty: float = 1.0,
         max_new_tokens: int = 256,
         seed: int = 0,
+        aligned_method: AlignedMethodName = "chat",
     ) -> ComparisonJson:
         """Ask a base model and its chat-tuned sibling the same question and measure how far tuning moved each token.
 
@@ -66,6 +67,8 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             aligned_penalty: repetition penalty of the sibling, 1 for none.
             max_new_tokens: for each side, at most 1024.
             seed: for sampled answers.
+            aligned_method: chat asks the sibling the question as it is, and s2a has it rewrite the question
+                without opinion and distraction first (System 2 Attention; the record has both calls).
 
         Returns:
             A record urial.comparison/1 with both answers
@@ -88,6 +91,7 @@ def compare_endpoint(service: Service, default_pair: str) -> Callable[..., Compa
             "aligned_penalty": aligned_penalty,
             "max_new_tokens": max_new_tokens,
             "seed": seed,
+            "aligned_method": aligned_method,
         }
         yield from answers(lambda: watch_compare(service, values, visitor(request)))
 

@@ -15,6 +15,8 @@ from urial.ui.model_pool import State
 
 MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "retrieval_icl", "icil", "zero_shot"]
 
+AlignedMethodName = Literal["chat", "s2a"]
+
 
 def json_type(model: type[BaseModel]) -> Any:
     """A model's JSON as a TypedDict, by alias; keys that are there only sometimes are left out."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from urial.compare.request import Request
+from urial.compare.request import AlignedMethod, Request
 from urial.engines.base import Sampling
 from urial.errors import SettingsError
 from urial.pairs import Pair
@@ -38,6 +38,7 @@ class Ask(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     base_penalty: Annotated[float, Field(gt=0, le=10)] = 1.1
     aligned_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
+    aligned_method: AlignedMethod = "chat"
 
 
 def parse(values: Mapping[str, Any]) -> Ask:
@@ -66,6 +67,7 @@ def to_request(ask: Ask) -> Request:
         penalties=SidePenalties(base=ask.base_penalty, aligned=ask.aligned_penalty),
         max_new_tokens=ask.max_new_tokens,
         seed=ask.seed,
+        aligned_method=ask.aligned_method,
     )
 
 

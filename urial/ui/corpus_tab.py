@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from urial.corpus.sources import RECORDED, Source, open_source
+from urial.judge.shown import shown
 from urial.ui.bridge import host
 from urial.ui.server_functions import Answer, answering
 
@@ -33,7 +34,7 @@ def shelf(path: Path | None) -> list[Callable[[dict[str, Any]], Answer]]:
     @cache
     def source() -> Source | None:
         chosen = path or (RECORDED if RECORDED.exists() else None)
-        return open_source(chosen) if chosen else None
+        return open_source(chosen, shown) if chosen else None
 
     @answering
     def corpus_front(_: dict[str, Any]) -> Answer:
@@ -43,6 +44,7 @@ def shelf(path: Path | None) -> list[Callable[[dict[str, Any]], Answer]]:
     @answering
     def corpus_question(data: dict[str, Any]) -> Answer:
         found = source()
-        return {"methods": found.question(str(data.get("id")))} if found else {"error": NONE_YET}
+        name = str(data.get("id"))
+        return {"methods": found.question(name), "said": found.said(name)} if found else {"error": NONE_YET}
 
     return [corpus_front, corpus_question]

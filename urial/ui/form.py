@@ -8,19 +8,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from textwrap import shorten
 
 import gradio as gr
 
 from urial.pairs import Pair
-from urial.prompts import METHODS
+from urial.prompts import METHODS, s2a
 from urial.ui.asking import TOKEN_LIMIT
 from urial.ui.model_pool import NOT_HERE, READY
 
 DEFAULT_METHOD = "urial/3"
 DEFAULT_TOKENS = 256
 SETTINGS_LINE = "Settings: {}, up to {} tokens"
+REWRITTEN = ", question rewritten first"
 GREEDY = "greedy"
 HEATED = "temperature {}"
+ALIGNED_WAYS = (
+    ("the question as it is", "chat"),
+    ("first rewrite it without opinion and distraction, then answer that", "s2a"),
+)
 ROOM_LINE = '<span id="room-line" role="status"></span>'  # the page's script says here where the models are
 ENTER_WORDS = {  # what Enter does, by the page's state; all lie in one place, so that nothing moves
     "first": "Both models get your question as it is. Enter asks it; Shift + Enter breaks the line.",
@@ -48,6 +54,7 @@ class Form:
     seed: gr.Number
     base_penalty: gr.Slider
     aligned_penalty: gr.Slider
+    aligned_method: gr.Radio
 
     @property
     def inputs(self) -> list[gr.components.Component]:
@@ -85,18 +92,19 @@ def method_words(title: str, count: int | None) -> str:
     return f"{title}, {count} example{'' if count == 1 else 's'}"
 
 
-def settings_words(temperature: float, max_new_tokens: int) -> str:
+def settings_words(temperature: float, max_new_tokens: int, aligned_method: str = "chat") -> str:
     """The line that stands for the folded settings."""
     decoding = GREEDY if temperature == 0 else HEATED.format(f"{temperature:g}")
-    return SETTINGS_LINE.format(decoding, max_new_tokens)
+    return SETTINGS_LINE.format(decoding, max_new_tokens) + (REWRITTEN if aligned_method == "s2a" else "")
 
 
 def settings_script() -> str:
     """The script that keeps that line: two values that change at once would overtake each other on a server's way."""
-    line, greedy, heated = (json.dumps(text) for text in (SETTINGS_LINE, GREEDY, HEATED))
+    line, greedy, heated, rewritten = (json.dumps(text) for text in (SETTINGS_LINE, GREEDY, HEATED, REWRITTEN))
     decoding = f"temperature ? {heated}.replace('{{}}', Number(temperature.toPrecision(6))) : {greedy}"
     label = f"{line}.replace('{{}}', {decoding}).replace('{{}}', limit || 1)"
-    return f"(temperature, limit) => ({{ __type__: 'update', label: {label} }})"
+    told = f"{label} + (way === 's2a' ? {rewritten} : '')"
+    return f"(temperature, limit, way) => ({{ __type__: 'update', label: {told} }})"
 
 
 def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, Buttons]:
@@ -113,11 +121,13 @@ def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, B
             gr.HTML("", html_template=ROOM_LINE, elem_id="room", apply_default_css=False)
         with gr.Row(elem_id="choosers"):
             choosers = pair_and_method(pairs, default_pair)
-            settings = folded_settings()
+            settings, tries = folded_settings()
         examples = example_buttons()
     pair, method = choosers
-    temperature, top_p, length, seed, base_penalty, aligned_penalty = settings
-    form = Form(query, pair, method, temperature, top_p, length, seed, base_penalty, aligned_penalty)
+    temperature, top_p, length, seed, base_penalty, aligned_penalty, aligned_method = settings
+    penalties = (base_penalty, aligned_penalty)
+    form = Form(query, pair, method, temperature, top_p, length, seed, *penalties, aligned_method)
+    tries.input(None, [tries, query], query, js="(text, before) => text || before", show_progress="hidden")
     for button, text in examples:
         button.click(None, form.inputs, form.query, js=example_script(text), show_progress="hidden")
     return form, buttons
@@ -175,8 +185,14 @@ def pair_and_method(pairs: list[tuple[str, str]], default_pair: str) -> tuple[gr
     return pair, method
 
 
-def folded_settings() -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Slider]:
-    """Decoding, in the order of the form; the line that stands for them follows their values."""
+Settings = tuple[gr.Slider, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Slider, gr.Radio]
+
+
+def folded_settings() -> tuple[Settings, gr.Dropdown]:
+    """Decoding and the aligned side's way, in the order of the form, and questions for the latter.
+
+    The line that stands for them follows their values.
+    """
     with gr.Accordion(settings_words(0, DEFAULT_TOKENS), open=False, elem_id="settings") as folded:
         heat = gr.Slider(0, 2, value=0, step=0.05, label="Temperature", info="0 is greedy: the most probable token")
         top_p = gr.Slider(0.05, 1, value=1, step=0.05, label="Top-p", info="1 keeps all; matters above temperature 0")
@@ -184,9 +200,32 @@ def folded_settings() -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.Number, gr.Sl
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, info="matters above temperature 0")
         base = gr.Slider(1, 2, value=1.1, step=0.05, label="Repetition penalty, base", info="1.1 as in the paper")
         aligned = gr.Slider(1, 2, value=1, step=0.05, label="Repetition penalty, aligned", info="1 changes nothing")
-    for value in (heat, tokens):
-        value.change(None, [heat, tokens], folded, js=settings_script(), show_progress="hidden")
-    return heat, top_p, tokens, seed, base, aligned
+        way, tries = aligned_way()
+    for value in (heat, tokens, way):
+        value.change(None, [heat, tokens, way], folded, js=settings_script(), show_progress="hidden")
+    return (heat, top_p, tokens, seed, base, aligned, way), tries
+
+
+def aligned_way() -> tuple[gr.Radio, gr.Dropdown]:
+    """What the aligned model is asked, and with a rewrite questions that it may change or should leave alone."""
+    way = gr.Radio(
+        list(ALIGNED_WAYS),
+        value="chat",
+        label="Aligned is asked",
+        info="The second way is System 2 Attention: two calls, both shown under “What exactly was run”.",
+        elem_id="aligned-way",
+    )
+    tries = gr.Dropdown(
+        [(f"{kind}: {shorten(query, 72, placeholder='…')}", query) for kind, query in s2a.questions()],
+        value=None,
+        label="Questions with an opinion or a distraction in them, and plain ones",
+        elem_id="s2a-questions",
+        filterable=False,
+        visible=False,
+    )
+    shown = "(way) => ({ __type__: 'update', visible: way === 's2a' })"
+    way.change(None, way, tries, js=shown, show_progress="hidden")
+    return way, tries
 
 
 def example_buttons() -> list[tuple[gr.Button, str]]:

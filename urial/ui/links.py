@@ -21,6 +21,7 @@ NUMBERS = {
     "base_penalty": float,
     "aligned_penalty": float,
 }
+WORDS = ("aligned_method",)
 QUERY_LIMIT = 8000  # characters: longer ones do not survive as a link
 
 
@@ -36,7 +37,7 @@ def read_link(parameters: Mapping[str, str], pairs: Collection[str], methods: Co
     """What a link's parameters say; names that this page does not know are passed over in silence."""
     values: dict[str, Any] = {}
     ignored = []
-    for name in ("query", "pair", "method", *NUMBERS):
+    for name in ("query", "pair", "method", *NUMBERS, *WORDS):
         if name not in parameters:
             continue
         try:
@@ -54,7 +55,7 @@ def _value(name: str, text: str, pairs: Collection[str], methods: Collection[str
         if text not in (pairs if name == "pair" else methods):
             raise ValueError(text)
         return text
-    value = NUMBERS[name](text)
+    value = NUMBERS[name](text) if name in NUMBERS else text
     try:
         Ask.model_validate({"query": "x", "pair": "x", name: value})
     except ValidationError as error:

@@ -62,6 +62,7 @@ def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
     from urial.corpus.sources import open_source
     from urial.engines.open import open_pair
+    from urial.judge.guard_now import Guard
     from urial.pairs import Machine, availability, choose_precision, load_pairs
     from urial.ui.model_pool import ModelPool
     from urial.ui.page import AppState
@@ -82,6 +83,7 @@ def make_state(options: argparse.Namespace) -> AppState:
     if options.pair and default in models.absent:
         raise SettingsError(models.absent[default])
     service = make_service(models, default, placement=f"{options.device}/{options.dtype}")
+    service.guard = Guard(found.guard) if found.guard else None
     corpus = Path(options.corpus) if options.corpus else None
     if corpus:
         open_source(corpus)  # a wrong --corpus ends here
@@ -91,6 +93,7 @@ def make_state(options: argparse.Namespace) -> AppState:
         parallel=options.parallel,
         queue_size=options.queue,
         workshop=make_class(options.workshop) if options.workshop else None,
+        corpus=corpus,
     )
 
 

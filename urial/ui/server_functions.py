@@ -29,7 +29,7 @@ FILE_LIMIT = 40_000_000  # characters of a saved comparison: some ten thousand t
 
 def questions(service: Service) -> list[Question]:
     """All of them, bound to a service; their names are what the page's script calls."""
-    asked = (look_up, stop, since, status, whole, export, open_record)
+    asked = (look_up, stop, since, status, whole, export, open_record, labels)
     return [answering(question, service) for question in asked]
 
 
@@ -109,6 +109,13 @@ def open_record(service: Service, data: dict[str, Any]) -> Answer:
     result_id = secrets.token_hex(16)
     service.results.put(result_id, result)
     return {"id": result_id, "record": _view(service, result)}
+
+
+def labels(service: Service, data: dict[str, Any]) -> Answer:
+    """A guard's labels of the result `id`; {"none": true} where no guard is named. The answers have ended already."""
+    if service.guard is None:
+        return {"none": True}
+    return service.guard.labels(_result(service, data).comparison())
 
 
 def _result(service: Service, data: dict[str, Any]) -> Result:

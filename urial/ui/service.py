@@ -21,6 +21,7 @@ from urial.compare.live_scoring import log_failure, sentence
 from urial.compare.request import Control
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
+from urial.judge.guard_now import Guard
 from urial.records import Comparison, SideName
 from urial.ui import asking, page_steps
 from urial.ui.admission import Admission, Ticket
@@ -36,6 +37,7 @@ from urial.ui.zero_gpu import Perform, perform_here
 WAIT_SECONDS = 0.4  # between two words about waiting: also how long one that nobody wants may hold a place
 LOOK_SECONDS = 0.1  # a visitor's stop is seen after at most that time
 END_SECONDS = 10.0  # that a stopped shared run is waited for
+READING = "Reading the prompt"
 ANSWER_LIMIT = 4096  # tokens of an answer that the base is asked to continue
 
 Feed = Iterator[str]
@@ -50,6 +52,7 @@ class Work:
     task: Task
     steps: Callable[[list[Event], str], list[page_steps.Step]] = lambda events, note: []  # events, the pair's note
     reusable: bool = False  # whether the same question is answered with it too, now or later
+    opening: str = READING  # what the models do first
 
 
 class Service:
@@ -61,14 +64,16 @@ class Service:
         placement: str = "",
         perform: Perform = perform_here,
         new_control: Callable[[], Control] = Control,
+        guard: Guard | None = None,
     ) -> None:
-        """`placement` says in what precision and where models run, for the cache's keys."""
+        """`placement` says in what precision and where models run, for the cache's keys; `guard` labels answers."""
         self.models = models
         self.perform = perform
         self.runs = Runs()
         self.shared_runs = SharedRuns(new_control)
         self.admission = Admission()
         self.results = Results()
+        self.guard = guard
         self._placement = placement
 
     def key(self, ask: Ask) -> str:
@@ -99,7 +104,7 @@ class Service:
                 events, lambda event: page_steps.reset(event, ask.query, ask.history, note), note
             )
 
-        return Work(ask, CompareTask(asking.to_request(ask)), steps, reusable=True)
+        return Work(ask, CompareTask(asking.to_request(ask)), steps, reusable=True, opening=opening_of(ask))
 
     def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
         ask = asking.parse(values)
@@ -252,7 +257,7 @@ class Service:
         return False
 
     def _forward(self, shared: SharedRun, work: Work, engines: PairEngines) -> None:
-        message = engines.preparing or "Reading the prompt"
+        message = engines.preparing or work.opening
         shared.say(["say", {"message": message, "fraction": None}])
         events = self.perform(work.ask.pair, engines, work.task, shared.control)
         try:
@@ -267,6 +272,12 @@ class Service:
         """Keep an answer for the same question; one that was cut short is not kept."""
         if is_whole(comparison):
             self.results.put(self.key(ask), pack(comparison))
+
+
+def opening_of(ask: Ask) -> str:
+    """What a comparison begins with."""
+    rewrites = ask.aligned_method == "s2a"
+    return "The aligned model rewrites the question first (System 2 Attention)" if rewrites else READING
 
 
 def is_whole(comparison: Comparison) -> bool:

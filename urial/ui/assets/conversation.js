@@ -15,6 +15,7 @@ function createConversation(place, askServer, trigger, tell) {
   const placed = {}; // the newest run of each stream, by the stream's name
   const away = createAway(bringBack);
   let branchId = null;
+  let hasGuard = true; // until the server says that it has none
   let view = null;
 
   const acts = {
@@ -61,7 +62,8 @@ function createConversation(place, askServer, trigger, tell) {
     if (!found.hit) return stream(turn, id, "run", { ask: asked });
     turn.isWhole = true;
     keepHere(id, asked.query);
-    return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
+    showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
+    return label(turn, id);
   }
 
   function addTurn(asked) {
@@ -128,7 +130,16 @@ function createConversation(place, askServer, trigger, tell) {
     say(turn, "");
     if (turn === newest()) tell("");
     keepHere(id, turn.ask.query);
-    if (!isComplete(turn, record)) fetchWhole(turn, id);
+    if (isComplete(turn, record)) label(turn, id);
+    else fetchWhole(turn, id).then(() => label(turn, id));
+  }
+
+  /* A guard's labels, where the server has a guard; the answers are there already. */
+  async function label(turn, id) {
+    if (!hasGuard) return;
+    const found = await askServer("labels", { id });
+    if (found.none) hasGuard = false;
+    else if (found.guard && turn.resultId === id && !turn.active) applyStep(turn, "labels", found);
   }
 
   async function fetchWhole(turn, id) {

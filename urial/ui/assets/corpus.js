@@ -14,10 +14,7 @@ function createCorpus(place, ask) {
     const found = await ask("corpus_front", {});
     if (found.error) return setText(waiting, plainText(found.error));
     waiting.remove();
-    const load = async (id) => {
-      const answer = await ask("corpus_question", { id });
-      return answer.error ? answer : answer.methods;
-    };
+    const load = (id) => ask("corpus_question", { id });
     window.UrialCorpus.mount(place, { ...found, load, theme: "host" });
   }
 }

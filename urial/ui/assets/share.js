@@ -13,7 +13,7 @@ function stemOf(query) {
 }
 
 const LINK_LIMIT = 6000; // characters: proxies and mail programs cut longer ones
-const LINK_DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 0, base_penalty: 1.1, aligned_penalty: 1 };
+const LINK_DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 0, base_penalty: 1.1, aligned_penalty: 1, aligned_method: "chat" };
 
 function linkOf(ask) {
   const link = new URL(window.location.href);
@@ -47,20 +47,20 @@ async function copyToClipboard(text) {
 
 /* The question behind a record, so that an opened one can be gone on with. */
 function askOf(record) {
-  const { settings } = record;
-  const fixed = settings.method === "zero_shot" || settings.method === "vanilla_icl";
+  const { settings, rewrite } = record;
   return {
     query: record.query,
     history: record.history,
     pair: record.pair.name,
     method: settings.method,
-    examples: fixed ? null : settings.examples,
+    examples: settings.method.startsWith("urial") ? settings.examples : null,
     temperature: settings.temperature,
     top_p: settings.top_p,
     max_new_tokens: settings.max_new_tokens,
     seed: settings.seed,
     base_penalty: settings.repetition_penalty.base,
     aligned_penalty: settings.repetition_penalty.aligned,
+    aligned_method: rewrite ? "s2a" : "chat",
   };
 }
 

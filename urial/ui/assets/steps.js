@@ -18,6 +18,7 @@ const VIEW_STEPS = {
     for (const [name, rows] of Object.entries(delta.shift || {})) countRows(turn, name, rows);
     turn.view.append(delta);
   },
+  labels: (turn, found) => turn.view.labels(found),
   sideDone: (turn, done) => turn.view.sideDone(done),
   fail: (turn, failure) => turn.view.fail(failure),
   done: (turn, record) => {

@@ -1,9 +1,9 @@
-/* A corpus on a page: window.UrialCorpus.mount(place, {summary, rows, load, theme, title}). Its state is in the link's
+/* A corpus on a page: window.UrialCorpus.mount(place, {summary, rows, load, theme, note, judged}). Its state is in the link's
    fragment, so that what is seen can be sent. */
 
-const KEPT = { method: "", context: "", measure: "kl", axis: "absolute", middle: "mean", per: "token", tag: "", find: "", sort: "order", open: "" };
+const KEPT = { method: "", context: "", measure: "kl", axis: "absolute", middle: "mean", per: "token", tag: "", find: "", sort: "order", open: "", judge: "", win: "" };
 
-function mountCorpus(place, { summary, rows, load, theme, note }) {
+function mountCorpus(place, { summary, rows, load, theme, note, judged }) {
   const methods = Object.keys(summary.methods).filter((name) => Object.keys(summary.methods[name].contexts).length);
   const state = { ...KEPT, bin: null, down: false, ends: false, theme: theme || "auto", ...readLink() };
   if (!methods.includes(state.method)) state.method = methods[0];
@@ -12,6 +12,7 @@ function mountCorpus(place, { summary, rows, load, theme, note }) {
     if (!held.includes(state.context)) state.context = held[0];
   };
   checkContext();
+  state.judged = judged || { groups: [], safety: [] };
   if (!MEASURES[state.measure]) state.measure = "kl";
   if (!["absolute", "long", "relative"].includes(state.axis)) state.axis = "absolute";
   rows.forEach((row, index) => (row.place = index));
@@ -22,7 +23,7 @@ function mountCorpus(place, { summary, rows, load, theme, note }) {
   place.append(el);
 
   function choose(change, quiet) {
-    const held = document.activeElement && document.activeElement.getAttribute("aria-label");
+    const held = nameOf(document.activeElement);
     const before = state.open;
     Object.assign(state, change);
     checkContext();
@@ -47,6 +48,7 @@ function mountCorpus(place, { summary, rows, load, theme, note }) {
     state.open = "";
     detail.hide();
     front.hidden = false;
+    chooseGroup(state);
     replace(
       front,
       switches(summary, methods, state, choose),
@@ -55,6 +57,7 @@ function mountCorpus(place, { summary, rows, load, theme, note }) {
       curvesPanel(summary, state, choose),
       tagsPanel(summary, state, (tag) => choose({ tag: state.tag === tag ? "" : tag })),
       morePanels(summary, state),
+      judgePanel(state, choose),
       questionsPanel(rows, state, choose, open).el,
     );
   }
@@ -68,9 +71,16 @@ function mountCorpus(place, { summary, rows, load, theme, note }) {
 }
 
 /* A redrawn control takes the focus that its former self had. */
-function refocus(el, label) {
-  const found = [...el.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === label);
+function refocus(el, name) {
+  const found = [...el.querySelectorAll("[aria-label], input[type=radio]")].find((one) => nameOf(one) === name);
   if (found) found.focus({ preventScroll: true });
+}
+
+/* What a control is called, however often it is drawn: its label, or a choice's legend and value. */
+function nameOf(element) {
+  if (!element) return null;
+  if (element.type !== "radio") return element.getAttribute("aria-label");
+  return `${element.closest("fieldset").querySelector("legend").textContent}: ${element.value}`;
 }
 
 function corpusHead(summary, note) {

@@ -34,6 +34,7 @@ function suits(row, state) {
     const cut = state.tag.indexOf(":");
     if (!(row.tags[state.tag.slice(0, cut)] || []).includes(state.tag.slice(cut + 1))) return false;
   }
+  if (state.win && (!state.winners || state.winners[row.id] !== state.win)) return false;
   if (state.bin === null) return true;
   const facts = factsOf(row, state);
   return facts !== null && facts.shifted !== null && binOf(facts.shifted) === state.bin;
@@ -60,6 +61,7 @@ function chipList(state, choose) {
   const chip = (text, change) => h("button", { type: "button", class: "uv-button uv-small-button", "aria-label": `Remove the filter ${text}`, on: { click: () => choose(change) } }, h("bdi", null, visible(text)), " ×");
   const found = [];
   if (state.tag) found.push(chip(state.tag.replace(":", ": "), { tag: "" }));
+  if (state.win) found.push(chip(`the judge says ${BETTER[state.win]}`, { win: "" }));
   if (state.bin !== null) found.push(chip(`shifted ${binName(state.bin)}`, { bin: null }));
   return found;
 }
@@ -70,14 +72,15 @@ function questionTable(rows, state, choose, open) {
     const turn = () => choose({ sort: name, down: current ? !state.down : name !== "order" });
     return h("th", { scope: "col", "aria-sort": current ? (state.down ? "descending" : "ascending") : "none" }, h("button", { type: "button", class: "uc-link", on: { click: turn } }, label, current ? (state.down ? " ↓" : " ↑") : ""));
   });
+  if (state.winners) head.push(h("th", { scope: "col" }, "Better"));
   const body = rows.map((row) => {
     const facts = factsOf(row, state);
     const failed = row.methods[state.method] && row.methods[state.method].error;
     const tags = Object.values(row.tags).flat().slice(0, 4).join(" · ");
     const name = h("button", { type: "button", class: "uc-link uc-question", "data-question": row.id, on: { click: () => open(row.id) } }, h("bdi", null, visible(row.query.length > 160 ? `${row.query.slice(0, 160)}…` : row.query)));
     const under = h("span", { class: "uc-under" }, visible(`${tags}${row.turns > 1 ? `${tags ? " · " : ""}${row.turns} turns` : ""}`));
-    if (!facts) return h("tr", null, h("th", { scope: "row" }, name, under), h("td", { colspan: "3" }, failed ? `Failed: ${visible(failed)}` : "Not asked by this method."));
-    return h("tr", null, h("th", { scope: "row" }, name, under), h("td", null, hundred(facts.shifted)), h("td", null, nats(facts.mean_kl)), h("td", null, String(facts.tokens)));
+    if (!facts) return h("tr", null, h("th", { scope: "row" }, name, under), h("td", { colspan: state.winners ? "4" : "3" }, failed ? `Failed: ${visible(failed)}` : "Not asked by this method."));
+    return h("tr", null, h("th", { scope: "row" }, name, under), h("td", null, hundred(facts.shifted)), h("td", null, nats(facts.mean_kl)), h("td", null, String(facts.tokens)), state.winners && h("td", null, BETTER[state.winners[row.id]] || "–"));
   });
   return h("table", { class: "uv-table uc-list" }, h("caption", { class: "uv-offscreen" }, "Questions"), h("thead", null, h("tr", null, head)), h("tbody", null, body));
 }
@@ -123,15 +126,18 @@ function createDetail(load, state, choose) {
     }
     if (shown !== row.id) return;
     if (found.error) return replace(body, h("p", { class: "uv-problem", role: "alert" }, visible(found.error)));
-    whole(found);
-    const names = Object.keys(found);
+    const { methods, said } = found;
+    whole(methods);
+    const names = Object.keys(methods);
     const place = h("div");
+    const verdicts = h("div");
     const mount = (name) => {
       if (view) view.destroy();
-      view = window.UrialView.mount(place, { theme: state.theme, actions: [], continuation: false, visit: false, comparison: found[name] });
+      view = window.UrialView.mount(place, { theme: state.theme, actions: [], continuation: false, visit: false, comparison: methods[name] });
+      replace(verdicts, verdictPanels(said, state.judged, name));
     };
     const first = names.includes(state.method) ? state.method : names[0];
-    replace(body, names.length > 1 ? choices("Method", names.map((value) => ({ value, label: methodTitle(value) })), first, mount).el : null, place);
+    replace(body, names.length > 1 ? choices("Method", names.map((value) => ({ value, label: methodTitle(value) })), first, mount).el : null, place, verdicts);
     mount(first);
     if (position !== undefined) {
       const token = place.querySelector(`[data-position="${Number(position)}"]`);

@@ -26,6 +26,7 @@ function createMethods(page, store, parts, status, emit) {
     append: (delta) => appendDelta(store, delta),
     sideDone: ({ name, side }) => (setSide(store, name, side), store.changed("sides")),
     done: (payload) => (completeLive(store, payload), finish()),
+    labels: (found) => ((store.labels = found), ["facts", "sides"].forEach((topic) => store.changed(topic))),
     fail: ({ name, message }) => (failSide(store, name, message), say(message)),
     stopping: (names) => (names.forEach((name) => setSide(store, name, { stopping: true })), store.changed("sides")),
     stopped: () => ((store.running = false), store.changed("sides")),
@@ -74,6 +75,7 @@ function startLive(store, started) {
 function restartSide(store, name, settings) {
   const { prompt, prompt_tokens } = store.sides[name];
   store.sides[name] = { text: "", tokens: 0, prompt, prompt_tokens, settings };
+  store.labels = null;
   if (name === "aligned") Object.assign(store, { pieces: [], contexts: {}, selected: null, hovered: null });
   store.running = true;
   ["meta", "sides"].forEach((topic) => store.changed(topic));

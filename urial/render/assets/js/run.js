@@ -32,6 +32,7 @@ function runFacts(store) {
   const { rewrite } = store.meta;
   if (rewrite) facts.push(["aligned is asked", rewrite.fallback || "its own rewrite of the question, without opinion and distraction (System 2 Attention)"]);
   for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store.sides[side])]);
+  if (store.labels) facts.push(["safety labels", labelsText(store.labels)]);
   const exact = heldContexts(store).map((name) => store.contexts[name].exact);
   if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "bounded from the head of each list"]);
   return facts;

@@ -18,7 +18,7 @@ function createSides(store, host, panes, term, bar) {
   function update(topics) {
     showTitles(store, base, aligned);
     setText(note, (store.meta && store.meta.note && `About this pair: ${visible(store.meta.note)}`) || "");
-    if (topics.has("meta")) showRetrieved(store, found);
+    if (topics.has("meta") || topics.has("facts")) showPrompting(store, found);
     plain.show(store.sides.base ? store.sides.base.text : "");
     for (const column of [base, aligned]) showFacts(store, column);
     setText(waiting, store.pieces.length || !(store.running || !store.meta) ? "" : "The answer appears here, coloured as it is scored.");
@@ -28,17 +28,33 @@ function createSides(store, host, panes, term, bar) {
   return { el, update, columns: { base, aligned } };
 }
 
+/* What the models were given that the question alone does not tell: examples found for it, a fixed form, a rewrite. */
+function showPrompting(store, place) {
+  const { meta } = store;
+  const settings = meta && meta.settings;
+  if (!settings) return replace(place);
+  const icil = settings.method === "icil" && h("p", null, ICIL_CONTEXT);
+  return replace(place, retrievedNote(settings.retrieved), icil, meta.rewrite && rewriteNote(meta.rewrite));
+}
+
+const ICIL_CONTEXT = "ICIL shows the base eight demonstrations of different tasks, each as Definition, Input and Output, the same for every question. “Only the question” is that form with the question alone.";
+
+/* System 2 Attention: what the aligned model was asked in place of the question. */
+function rewriteNote({ fallback, asked }) {
+  if (fallback) return h("p", null, `System 2 Attention: ${visible(fallback)}`);
+  return h("p", null, "System 2 Attention: the aligned model was asked its own rewrite, ", h("q", { class: "uv-asked", dir: "auto" }, visible(asked)), " Its shift is counted after that question; the base sees the one above.");
+}
+
 /* What retrieval put into the prompt, the nearest first, each with the words that matched. */
-function showRetrieved(store, place) {
-  const retrieved = store.meta && store.meta.settings && store.meta.settings.retrieved;
-  if (!retrieved) return replace(place);
-  if (!retrieved.length) return replace(place, "No example of the pool shares a word with this question: the base saw the question alone.");
+function retrievedNote(retrieved) {
+  if (!retrieved) return null;
+  if (!retrieved.length) return h("p", null, "No example of the pool shares a word with this question: the base saw the question alone.");
   const items = [...retrieved].reverse().map(({ query, matched }) => {
     const words = matched.map((word) => [" ", h("mark", { class: "uv-matched" }, visible(word))]);
     return h("li", null, h("bdi", null, `“${visible(query)}”`), ", by", words);
   });
-  const lead = "Examples found for this question by shared words, the nearest first. A prompt that changes with the question has no beginning to keep, so it is read anew each time.";
-  return replace(place, h("p", null, lead), h("ul", null, items));
+  const lead = "Examples found for this question by shared words, the nearest first. A prompt that changes with the question has no beginning to keep, so no prefix cache is used: it is read anew each time.";
+  return [h("p", null, lead), h("ul", null, items)];
 }
 
 function createColumn(host, name, title, term) {
@@ -80,7 +96,7 @@ function showFacts(store, column) {
   if (side.stop_reason) facts.push(`stopped ${STOP_NAMES[side.stop_reason]}`);
   else if (store.running && !side.error) facts.push(side.stopping ? "stopping…" : "writing…");
   if (side.settings) facts.push(drawText(store, side.settings));
-  replace(column.facts, store.meta ? facts.map((fact) => h("span", null, fact)) : []);
+  replace(column.facts, store.meta ? facts.map((fact) => h("span", null, fact)) : [], store.meta && labelChip(store.labels, column.name));
   setText(column.problem, side.error ? visible(side.error) : "");
   const busy = store.running && !side.stop_reason && !side.error;
   if (column.buttons.stop) column.buttons.stop.disabled = !busy || Boolean(side.stopping);

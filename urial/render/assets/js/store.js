@@ -29,6 +29,7 @@ function resetStore(store, meta) {
   store.sides = { base: { text: "", tokens: 0 }, aligned: { text: "", tokens: 0 } };
   store.pieces = [];
   store.contexts = {};
+  store.labels = null;
   store.selected = null;
   store.hovered = null;
   store.changed("meta");
