@@ -3,7 +3,7 @@
 Gradio keeps the queue, its limits and its cancelling; the script keeps the view. A feed's value is one batch of JSON
 text, never markup: its template is a constant, so that model text is never rendered or evaluated by Gradio.
 Functions, not subclasses: Gradio writes a stub file beside every module that subclasses a component.
-Knows Gradio; nothing about comparisons.
+Knows Gradio and how JSON is written into a script; nothing about comparisons.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+
+from urial.render.report import embed_json
 
 FEED_TEMPLATE = "<i></i>"  # a constant: Gradio evaluates templates as code
 
@@ -28,13 +30,16 @@ def feed(name: str) -> gr.HTML:
     )
 
 
-def host(name: str, events: Sequence[str], server_functions: Sequence[Callable]) -> gr.HTML:
-    """The element that the page's script fills; it asks through `server_functions` and triggers `events`."""
+def host(name: str, events: Sequence[str], server_functions: Sequence[Callable], facts: object = None) -> gr.HTML:
+    """The element that the page's script fills; it asks through `server_functions` and triggers `events`.
+
+    `facts` are plain values that it knows from the start.
+    """
     quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
     return gr.HTML(
         value="",
         html_template=f'<div class="host" data-host="{name}"></div>',
-        js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}]);",
+        js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}], {embed_json(facts)});",
         elem_id=f"host-{name}",
         apply_default_css=False,
         server_functions=list(server_functions),
