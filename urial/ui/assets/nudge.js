@@ -5,14 +5,14 @@ const SURE = Array.from({ length: 20 }, (_, index) => (index + 1) / 20);
 const FIRST = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50];
 
 const RULES = {
-  rank: { label: "the base would hardly say it", values: RANKS, chosen: 3, write: (value) => `rank>${value}`, words: (value) => `where the aligned model’s word is below number ${value} on the base’s list` },
-  confidence: { label: "the base is unsure", values: SURE, chosen: 0.4, write: (value) => `confidence<${value}`, words: (value) => `where the base gives its own first choice less than ${Math.round(100 * value)}\u00a0%` },
-  first: { label: "at the beginning", values: FIRST, chosen: 5, write: (value) => `first:${value}`, words: (value) => (value === 0 ? "none: the base’s own answer" : value === 1 ? "the first token" : `the first ${value} tokens`) },
+  rank: { label: "where the base would hardly say them", values: RANKS, chosen: 3, write: (value) => `rank>${value}`, words: (value) => (value === 1 ? "wherever the base’s first choice is another: the aligned answer itself" : `where the aligned model’s word is below number ${value} on the base’s list`) },
+  confidence: { label: "where the base is unsure", values: SURE, chosen: 0.4, write: (value) => `confidence<${value}`, words: (value) => `where the base gives its own first choice less than ${Math.round(100 * value)}\u00a0%` },
+  first: { label: "at the beginning", values: FIRST, chosen: 5, write: (value) => `first:${value}`, words: (value) => (value === 0 ? "nothing: the base’s own answer" : value === 1 ? "the first token" : `the first ${value} tokens`) },
 };
 
 function createNudge(choice, steer) {
   const sliders = Object.fromEntries(Object.entries(RULES).map(([name, rule]) => [name, createSlider("How much", rule.values, rule.chosen, rule.words, { input: showRule })]));
-  const chooser = createChoice("It gives words where", Object.entries(RULES).map(([name, { label }]) => [name, label]), "rank", (name) => choose(name));
+  const chooser = createChoice("It gives words", Object.entries(RULES).map(([name, { label }]) => [name, label]), "rank", (name) => choose(name));
   const words = make("p", { class: "st-rule" });
   const place = make("div", { class: "st-scale st-short" });
   const preset = button("Try: only the first 5 tokens", () => (choose("first", 5), begin()), { class: "pg-button st-preset" });
@@ -53,7 +53,7 @@ function createNudge(choice, steer) {
     else if (step === "steerDone") Object.assign(made, { pieces: argument.pieces, done: argument });
     else if (step !== "steerStart") return;
     const parts = markedParts(made.pieces, "mark", "st-given");
-    answer.show({ title: `Given ${made.rule}`, note: "Boxed words come from the aligned model, all others from the base.", parts, facts: nudgeFacts(made) });
+    answer.show({ title: `Given: ${made.rule}`, note: "Boxed words come from the aligned model, all others from the base.", parts, facts: nudgeFacts(made) });
   }
 
   choose("rank");
