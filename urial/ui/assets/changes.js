@@ -8,7 +8,8 @@ function piecesOf(text) {
   return text.match(/\s+|[\p{L}\p{N}\p{M}'’]+|[^\s]/gu) || [];
 }
 
-const isSpace = (piece) => piece.trim() === "";
+/* Only what is drawn as space: other blanks are written by their code, and count as signs. */
+const isSpace = (piece) => /^[ \t\n]*$/.test(piece);
 
 /* [[piece, whether it is new], ...] of `text` against `before`; space is never new. */
 function changesOf(text, before) {

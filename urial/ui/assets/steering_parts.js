@@ -90,9 +90,9 @@ function markedParts(pieces, tag, className) {
 }
 
 function trimmed(pieces) {
-  const first = pieces.findIndex(([text]) => text.trim() !== "");
+  const first = pieces.findIndex(([text]) => !isSpace(text));
   if (first < 0) return [];
-  return pieces.slice(first).map(([text, isMarked], index) => [index === 0 ? text.trimStart() : text, isMarked]);
+  return pieces.slice(first).map(([text, isMarked], index) => [index === 0 ? text.replace(/^[ \t\n]+/, "") : text, isMarked]);
 }
 
 function endFacts({ stop_reason: reason, declines }) {
