@@ -1,4 +1,4 @@
-"""How batches reach the page, with a server that answers when the test lets it: the feed's script alone, in Chromium."""
+"""How batches reach the page, with a server that answers when the test lets it: the feed's script in Chromium."""
 
 from __future__ import annotations
 
