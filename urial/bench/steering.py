@@ -1,6 +1,6 @@
 """What the dial costs beside one answer, and what switch points add to the statistics that they are a column of.
 
-Knows the workload and our own path. Endings are left out, so that every answer is as long.
+Endings are left out, so that every answer is as long.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def by_steering(work: Workload) -> Iterator[Row]:
     kinds: tuple[DialKind, ...] = ("logits", "adapter") if can_scale(engines) else ("logits",)
     for kind in kinds:
         yield from dial_rows(engines, request, kind)
-    whole, part = statistics_seconds(engines, request)
+    whole, part = statistics_seconds(work, engines, request)
     yield row(f"statistics of {SCORED} positions, two contexts", 1000 * whole, "ms")
     yield row("switch points among them", 1000 * part, "ms")
     yield row("switch points on top of the rest", 100 * part / (whole - part), "%")
@@ -81,13 +81,13 @@ class HeldRows:
         return self.rows[start:stop]
 
 
-def statistics_seconds(engines: PairEngines, request: Request) -> tuple[float, float]:
+def statistics_seconds(work: Workload, engines: PairEngines, request: Request) -> tuple[float, float]:
     """Of the aligned answer's own rows: all statistics, and its switch points alone as the processor makes them."""
     prompts = make_prompts(engines, request)
     sampling = replace(request.sampling("aligned"), max_new_tokens=SCORED)
     ids = [piece.id for piece in engines.aligned.generate(prompts.aligned_ids, sampling)]
-    aligned = rows_of(engines.aligned.model, prompts.aligned_ids, ids)
-    bases = {name: rows_of(engines.base.model, context, ids) for name, context in prompts.context_ids.items()}
+    aligned = rows_of(work.loaded.aligned.model, prompts.aligned_ids, ids)
+    bases = {name: rows_of(work.loaded.base.model, context, ids) for name, context in prompts.context_ids.items()}
     sources = {name: HeldRows(rows) for name, rows in bases.items()}
     score = partial(shift.statistics, HeldRows(aligned), sources, ids, vocabulary=engines.vocabulary)
     needed = [each for base in bases.values() for each in pairs_of_rows(aligned, base, ids)]

@@ -3,7 +3,6 @@
 Gradio keeps the queue, its limits and its cancelling; the script keeps the view. A feed's value is one batch of JSON
 text, never markup: its template is a constant, so that model text is never rendered or evaluated by Gradio.
 Functions, not subclasses: Gradio writes a stub file beside every module that subclasses a component.
-Knows Gradio and how JSON is written into a script; nothing about comparisons.
 """
 
 from __future__ import annotations
@@ -30,7 +29,9 @@ def feed(name: str) -> gr.HTML:
     )
 
 
-def host(name: str, events: Sequence[str], server_functions: Sequence[Callable], facts: object = None) -> gr.HTML:
+def host(
+    name: str, events: Sequence[str], server_functions: Sequence[Callable[..., Any]], facts: object = None
+) -> gr.HTML:
     """The element that the page's script fills; it asks through `server_functions` and triggers `events`.
 
     `facts` are plain values that it knows from the start.

@@ -1,7 +1,4 @@
-"""Events of the dial and of nudging as steps for the page: only what is new; see `page_steps.py` for how they travel.
-
-Knows events; nothing about Gradio or about who asked.
-"""
+"""Events of the dial and of nudging as steps for the page: only what is new; how they travel is in `page_steps.py`."""
 
 from __future__ import annotations
 
@@ -14,14 +11,13 @@ from urial.compare.steering_events import (
     PositionDone,
     PositionToken,
     SteeringDone,
-    SteeringEvent,
     SteeringStarted,
 )
 from urial.steering_records import DialPosition, DialRecord, NudgeRecord, given_words
 from urial.ui.page_steps import Step
 
 
-def steering_steps(events: Iterable[SteeringEvent]) -> list[Step]:
+def steering_steps(events: Iterable[object]) -> list[Step]:
     """Tokens that follow each other are one step; any other step stands where its event did."""
     steps: list[Step] = []
     for event in events:
