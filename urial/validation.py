@@ -14,6 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from urial.errors import RecordError
 
+WRITERS = {  # the command that writes a document which a person saves and opens
+    "urial.comparison/1": "urial compare QUERY --save FILE",
+    "urial.dial/1": "urial dial QUERY --save FILE",
+    "urial.nudge/1": "urial nudge QUERY --save FILE",
+}
+
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -57,12 +63,17 @@ def validated(data: object, model: type[Document], schema: str, source: str) -> 
     """The same of parsed JSON. Raises RecordError."""
     if not isinstance(data, dict) or data.get("schema") != schema:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{schema}".')
+        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{schema}"{written_by(schema)}.')
     try:
         return model.model_validate(data)
     except ValidationError as error:
         wrong = first_wrong(error)
         raise RecordError(f'{source}: key "{wrong.key}": {wrong.message}.') from error
+
+
+def written_by(schema: str) -> str:
+    """Which command writes such a document, for the end of a sentence."""
+    return f", as `{WRITERS[schema]}` writes it" if schema in WRITERS else ""
 
 
 def read(path: str | Path) -> bytes:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import tiny
 from tests.support.paths import ROOT
 from tests.support.records_builder import build
-from urial import records
+from urial import records, steering_records
 from urial.cli.main import main
 
 PAIRS_HEAD = "default: p\npairs:\n"
@@ -145,6 +146,32 @@ def test_pairs_as_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> No
     listed = json.loads(capsys.readouterr().out)
     assert [pair["name"] for pair in listed if pair["default"]] == ["gemma3-270m-embedded"]
     assert all(pair["reason"] for pair in listed if not pair["can_run"])
+
+
+@pytest.mark.parametrize("schema", ["urial.dial/1", "urial.nudge/1"])
+def test_report_refuses_steered_answers_and_names_the_command_for_comparisons(
+    schema: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "steered.json"
+    record.write_text(steered_text(schema), encoding="utf-8")
+    assert main(["report", str(record), "--html", str(tmp_path / "r.html")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said and "Traceback" not in said
+    assert f"is '{schema}'" in said and "as `urial compare QUERY --save FILE` writes it" in said
+    assert not (tmp_path / "r.html").exists()
+
+
+def steered_text(schema: str) -> str:
+    """A record that the dial or nudging has written."""
+    from urial.compare.dial import dial
+    from urial.compare.nudge import nudge
+    from urial.compare.nudge_rules import parse_rule
+    from urial.compare.request import Request
+    from urial.prompts import method
+
+    request = Request(query="q", method=method("urial", 0), max_new_tokens=3)
+    events = dial(tiny.pair(), request) if "dial" in schema else nudge(tiny.pair(), request, parse_rule("first:1"))
+    return steering_records.to_json([*events][-1].record)
 
 
 def test_report_needs_no_model(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--grow", choices=("answer", "prompt", "vocabulary"), help="how our own cost grows with it")
     other.add_argument("--profile", action="store_true", help="where the time of our own decoding step goes")
     other.add_argument("--decode", action="store_true", help="our decoding step against generate and the bandwidth")
+    other.add_argument("--dial", action="store_true", help="five positions against one answer; what switch points add")
     other.add_argument("--at-once", metavar="N", type=int, help="N comparisons at once against one after another")
     parser.add_argument("--json", action="store_true")
 
@@ -89,6 +90,7 @@ def alone(work: Workload, options: argparse.Namespace) -> list[dict[str, Any]]:
     from urial.bench.decode import at_once, by_step
     from urial.bench.growth import GROWTH
     from urial.bench.profile import by_operator
+    from urial.bench.steering import by_steering
 
     if options.grow:
         return list(GROWTH[options.grow](work))
@@ -96,6 +98,8 @@ def alone(work: Workload, options: argparse.Namespace) -> list[dict[str, Any]]:
         return list(by_operator(work))
     if options.decode:
         return list(by_step(work))
+    if options.dial:
+        return list(by_steering(work))
     return list(at_once(work, options.at_once)) if options.at_once else []
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import gradio as gr
 
+from urial.render.report import embed_json
+
 FEED_TEMPLATE = "<i></i>"  # a constant: Gradio evaluates templates as code
 
 
@@ -27,13 +29,18 @@ def feed(name: str) -> gr.HTML:
     )
 
 
-def host(name: str, events: Sequence[str], server_functions: Sequence[Callable[..., Any]]) -> gr.HTML:
-    """The element that the page's script fills; it asks through `server_functions` and triggers `events`."""
+def host(
+    name: str, events: Sequence[str], server_functions: Sequence[Callable[..., Any]], facts: object = None
+) -> gr.HTML:
+    """The element that the page's script fills; it asks through `server_functions` and triggers `events`.
+
+    `facts` are plain values that it knows from the start.
+    """
     quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
     return gr.HTML(
         value="",
         html_template=f'<div class="host" data-host="{name}"></div>',
-        js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}]);",
+        js_on_load=f"window.UrialPage.attach('{name}', element, trigger, server, [{quoted}], {embed_json(facts)});",
         elem_id=f"host-{name}",
         apply_default_css=False,
         server_functions=list(server_functions),

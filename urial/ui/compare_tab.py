@@ -11,14 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from urial.ui import server_functions
+from urial.ui import server_functions, steering
 from urial.ui.bridge import event_data, feed, host
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.gallery_tab import shelf
 from urial.ui.links import read_link
 from urial.ui.service import Service
 
-STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of its own, so that none hides another
+# Each has a feed of its own, so that none hides another.
+STREAMS = ("run", "again_base", "again_aligned", "branch", "steer")
 
 Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
@@ -26,7 +27,8 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, gallery: Path) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
     form, buttons = build_form(pair_choices(service.models.pairs, service.models.group), default_pair)
-    door = host("compare", STREAMS, [*server_functions.questions(service), *shelf(gallery)])
+    offers = {name: steering.offer(pair) for name, pair in service.models.pairs.items()}
+    door = host("compare", STREAMS, [*server_functions.questions(service), *shelf(gallery)], offers)
     connect_form(form, buttons)
     connect_streams(service, door)
     connect_link(blocks, form, service)
@@ -106,7 +108,11 @@ def answerings(service: Service) -> dict[str, Answering]:
     def branch(data: dict[str, Any], visitor: str) -> Iterator[str]:
         return service.go_on(str(data.get("id")), ask_of(data), data.get("answer_ids"), visitor)
 
-    return {"run": run, "again_base": again("base"), "again_aligned": again("aligned"), "branch": branch}
+    def steer(data: dict[str, Any], visitor: str) -> Iterator[str]:
+        return service.steer(str(data.get("id")), lambda: steering.page_work(ask_of(data), data.get("how")), visitor)
+
+    sides = {"again_base": again("base"), "again_aligned": again("aligned")}
+    return {"run": run, **sides, "branch": branch, "steer": steer}
 
 
 def ask_of(data: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,10 @@ class Service:
         """The base writes on after the given beginning of an answer."""
         yield from self._run(run_id, visitor, lambda: self._branch_work(values, answer_ids))
 
+    def steer(self, run_id: str, prepare: Callable[[], Work], visitor: str) -> Feed:
+        """The dial or nudging; `prepare` raises UrialError for what cannot be asked (see `steering.py`)."""
+        yield from self._run(run_id, visitor, prepare)
+
     # What each of them does
 
     def _compare_work(self, values: Values) -> Work:

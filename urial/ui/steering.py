@@ -1,4 +1,4 @@
-"""The dial and nudging as the page and programs ask for them: checked values, and records that grow."""
+"""The dial and nudging as the page and programs ask for them: checked values, what is offered, records that grow."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from urial.compare.steering_events import (
     SteeringEvent,
     SteeringStarted,
 )
+from urial.compare.writing_together import SERVED
 from urial.errors import EngineError, SettingsError
+from urial.pairs import Pair
 from urial.records import ContextName
 from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeRecord
 from urial.ui import asking
+from urial.ui.page_steps import Step
 from urial.ui.service import Work
+from urial.ui.steering_steps import steering_steps
 from urial.ui.tasks import DialTask, NudgeTask
 
 EVERY = 0.5  # seconds between two records that grow: each carries all texts
@@ -35,7 +39,7 @@ def dial_work(values: Mapping[str, Any], at: object, context: object, kind: obje
     ask = asking.parse(values)
     places = checked_positions(numbers(POSITIONS if at is None else at))
     chosen = one_of(context, get_args(ContextName), "context"), one_of(kind, get_args(DialKind), "kind")
-    return Work(ask, DialTask(asking.to_request(ask), tuple(places), *chosen))
+    return Work(ask, DialTask(asking.to_request(ask), tuple(places), *chosen), page_steps_of)
 
 
 def nudge_work(values: Mapping[str, Any], rule: object, context: object) -> Work:
@@ -46,7 +50,33 @@ def nudge_work(values: Mapping[str, Any], rule: object, context: object) -> Work
     if not isinstance(rule, str):
         raise SettingsError("The rule must be a text such as rank>3.")
     chosen = one_of(context, get_args(ContextName), "context")
-    return Work(ask, NudgeTask(asking.to_request(ask), parse_rule(rule), chosen))
+    return Work(ask, NudgeTask(asking.to_request(ask), parse_rule(rule), chosen), page_steps_of)
+
+
+def page_work(values: Mapping[str, Any], how: object) -> Work:
+    """What the page asks with one stream: nudging where `how` has a rule, else the dial. Raises as those do."""
+    chosen = how if isinstance(how, Mapping) else {}
+    if "rule" in chosen:
+        return nudge_work(values, chosen["rule"], chosen.get("context"))
+    return dial_work(values, chosen.get("at"), chosen.get("context"), chosen.get("kind"))
+
+
+def page_steps_of(events: Iterable[object], note: str) -> list[Step]:
+    """The pair's note is beside its comparison."""
+    return steering_steps(events)
+
+
+def offer(pair: Pair) -> dict[str, Any]:
+    """What a pair's page offers, before its models are loaded: {"kinds"}, and {"refusal"} where it is nothing."""
+    if any(model.server is not None for model in pair.models):
+        return {"kinds": [], "refusal": SERVED}
+    return {"kinds": list(get_args(DialKind)) if is_adapter_pair(pair) else ["logits"], "refusal": ""}
+
+
+def is_adapter_pair(pair: Pair) -> bool:
+    """Whether the aligned model is the base with an adapter on top."""
+    over, bare = pair.aligned.model_copy(update={"adapter": None, "chat_template": None}), pair.base
+    return pair.aligned.adapter is not None and over == bare.model_copy(update={"chat_template": None})
 
 
 def numbers(values: object) -> list[float]:

@@ -6,8 +6,8 @@ const NOT_BEGUN = "Stopped before it began.";
 const STILL_WRITING = "The last answer is still being written: wait for its end or stop it, then go on.";
 const ALREADY_HERE = "This is the answer to this very question, with these settings.";
 
-/* `tell` says a sentence above the turns. */
-function createConversation(place, askServer, trigger, tell) {
+/* `tell` says a sentence above the turns; `offers` says of each pair which ways of turning it has. */
+function createConversation(place, askServer, trigger, tell, offers) {
   const turns = [];
   const live = make("div", { class: "live" });
   const newest = () => turns[turns.length - 1];
@@ -89,10 +89,15 @@ function createConversation(place, askServer, trigger, tell) {
     turn.view = view;
     view.clear();
     turn.parts.body.append(live);
+    turn.steering = turn.steering || createSteering(turn.ask, Object.hasOwn(offers, turn.ask.pair) ? offers[turn.ask.pair] : null, steer);
+    view.element.querySelector(".uv-what").after(turn.steering.el);
   }
 
   function leaveLive(turn) {
-    if (turn.view === view) turn.view = UNSEEN;
+    if (turn.view !== view) return;
+    turn.view = UNSEEN;
+    turn.steering.halt();
+    turn.steering.el.remove();
   }
 
   /* Take a place in the queue; the batches come by the feed. */
@@ -225,6 +230,17 @@ function createConversation(place, askServer, trigger, tell) {
     askServer("stop", { id: branchId, side: "both" });
     feeds.close(branchId);
     branchId = null;
+  }
+
+  /* A run beside the two answers, the dial or nudging; `apply` gets its steps, the last of which is steerDone or refuse. */
+  function steer(ask, how, apply) {
+    const id = newId();
+    feeds.open(id, (name, argument) => {
+      if (name === "steerDone" || name === "refuse") feeds.close(id);
+      apply(name, argument);
+    });
+    take("steer", { id, ask, how });
+    return { stop: () => askServer("stop", { id, side: "both" }) };
   }
 
   function unfold(turn) {

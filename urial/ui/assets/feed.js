@@ -47,12 +47,13 @@ function createFeeds(askServer) {
     const run = runs.get(id);
     if (!run || run.fetching) return;
     run.fetching = true;
-    const found = await askServer("since", { id, seq: run.next });
+    const from = run.next;
+    const found = await askServer("since", { id, seq: from });
     run.fetching = false;
     run.heard = Date.now();
     const batches = found.batches || [];
     batches.forEach((text) => receive(text));
-    const isForgotten = found.known === false && run.next > 0;
+    const isForgotten = found.known === false && from > 0; // it may have begun since it was asked for
     const isSilent = found.known && !found.running && !batches.length;
     if (isForgotten || isSilent) refuse(id, LOST);
   }

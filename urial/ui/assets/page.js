@@ -17,10 +17,10 @@ async function askBy(server, name, data) {
   }
 }
 
-function attach(name, element, trigger, server) {
+function attach(name, element, trigger, server, events, facts) {
   const place = element.querySelector("[data-host]");
   const ask = (question, data) => askBy(server, question, data);
-  if (name === "compare") attachCompare(place, trigger, server);
+  if (name === "compare") attachCompare(place, trigger, server, facts);
   else if (name === "gallery") createGallery(place, ask, askYourself);
   else if (name === "corpus") createCorpus(place, ask);
   else createPicture(place, ask);
@@ -35,11 +35,11 @@ function askYourself(query) {
   box.focus();
 }
 
-function attachCompare(place, trigger, server) {
+function attachCompare(place, trigger, server, offers) {
   door = { trigger, server };
   const turns = make("div", { id: "turns" });
   notice = make("p", { class: "notice", id: "page-notice", role: "status", hidden: true });
-  conversation = createConversation(turns, askServer, trigger, tell);
+  conversation = createConversation(turns, askServer, trigger, tell, offers);
   const over = button("Start over", startOver, { id: "start-over" });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
   const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
