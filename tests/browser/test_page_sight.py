@@ -80,3 +80,29 @@ def luminance(rgb: tuple[float, ...]) -> float:
     shares = [value / 255 for value in rgb]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["said", "wrong"])
+def test_the_rim_of_a_notice_is_seen(visit: Visit, scheme: str, kind: str) -> None:
+    """Its edge against what lies inside and outside it: 3 to 1; one that says what failed has another edge."""
+    page = visit("/?query=hello" if kind == "said" else "/?query=hello&pair=nowhere", color_scheme=scheme)
+    notice = page.locator("#page-notice")
+    expect(notice).to_be_visible()
+    if kind == "wrong":
+        with page.expect_file_chooser() as chooser:
+            page.locator("#open-saved").click()
+        chooser.value.set_files({"name": "no.json", "mimeType": "application/json", "buffer": b"{}"})
+        expect(notice).to_have_class("notice wrong")
+    edge, inside = colour(notice, "borderInlineStartColor"), colour(notice, "backgroundColor")
+    assert contrast(edge, inside) >= 3
+    assert contrast(edge, colour(page.locator("body"), "backgroundColor")) >= 3
+    assert notice.evaluate("e => parseFloat(getComputedStyle(e).borderInlineStartWidth)") >= 3
+
+
+def test_the_footer_is_in_the_pages_face(visit: Visit) -> None:
+    page = visit()
+    face = page.locator("#query textarea").evaluate("e => getComputedStyle(e).fontFamily")
+    assert "Noto Sans" in face
+    for part in page.locator("footer, footer button:visible").all():
+        assert part.evaluate("e => [getComputedStyle(e).fontFamily, getComputedStyle(e).fontSize]") == [face, "13.5px"]

@@ -135,7 +135,8 @@ def script() -> str:
 @cache
 def style() -> str:
     """The token view's style sheet and the page's own, ready for a style element."""
-    text = report.style(corpus=True) + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    own = [(ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "print.css")]
+    text = "\n".join([report.style(corpus=True), *own])
     if "</style" in text.lower():
         raise ValueError("The page's style sheet holds an end of style element; write it without.")
     return text
