@@ -106,3 +106,29 @@ def test_the_footer_is_in_the_pages_face(visit: Visit) -> None:
     assert "Noto Sans" in face
     for part in page.locator("footer, footer button:visible").all():
         assert part.evaluate("e => [getComputedStyle(e).fontFamily, getComputedStyle(e).fontSize]") == [face, "13.5px"]
+
+
+@pytest.mark.parametrize("by", ["pointing", "keys"])
+def test_the_tip_covers_no_line_that_was_read(visit: Visit, by: str) -> None:
+    """In the middle of a long answer: neither the token's own line nor one above it lies under the tip."""
+    page = answered(short(visit, 200), "a long one")
+    token = tokens_of(page).nth(100)
+    token.scroll_into_view_if_needed()
+    if by == "pointing":
+        token.hover()
+    else:
+        tokens_of(page).nth(99).focus()
+        page.keyboard.press("ArrowRight")
+    tip = page.locator(".live .uv-tip")
+    expect(tip).to_be_visible()
+    page.wait_for_timeout(700)
+    lines = token.evaluate("e => [...e.getClientRects()].map((box) => box.bottom)")
+    assert tip.bounding_box()["y"] >= lines[0] - 1
+
+
+def test_dates_are_written_for_people(visit: Visit) -> None:
+    page = visit("/?tab=gallery")
+    page.locator(".shelf-card").first.click()
+    noted = page.locator(".shown .quiet", has_text="Recorded")
+    expect(noted).to_contain_text("2026")
+    assert not re.search(r"\d{4}-\d\d|T\d\d:", page.locator("#tab-gallery").inner_text())
