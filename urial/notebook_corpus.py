@@ -54,9 +54,7 @@ class CorpusFigures:
     def most_shifted(self, method: str, context: str = "zero_shot") -> pandas.DataFrame:
         """One row a token, falling by how often it is shifted. Raises SettingsError for what is not in the folder."""
         rows = self._figures(method, context)["most_shifted"]
-        return frame(
-            [{key: row[key] for key in ("text", "shifted", "occurrences", "share", "opening")} for row in rows]
-        )
+        return frame(rows).reindex(columns=["text", "shifted", "occurrences", "share", "opening"])
 
     def curve(self, method: str, measure: str = "kl") -> pandas.DataFrame:
         """Means by 0-based position with their 95 % intervals: kl in nats, or another key of the summary's curves."""
