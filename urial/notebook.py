@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from urial.compare.steering_events import SteeringEvent
     from urial.engines.pair import PairEngines
+    from urial.notebook_corpus import CorpusFigures
 
 FRAME_BYTES = 1_500_000  # a report above this is not put into a notebook, which keeps each output in its file
 FRAME_ROWS = 5_000  # rows of all contexts together, likewise
@@ -146,6 +147,14 @@ class LoadedPair:
         from urial.compare.nudge_rules import parse_rule
 
         return steered(nudge(self.engines, ask(query, **options), parse_rule(rule), context))
+
+    def corpus(
+        self, questions: str | Iterable[str], folder: str, methods: Sequence[str] = ("urial",), **options: Any
+    ) -> CorpusFigures:
+        """Many questions by each method into a folder, going on where it stands; `questions` are texts or a file."""
+        from urial.notebook_corpus import run_corpus
+
+        return run_corpus(self.engines, questions, folder, methods, ask("any", **options))
 
     def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
         """The shift of a given answer instead of a generated one."""

@@ -80,3 +80,55 @@ def luminance(rgb: tuple[float, ...]) -> float:
     shares = [value / 255 for value in rgb]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["said", "wrong"])
+def test_the_rim_of_a_notice_is_seen(visit: Visit, scheme: str, kind: str) -> None:
+    """Its edge against what lies inside and outside it: 3 to 1; one that says what failed has another edge."""
+    page = visit("/?query=hello" if kind == "said" else "/?query=hello&pair=nowhere", color_scheme=scheme)
+    notice = page.locator("#page-notice")
+    expect(notice).to_be_visible()
+    if kind == "wrong":
+        with page.expect_file_chooser() as chooser:
+            page.locator("#open-saved").click()
+        chooser.value.set_files({"name": "no.json", "mimeType": "application/json", "buffer": b"{}"})
+        expect(notice).to_have_class("notice wrong")
+    edge, inside = colour(notice, "borderInlineStartColor"), colour(notice, "backgroundColor")
+    assert contrast(edge, inside) >= 3
+    assert contrast(edge, colour(page.locator("body"), "backgroundColor")) >= 3
+    assert notice.evaluate("e => parseFloat(getComputedStyle(e).borderInlineStartWidth)") >= 3
+
+
+def test_the_footer_is_in_the_pages_face(visit: Visit) -> None:
+    page = visit()
+    face = page.locator("#query textarea").evaluate("e => getComputedStyle(e).fontFamily")
+    assert "Noto Sans" in face
+    for part in page.locator("footer, footer button:visible").all():
+        assert part.evaluate("e => [getComputedStyle(e).fontFamily, getComputedStyle(e).fontSize]") == [face, "13.5px"]
+
+
+@pytest.mark.parametrize("by", ["pointing", "keys"])
+def test_the_tip_covers_no_line_that_was_read(visit: Visit, by: str) -> None:
+    """In the middle of a long answer: neither the token's own line nor one above it lies under the tip."""
+    page = answered(short(visit, 200), "a long one")
+    token = tokens_of(page).nth(100)
+    token.scroll_into_view_if_needed()
+    if by == "pointing":
+        token.hover()
+    else:
+        tokens_of(page).nth(99).focus()
+        page.keyboard.press("ArrowRight")
+    tip = page.locator(".live .uv-tip")
+    expect(tip).to_be_visible()
+    page.wait_for_timeout(700)
+    lines = token.evaluate("e => [...e.getClientRects()].map((box) => box.bottom)")
+    assert tip.bounding_box()["y"] >= lines[0] - 1
+
+
+def test_dates_are_written_for_people(visit: Visit) -> None:
+    page = visit("/?tab=gallery")
+    page.locator(".shelf-card").first.click()
+    noted = page.locator(".shown .quiet", has_text="Recorded")
+    expect(noted).to_contain_text("2026")
+    assert not re.search(r"\d{4}-\d\d|T\d\d:", page.locator("#tab-gallery").inner_text())

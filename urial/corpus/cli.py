@@ -16,7 +16,6 @@ from urial.errors import SettingsError
 from urial.progress import Bar
 
 if TYPE_CHECKING:
-    from urial.corpus.answers import Corpus
     from urial.corpus.questions import Question
     from urial.corpus.run import Plan, Progress
     from urial.engines.pair import PairEngines
@@ -152,44 +151,20 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
 
 def aggregate(options: argparse.Namespace) -> dict[str, Any]:
     """Figures, report and exports of what is in the folder."""
-    from urial.corpus.answers import read
+    from urial.corpus import aggregate as figures
     from urial.corpus.exports import write_exports
-    from urial.corpus.figures import summarize
-    from urial.corpus.folder import SUMMARY, write_json
     from urial.corpus.methods_table import write_table
-    from urial.corpus.report import write_report
     from urial.corpus.sources import record
     from urial.judge.shown import shown
 
-    corpus = read(options.out)
-    check_not_empty(corpus, options.out)
-    summary = summarize(corpus, papers())
-    write_json(options.out / SUMMARY, summary)
     judged = shown(options.out)
-    write_report(options.out, summary, judged)
+    summary = figures.aggregate(options.out, judged)
     write_exports(options.out, options.export, summary)
     if options.table:
         write_table(options.table, summary)
     if options.record:
         record(options.out, options.record, RECORDED_TOP, judged)
     return summary
-
-
-def check_not_empty(corpus: Corpus, folder: Path) -> None:
-    from urial.errors import EngineError, RecordError
-
-    if not corpus.answered and not corpus.lost:
-        raise RecordError(f"{folder} holds no line yet; run `urial corpus QUERIES --out {folder}` first.")
-    if not corpus.answered:
-        raise EngineError(f"All {len(corpus.lost)} questions failed; the first: {corpus.lost[0].error}")
-
-
-def papers() -> list[dict[str, Any]]:
-    """The paper's pairs, from `models.yaml`: percentages of classes, only the question in sight, end tokens in."""
-    from urial.pairs import load_pairs
-
-    pairs = load_pairs(None).pairs.values()
-    return [{"pair": pair.title, **pair.paper.model_dump()} for pair in pairs if pair.paper is not None]
 
 
 def in_words(progress: Progress, parallel: int) -> str:

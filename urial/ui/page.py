@@ -14,6 +14,7 @@ import gradio as gr
 
 from urial.gallery import FOLDER
 from urial.render import report
+from urial.ui import languages
 from urial.ui.admission import Admission
 from urial.ui.api import add_endpoints
 from urial.ui.class_tab import build_class
@@ -44,9 +45,10 @@ SCRIPTS = (
     "gallery",
     "corpus",
     "welcome",
+    "language",
     "page",
 )
-STYLES = ("page", "steering")
+STYLES = ("page", "steering", "print")
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
@@ -86,7 +88,9 @@ def build(state: AppState) -> gr.Blocks:
     """The page. Nothing is loaded here; the first visitor or `app.py` starts the loading."""
     state.service.admission = Admission(state.parallel, state.queue_size)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
-        gr.HTML(f"<h1>{TITLE}</h1><p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False)
+        gr.HTML(
+            f"<h1>{TITLE}</h1>{languages.switch()}<p class='lead'>{LEAD}</p>", elem_id="head", apply_default_css=False
+        )
         with gr.Tabs(elem_id="tabs"):
             for title, name, make in TABS + (CLASS_TABS if state.workshop else ()):
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
@@ -128,7 +132,8 @@ def launch_arguments(visitors: int = 66, workshop: Class | None = None) -> dict[
 def script() -> str:
     """The token view and the page's own script, ready for a script element."""
     parts = "\n".join((ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    fields = f"const FORM_FIELDS = {json.dumps(FIELDS)};"
+    words = json.dumps(languages.dictionaries(), ensure_ascii=False)
+    fields = f"const FORM_FIELDS = {json.dumps(FIELDS)};\nconst LANGUAGES = {words};"
     text = f'{report.script(corpus=True)}\n(() => {{\n"use strict";\n{fields}\n{parts}\n}})();'
     if "</script" in text.lower():
         raise ValueError("The page's script holds an end of script element; write it in two parts.")
