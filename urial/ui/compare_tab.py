@@ -18,7 +18,13 @@ from urial.ui.gallery_tab import shelf
 from urial.ui.links import read_link
 from urial.ui.service import Service
 
-STREAMS = ("run", "again_base", "again_aligned", "branch")  # each has a feed of its own, so that none hides another
+STREAMS = (
+    "run",
+    "again_base",
+    "again_aligned",
+    "branch",
+    "ladder",
+)  # each has a feed of its own, so that none hides another
 
 Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
@@ -106,7 +112,16 @@ def answerings(service: Service) -> dict[str, Answering]:
     def branch(data: dict[str, Any], visitor: str) -> Iterator[str]:
         return service.go_on(str(data.get("id")), ask_of(data), data.get("answer_ids"), visitor)
 
-    return {"run": run, "again_base": again("base"), "again_aligned": again("aligned"), "branch": branch}
+    def ladder(data: dict[str, Any], visitor: str) -> Iterator[str]:
+        return service.ladder(str(data.get("id")), ask_of(data), str(data.get("of")), visitor)
+
+    return {
+        "ladder": ladder,
+        "run": run,
+        "again_base": again("base"),
+        "again_aligned": again("aligned"),
+        "branch": branch,
+    }
 
 
 def ask_of(data: dict[str, Any]) -> dict[str, Any]:

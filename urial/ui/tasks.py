@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from urial.compare import dial, nudge
+from urial.compare import dial, ladder, nudge
 from urial.compare import run as core
 from urial.compare.events import Event
+from urial.compare.ladder import LadderEvent
 from urial.compare.nudge_rules import Rule
 from urial.compare.request import Control, Request
 from urial.compare.steering_events import SteeringEvent
@@ -24,7 +25,7 @@ from urial.steering_records import DialKind
 class Task(Protocol):
     """A piece of model work."""
 
-    def events(self, engines: PairEngines, control: Control) -> Iterator[Event | SteeringEvent]: ...
+    def events(self, engines: PairEngines, control: Control) -> Iterator[Event | SteeringEvent | LadderEvent]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,16 @@ class ScoreTask:
 
     def events(self, engines: PairEngines, control: Control) -> Iterator[Event]:
         return core.score(engines, self.request, self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class LadderTask:
+    """The answer of an earlier comparison under every prompt of the ladder."""
+
+    earlier: Comparison
+
+    def events(self, engines: PairEngines, control: Control) -> Iterator[LadderEvent]:
+        return ladder.ladder(engines, self.earlier, control)
 
 
 @dataclass(frozen=True, slots=True)
