@@ -37,6 +37,8 @@ SCRIPTS = (
     "steps",
     "share",
     "away",
+    "ladder",
+    "form_fold",
     "conversation",
     "address",
     "gallery",
@@ -44,6 +46,7 @@ SCRIPTS = (
     "welcome",
     "page",
 )
+STYLES = ("page", "ladder")
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (
@@ -135,7 +138,8 @@ def script() -> str:
 @cache
 def style() -> str:
     """The token view's style sheet and the page's own, ready for a style element."""
-    text = report.style(corpus=True) + "\n" + (ASSETS / "page.css").read_text(encoding="utf-8")
+    own = [(ASSETS / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    text = "\n".join([report.style(corpus=True), *own])
     if "</style" in text.lower():
         raise ValueError("The page's style sheet holds an end of style element; write it without.")
     return text

@@ -14,6 +14,7 @@ function createConversation(place, askServer, trigger, tell) {
   const feeds = createFeeds(askServer);
   const placed = {}; // the newest run of each stream, by the stream's name
   const away = createAway(bringBack);
+  const ladder = createLadder({ feeds, take, askServer });
   let branchId = null;
   let view = null;
 
@@ -24,7 +25,7 @@ function createConversation(place, askServer, trigger, tell) {
     closeBranch,
     toggle: (turn) => (turn.el.classList.contains("folded") ? unfold(turn) : fold(turn, true)),
     keep: (turn, kind) => keepTurn(turn, kind, askServer),
-    copyLink: copyLinkOf,
+    copyLink: (turn, from) => copyLinkOf(turn, turns.slice(0, turns.indexOf(turn) + 1), from),
   };
 
   /* A new comparison. What is in sight is put away, unless it is the answer to this very question. */
@@ -64,15 +65,17 @@ function createConversation(place, askServer, trigger, tell) {
     return showRecord(turn, id, found.hit, `From the cache, computed ${when(found.computed_at)}.`);
   }
 
-  function addTurn(asked) {
+  function addTurn(asked, stays) {
     turns.forEach((turn) => (leaveLive(turn), fold(turn, true)));
     const turn = createTurn(asked, acts);
     turns.push(turn);
     place.append(turn.el);
-    view = view || mountView(live, acts, newest);
+    view = view || mountView(live, acts, newest, { under: ladder.el, titleOf });
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
+    if (stays) return turn;
+    foldForm(asked.query);
     bringIntoView(turn);
     return turn;
   }
@@ -149,6 +152,14 @@ function createConversation(place, askServer, trigger, tell) {
     setState(turn, "done");
     say(turn, words);
     showFollow();
+  }
+
+  const titleOf = async (pair) => (await askServer("title", { pair })).title || "";
+
+  /* What the address names: the turns of a conversation that the server still holds. Nothing scrolls: it was there. */
+  function restore(found) {
+    putAway();
+    for (const { id, record } of found) showRecord(addTurn(askOf(record), true), id, record, "Kept by the server; nothing was computed.");
   }
 
   /* A saved comparison in the place of a conversation. */
@@ -259,6 +270,8 @@ function createConversation(place, askServer, trigger, tell) {
     document.body.classList.toggle("has-answer", follows);
     document.body.classList.toggle("has-turns", turns.length > 0);
     document.body.classList.toggle("has-talk", talks);
+    ladder.show(newest());
+    addressTurns(turns);
     const [compare, next] = ["#go", "#go-on"].map((place) => document.querySelector(place));
     if (!compare || !next) return; // Gradio makes the form when it likes
     next.disabled = !follows;
@@ -266,7 +279,7 @@ function createConversation(place, askServer, trigger, tell) {
   }
 
   const lastQuery = () => (newest() ? newest().ask.query : "");
-  return { ask, goOn, enter, open, putAway, showFollow, away: away.el, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
+  return { ask, goOn, enter, open, restore, putAway, showFollow, away: away.el, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
 }
 
 function when(iso) {
