@@ -106,7 +106,9 @@ def answer_of(engines: PairEngines, earlier: Comparison) -> tuple[list[int], lis
     ids = earlier.aligned.token_ids
     if not ids:
         raise PromptError(NOTHING)
-    foreign = [token for token in ids if not 0 <= token < engines.aligned.vocabulary_size]
+    # a server may know more tokens than it tells of; it refuses what it does not know
+    known = engines.aligned.vocabulary_size if engines.aligned.capabilities.has_logits else max(ids) + 1
+    foreign = [token for token in ids if not 0 <= token < known]
     if foreign:
         raise PromptError(f"The aligned model does not know token {foreign[0]}; ask the question here and score that.")
     for shift in earlier.shift.values():

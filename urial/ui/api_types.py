@@ -20,7 +20,9 @@ MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "retrieval_icl"
 def json_type(model: type[BaseModel]) -> Any:
     """A model's JSON as a TypedDict, by alias; keys that are there only sometimes are left out."""
     always = {name: field for name, field in model.model_fields.items() if field.exclude_if is None}
-    return TypedDict(model.__name__, {field.alias or name: _plain(field.annotation) for name, field in always.items()})
+    keys = {field.alias or name: _plain(field.annotation) for name, field in always.items()}
+    made = {name: _plain(field.return_type) for name, field in model.model_computed_fields.items()}
+    return TypedDict(model.__name__, {**keys, **made})
 
 
 def _plain(annotation: Any) -> Any:
