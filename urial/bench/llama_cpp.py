@@ -1,8 +1,8 @@
 """llama.cpp on the same GGUF file, the adapter on top for the aligned side: the two generations alone, greedy.
 
 Needs requirements-bench.txt. It runs in a process of its own: its threads would count against ours
-(`engines/scheduler.py`), and ours against its. Each side has a place of its own, so that both prompts' beginnings stay
-read and the adapter stays on or off.
+(`engines/local/scheduler.py`), and ours against its. Each side has a place of its own, so that both prompts'
+beginnings stay read and the adapter stays on or off.
 """
 
 from __future__ import annotations

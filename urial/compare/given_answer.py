@@ -13,8 +13,8 @@ from urial.compare.events import ShiftRows
 from urial.compare.live_scoring import Growing, emit
 from urial.compare.request import Control, Prompts
 from urial.compare.scoring import Columns, ExactComparison, Scoring, make_rows
-from urial.engines.local.stream import Stream
-from urial.engines.local.streams import score_given
+from urial.engines.local.bounded_stream import Stream
+from urial.engines.local.request_outputs import score_given
 from urial.engines.pair import PairEngines
 
 MOMENT = 0.05  # seconds between two looks at a stop
@@ -30,7 +30,7 @@ def score_exactly(
 ) -> Iterator[ShiftRows]:
     """By two models of this process; a stop of the aligned side ends it, with the rows so far in every context."""
     exact = ExactComparison(engines, prompts.context_ids, len(ids))
-    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    reader = engines.local("aligned").reader(prompts.aligned_ids, len(ids))
     with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
         done = 0
         for columns in unless_stopped(found, control or Control()):

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from urial.compare.folding import given_sides, make_shift
 from urial.compare.given_answer import score_by_asking, score_exactly
 from urial.compare.live_scoring import Growing
-from urial.compare.request import Control, Prompts, Request, forget, make_prompts
+from urial.compare.request import Control, Request, forget, make_prompts
 from urial.compare.run import check_same_models
+from urial.compare.to_record import make_shift
 from urial.engines.pair import PairEngines
 from urial.errors import PromptError, SettingsError
 from urial.prompts import Method, method
-from urial.records import Comparison, ContextName, SidePenalties, TokenShift
+from urial.records import Comparison, ContextName, ContextShift, SidePenalties, TokenShift
 
 LADDER: tuple[tuple[str, int | None], ...] = (
     ("zero_shot", None),
@@ -87,16 +88,18 @@ def ladder(engines: PairEngines, earlier: Comparison, control: Control | None = 
     if not read:
         raise SettingsError(rungs[0].problem)
     yield LadderStarted(tuple(rungs), len(ids))
-    # the scoring names contexts by whatever it is given: here by the rungs' numbers
-    contexts: dict = {index: encoded[index] for index in read}
-    together = replace(prompts, contexts={index: rendered[index] for index in read}, context_ids=contexts)
-    rows: Growing = {index: [] for index in read}
+    together = replace(
+        prompts,
+        contexts={key(index): rendered[index] for index in read},
+        context_ids={key(index): encoded[index] for index in read},
+    )
+    rows: Growing = {key(index): [] for index in read}
     try:
         score = score_exactly if engines.is_exact else score_by_asking
         for event in score(engines, together, ids, texts, rows, control):
-            yield LadderRows(event.context, event.rows)
+            yield LadderRows(int(event.context), event.rows)
         shifts = make_shift(engines, together, rows)
-        yield LadderDone({index: record_of(earlier, requests[index], together, shifts[index], index) for index in read})
+        yield LadderDone({index: record_of(earlier, requests[index], shifts[key(index)]) for index in read})
     finally:
         forget(engines, together)
 
@@ -142,10 +145,17 @@ def rung(engines: PairEngines, by: Method, context: Sequence[int], answer: int) 
     return Rung(by.name, by.examples, len(context))
 
 
-def record_of(earlier: Comparison, request: Request, prompts: Prompts, shift, index: int) -> Comparison:
+def key(index: int) -> ContextName:
+    """A rung's name for the scoring, which passes names of contexts on as they are."""
+    return cast(ContextName, str(index))
+
+
+def record_of(earlier: Comparison, request: Request, shift: ContextShift) -> Comparison:
     """The answer of `earlier` with the shift under one prompt; the base has written nothing."""
     name: ContextName = "zero_shot" if request.method.name == "zero_shot" else "urial"
-    prompt, ids = prompts.contexts[index], prompts.context_ids[index]
-    base = given_sides(replace(prompts, base=prompt, base_ids=ids), [], "")["base"]
+    nothing = {"text": "", "token_ids": [], "stop_reason": "stop", "seconds": 0.0, "settings": None}
+    no_times = {"first_token_seconds": None, "tokens_per_second": None}
+    prompt = {"prompt": shift.context, "prompt_ids": shift.context_ids}
+    base = earlier.base.model_copy(update={**nothing, **no_times, **prompt})
     changes = {"settings": request.settings(), "base": base, "shift": {name: shift}, "problems": []}
     return earlier.model_copy(update=changes)

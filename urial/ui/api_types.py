@@ -1,7 +1,6 @@
 """The types of what the named endpoints give, in the form that Gradio reads: typed dictionaries.
 
-Those of the record are made from `records.py`, so that the two cannot differ. Knows pydantic and records; nothing
-about Gradio or models.
+Those of the record are made from `records.py`, so that the two cannot differ.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def json_type(model: type[BaseModel]) -> Any:
     always = {name: field for name, field in model.model_fields.items() if field.exclude_if is None}
     keys = {field.alias or name: _plain(field.annotation) for name, field in always.items()}
     made = {name: _plain(field.return_type) for name, field in model.model_computed_fields.items()}
-    return TypedDict(model.__name__, {**keys, **made})
+    return TypedDict(model.__name__, {**keys, **made})  # type: ignore[operator]  # made while it runs
 
 
 def _plain(annotation: Any) -> Any:
@@ -31,9 +30,9 @@ def _plain(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return json_type(annotation)
     if origin is list:
-        return list[_plain(inner[0])]
+        return list.__class_getitem__(_plain(inner[0]))
     if origin is dict:
-        return dict[str, _plain(inner[1])]
+        return dict.__class_getitem__((str, _plain(inner[1])))
     if origin in (Union, types.UnionType):
         return Union[tuple(_plain(each) for each in inner)]  # noqa: UP007  (made at run time)
     return annotation

@@ -1,6 +1,6 @@
 """What a run can do once models are there, as values that can travel to another process.
 
-Each task turns engines and a control into the core's events. Knows the core; nothing about pages or streams.
+Each task turns engines and a control into the core's events.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from urial.errors import SettingsError
 from urial.records import Comparison, ContextName, SideName
 from urial.steering_records import DialKind
 
+TaskEvent = Event | SteeringEvent | LadderEvent
+
 
 class Task(Protocol):
     """A piece of model work."""
 
-    def events(self, engines: PairEngines, control: Control) -> Iterator[Event | SteeringEvent | LadderEvent]: ...
+    def events(self, engines: PairEngines, control: Control) -> Iterator[TaskEvent]: ...
 
 
 @dataclass(frozen=True, slots=True)

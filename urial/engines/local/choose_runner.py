@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner
-from urial.engines.local.family_trial import first_that_fits
+from urial.engines.local.family_trial import Make, first_that_fits
 from urial.engines.local.futures import begin
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Runner
@@ -42,7 +42,7 @@ def shared_model(model: PreTrainedModel, name: str = "", worth_compiling: int = 
 
 def torch_runner(model: PreTrainedModel, name: str) -> Runner[Any]:
     """What reads a short text as the family's own forward does. Raises WeightsError where nothing does."""
-    kinds = [TorchRunner, SequentialRunner] if attends_plainly(model) else [SequentialRunner]
+    kinds: list[Make] = [TorchRunner, SequentialRunner] if attends_plainly(model) else [SequentialRunner]
     return first_that_fits(model, [CudaGraphRunner, *kinds] if supports_cuda_graphs(model) else kinds, name)
 
 
