@@ -120,7 +120,7 @@ def test_own_samples_become_examples_to_train_on(
         (["train", "--start", "x", "--share", "2"], "share must be above 0"),
         (["train", "--epochs", "0"], "epochs must be above zero"),
         (["train", "--epochs", "many"], "epochs"),
-        (["evaluate", "--limit", "0"], "--limit and --at-once must be 1 or more"),
+        (["evaluate", "--limit", "0"], "--limit, --at-once and --new-tokens must be 1 or more"),
         (["evaluate", "--held-out", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["evaluate", "--checked", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["sample", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
