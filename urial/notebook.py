@@ -27,6 +27,7 @@ from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, ContextName, SidePenalties
 from urial.render import report
+from urial.render.sentences import headline
 from urial.steering_records import DialKind, DialRecord, NudgeRecord
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class NotebookComparison(Comparison):
     """A record that shows itself in Jupyter, VS Code and Colab."""
 
     def __repr__(self) -> str:
-        shares = ", ".join(f"{name}: {percent(each.summary.shifted)} shifted" for name, each in self.shift.items())
+        shares = ", ".join(f"{name}: {percent(headline(self, name).shifted)} shifted" for name in self.shift)
         return f"<comparison {self.query[:60]!r}, {len(self.aligned.token_ids)} aligned tokens; {shares}>"
 
     def _repr_html_(self) -> str:
@@ -242,15 +243,16 @@ def frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
 
 
 def shares_table(comparisons: Iterable[Comparison]) -> str:
-    """A line for each comparison and context: how many tokens are unshifted, marginal, shifted."""
+    """A line for each comparison and context: how many tokens are unshifted, marginal, shifted; repeats left out."""
     lines = [
-        f"<tr><td>{html.escape(each.query[:80])}</td><td>{html.escape(name)}</td><td>{shift.summary.tokens}</td>"
-        + "".join(f"<td>{percent(getattr(shift.summary, kind))}</td>" for kind in KINDS)
-        + "</tr>"
+        f"<tr><td>{html.escape(each.query[:80])}</td><td>{html.escape(name)}</td><td>{counted.tokens}</td>"
+        + "".join(f"<td>{percent(getattr(counted, kind))}</td>" for kind in KINDS)
+        + f"<td>{shift.summary.tokens - counted.tokens}</td></tr>"
         for each in comparisons
         for name, shift in each.shift.items()
+        for counted in [headline(each, name)]
     ]
-    heads = "".join(f"<th>{name}</th>" for name in ("question", "the base sees", "tokens", *KINDS))
+    heads = "".join(f"<th>{name}</th>" for name in ("question", "the base sees", "tokens", *KINDS, "repeats left out"))
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

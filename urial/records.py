@@ -9,19 +9,24 @@ where the aligned model's part is sound, else they are null and its list is empt
 mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
 `switch_point` is null in such rows, where the shift is not exact, and where the token is not the aligned model's own
 first choice; files from before it was there load. `summary.mean_switch_point` is over the rows that have one.
+Repeats. `repeats` holds the positions of the aligned answer that repeat earlier ones word for word (`repeats.py`), as
+spans [from, to). It follows from the answer's tokens, so files need not have it. Summaries count repeats, as the paper
+does; headlines leave them out.
+
+Knows nothing about models, prompts or pages.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from urial import validation
+from urial.repeats import Span, repeated_spans
 
 SCHEMA: Literal["urial.comparison/1"] = "urial.comparison/1"
 
@@ -30,12 +35,6 @@ UnscoredReason = Literal["impossible_numbers", "missing", "not_in_base_vocabular
 ContextName = Literal["zero_shot", "urial"]
 SideName = Literal["base", "aligned"]
 StopReason = Literal["stop", "length", "cancelled", "error"]
-
-UNSCORED_WORDS: dict[UnscoredReason, str] = {
-    "impossible_numbers": "the server's numbers contradict themselves",
-    "missing": "the server told no number",
-    "not_in_base_vocabulary": "the base does not know the token",
-}
 
 Rank = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -221,6 +220,21 @@ class Comparison(Part):
     problems: list[Problem] = Field([], exclude_if=lambda value: not value)
     rewrite: Rewrite | None = Field(None, exclude_if=lambda value: value is None)  # only under `--aligned-method s2a`
 
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way
+    @property
+    def repeats(self) -> list[Span]:
+        return repeated_spans(self.aligned.token_ids)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_repeats(cls, data: Any) -> Any:
+        """What a file says of repeats is made anew from its tokens, and so cannot contradict them."""
+        return {key: data[key] for key in data if key != "repeats"} if isinstance(data, dict) else data
+
+    def repeated_positions(self) -> set[int]:
+        """All positions in `repeats`."""
+        return {position for start, stop in self.repeats for position in range(start, stop)}
+
     def side(self, name: SideName) -> Side:
         return self.base if name == "base" else self.aligned
 
@@ -273,17 +287,6 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         mean_base_probability=mean(row.base_probability for row in rows),
         mean_switch_point=sum(switches) / len(switches) if switches else None,
     )
-
-
-def unscored_sentence(tokens: list[TokenShift]) -> str:
-    """How many rows are in no share, and why, end tokens left out; empty where all are scored."""
-    counted = [token for token in tokens if not token.is_special]
-    reasons = Counter(token.reason for token in counted if token.reason is not None)
-    if not reasons:
-        return ""
-    parts = ", ".join(f"{count:,} because {UNSCORED_WORDS[reason]}" for reason, count in reasons.most_common())
-    verb = "is" if reasons.total() == 1 else "are"
-    return f"{reasons.total():,} of {len(counted):,} tokens {verb} not scored and in no share or mean: {parts}."
 
 
 def to_json(comparison: Comparison, indent: int | None = None) -> str:

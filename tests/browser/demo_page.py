@@ -88,7 +88,14 @@ def set_number(page: Page, label: str, value: str) -> None:
     raise AssertionError(f"{label} stays {box.input_value()} where {value} was typed.")
 
 
+def unfold_form(page: Page) -> None:
+    """On a phone the form folds to one line once a question is asked."""
+    if page.locator("#form-fold").is_visible():
+        page.locator("#form-fold").click()
+
+
 def ask(page: Page, text: str) -> None:
+    unfold_form(page)
     page.locator("#query textarea").fill(text)
     page.locator("#query textarea").press("Enter")
 

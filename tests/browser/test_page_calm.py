@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.demo_page import SHORT, Visit, answered, settled, short, wait_for
+from tests.browser.demo_page import SHORT, Visit, answered, settled, short, unfold_form, wait_for
 from tests.support.ui_server import GRADIO_WARNS
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
@@ -37,6 +37,7 @@ def test_nothing_moves_by_itself_over_a_visit(visit: Visit, window: str) -> None
     page.wait_for_timeout(1000)
     answered(page, "Keep still.")
     page.wait_for_timeout(800)
+    unfold_form(page)
     page.locator("#query textarea").fill("And then?")
     page.locator("#go-on").click()
     expect(page.locator(".turn")).to_have_count(2)

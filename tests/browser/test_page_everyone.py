@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.demo_page import Visit, answered, ask, new_page, newest, short, wait_for
+from tests.browser.demo_page import Visit, answered, ask, new_page, newest, short, unfold_form, wait_for
 from tests.support import ui_server
 from tests.support.records_builder import HOSTILE, build
 from tests.support.ui_proxy import proxied
@@ -31,6 +31,7 @@ def test_axe_finds_nothing_serious(visit: Visit, width: int, scheme: str) -> Non
     page = short(visit, viewport={"width": width, "height": 900}, color_scheme=scheme)
     no_finding(page)
     answered(page, "for everyone")
+    unfold_form(page)
     page.locator("#settings button").first.click()
     no_finding(page)
     for tab in ("Gallery", "Learn"):

@@ -58,6 +58,30 @@ def test_the_choices_stay_over_a_long_answer(visit: Visit, window: dict) -> None
     assert last.bounding_box()["y"] >= bar.bounding_box()["y"] + bar.bounding_box()["height"] - 1
 
 
+def test_on_a_phone_the_form_folds_to_one_line_and_opens_again(visit: Visit) -> None:
+    page = settled(visit(SHORT.format(tokens=24), **PHONE), 24)
+    page.locator("#query textarea").fill("a long question " * 10)
+    page.locator("#go").tap()
+    bar = page.locator("#form-fold")
+    expect(bar).to_be_visible()
+    expect(page.locator("#ask")).to_be_hidden()
+    expect(bar).to_be_focused()  # who pressed a button that went away is not lost
+    expect(bar).to_have_attribute("aria-expanded", "false")
+    wait_for(page, "done")
+    assert bar.bounding_box()["height"] < 60, "one line"
+    page.keyboard.press("Enter")
+    expect(page.locator("#query textarea")).to_be_focused()
+    expect(bar).to_be_hidden()
+    page.locator("#query textarea").fill("the next one")
+    page.locator("#go-on").tap()
+    expect(page.locator(".turn")).to_have_count(2)
+    expect(bar).to_contain_text("the next one")
+    page.locator("#start-over").tap()
+    expect(page.locator("#ask")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(bar).to_be_hidden()
+
+
 def in_the_window(page: Page, part: Locator) -> bool:
     box = part.bounding_box()
     return box["y"] >= -1 and box["y"] + box["height"] <= page.evaluate("innerHeight") + 1

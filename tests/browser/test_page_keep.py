@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -55,6 +56,17 @@ def test_a_wrong_file_is_one_sentence(visit: Visit, tmp_path: Path, text: str) -
     chooser.value.set_files(path)
     expect(page.locator("#page-notice")).to_contain_text("wrong.json")
     expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_a_picture_for_a_slide_has_peoples_names(visit: Visit, tmp_path: Path) -> None:
+    page = answered(short(visit), "on a slide")
+    page.locator(".live .uv-more").click()
+    with page.expect_download() as found:
+        page.locator(".live").get_by_role("button", name="as SVG").click()
+    found.value.save_as(tmp_path / "slide.svg")
+    words = "".join(ElementTree.parse(tmp_path / "slide.svg").getroot().itertext())
+    assert "Tiny random models (tiny): the aligned answer, marked by rank" in words
+    assert "tiny-llama-0" not in words and "on a slide" in words
 
 
 def test_a_link_fills_the_form_and_runs_by_a_click(visit: Visit, demo: Live) -> None:

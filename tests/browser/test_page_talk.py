@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.demo_page import Visit, answered, ask, column, newest, short, tokens_of, wait_for
+from tests.browser.demo_page import Visit, answered, ask, column, newest, short, tokens_of, unfold_form, wait_for
 from tests.support import ui_server
 from tests.support.ui_server import GRADIO_WARNS
 
@@ -46,6 +46,7 @@ def test_buttons_never_move(visit: Visit, size: tuple[int, int]) -> None:
     expect(page.locator("#go-on")).to_be_disabled()
     before = places(page)
     ask(page, "where are you")
+    unfold_form(page)
     assert places(page) == before
     wait_for(page, "done")
     expect(page.locator("#room-line")).to_have_text("models ready")
@@ -54,6 +55,7 @@ def test_buttons_never_move(visit: Visit, size: tuple[int, int]) -> None:
     page.locator("#go-on").click()
     expect(page.locator(".turn")).to_have_count(2)
     wait_for(page, "done")
+    unfold_form(page)
     assert places(page) == before
 
 

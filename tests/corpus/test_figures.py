@@ -43,9 +43,19 @@ def answered(lines: list[dict], method: str) -> list[dict]:
     return [line for line in lines if line["corpus"]["method"] == method and "error" not in line]
 
 
-def rows_of(line: dict, context: str, *, end: bool = False) -> list[dict]:
-    rows = line["shift"][context]["tokens"]
-    return [row for row in rows if row["base_rank"] is not None and (end or not row["is_special"])]
+def repeated(ids: list[int]) -> set[int]:
+    """Every position of eight tokens in a row that stood somewhere before: straight from the definition."""
+    found = set()
+    for start in range(len(ids) - 7):
+        if any(ids[before : before + 8] == ids[start : start + 8] for before in range(start)):
+            found |= set(range(start, start + 8))
+    return found
+
+
+def rows_of(line: dict, context: str, *, end: bool = False, repeats: bool = False) -> list[dict]:
+    rows = [row for row in line["shift"][context]["tokens"] if row["base_rank"] is not None]
+    left_out = set() if repeats or end else repeated(line["aligned"]["token_ids"])
+    return [row for row in rows if (end or not row["is_special"]) and row["position"] not in left_out]
 
 
 def value(row: dict, name: str) -> float:
@@ -109,12 +119,18 @@ def test_shares_means_and_their_intervals(summary: dict, lines: list[dict], meth
         for line in answered(lines, method)
         for row in line["shift"][context]["tokens"]
     )
+    all_of_them = [row for line in answered(lines, method) for row in rows_of(line, context, repeats=True)]
+    assert found["repeats"] == len(all_of_them) - len(every) > 0
+    assert found["with_repeats"]["tokens"] == len(all_of_them)
     with_end = [row for line in answered(lines, method) for row in rows_of(line, context, end=True)]
     assert found["with_end"]["tokens"] == len(with_end) > len(every)
     for name in NAMES:
         own = [mean(rows, name) for rows in groups]
         assert found["pooled"][name] == pytest.approx(mean(every, name))
         assert found["with_end"]["pooled"][name] == pytest.approx(mean(with_end, name))
+        assert found["with_repeats"]["pooled"][name] == pytest.approx(mean(all_of_them, name))
+        drawn_with = pooled_draws([rows_of(line, context, repeats=True) for line in answered(lines, method)], name)
+        assert found["with_repeats"]["interval"][name] == pytest.approx(interval(drawn_with))
         assert found["per_answer"][name] == pytest.approx(statistics.fmean(own))
         assert found["median"][name] == pytest.approx(statistics.median(own))
         assert found["interval"][name] == pytest.approx(interval(pooled_draws(groups, name)))

@@ -17,6 +17,8 @@ def make_lines(questions: int = 14, methods: tuple[str, ...] = METHODS, seed: in
     lines = []
     for number in range(questions):
         texts = [rng.choice(WORDS) for _ in range(rng.randint(2, 30))]
+        if number % 3 == 1:
+            texts += texts[-9:] * 3  # it runs in circles
         tags = {"topic": [rng.choice(["nature", "cooking"])], "task": rng.sample(["writing", "info", "math"], 2)}
         for place, method in enumerate(methods):
             origin = Origin(key=f"{number}-{method}", id=f"q{number}", method=method, tags=tags)
@@ -42,7 +44,9 @@ def with_ids_of_texts(record):
         name: found.model_copy(update={"tokens": [renamed(row) for row in found.tokens]})
         for name, found in record.shift.items()
     }
-    return record.model_copy(update={"shift": shift})
+    (first, *_) = shift.values()
+    aligned = record.aligned.model_copy(update={"token_ids": [row.id for row in first.tokens]})
+    return record.model_copy(update={"shift": shift, "aligned": aligned})
 
 
 def write_lines(folder: Path, lines: list[Line]) -> Path:

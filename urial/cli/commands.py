@@ -16,6 +16,7 @@ from urial.errors import EngineError, Failure, PromptError, SettingsError, UserM
 from urial.files import write_whole
 from urial.progress import Bar
 from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
+from urial.render.sentences import headline, repeats_sentence, unscored_sentence
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.compare.request import Request
@@ -183,7 +184,7 @@ def as_text(comparison: Comparison) -> str:
     lines = [f"BASE ({comparison.pair.base}, {comparison.settings.method})", comparison.base.text.strip(), ""]
     lines += [f"ALIGNED ({comparison.pair.aligned})", *rewrite_lines(comparison), comparison.aligned.text.strip(), ""]
     titles = {"zero_shot": "base sees only the query", "urial": "base sees the method's prompt"}
-    lines += [f"{titles[name]:30} {in_words(found)}" for name, found in comparison.shift.items()]
+    lines += [f"{titles[name]:30} {in_words(comparison, name)}" for name in comparison.shift]
     return "\n".join(lines)
 
 
@@ -195,8 +196,9 @@ def rewrite_lines(comparison: Comparison) -> list[str]:
     return [f"[{rewrite.fallback}]"] if rewrite.fallback else [f"[rewritten, then asked: {rewrite.asked}]", ""]
 
 
-def in_words(shift: records.ContextShift) -> str:
-    summary, left_out = shift.summary, records.unscored_sentence(shift.tokens)
+def in_words(comparison: Comparison, name: ContextName) -> str:
+    summary, again = headline(comparison, name), repeats_sentence(comparison, name)
+    left_out = " ".join(filter(None, (again, unscored_sentence(comparison.shift[name].tokens))))
     if not summary.tokens:
         return left_out or "no tokens"
     parts = [f"{100 * getattr(summary, name):.1f} % {name}" for name in ("unshifted", "marginal", "shifted")]

@@ -12,14 +12,14 @@ from dataclasses import replace
 from itertools import chain
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
+from urial.compare.given_answer import score_by_asking, score_exactly
+from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
 from urial.compare.s2a_rewrite import rewrite
-from urial.compare.scoring import ExactComparison, Scoring, make_rows
+from urial.compare.scoring import ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.to_record import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.engines.base import UNKNOWN_ID
-from urial.engines.local.request_outputs import score_given
 from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
@@ -69,6 +69,11 @@ def check_same_question(engines: PairEngines, request: Request, earlier: Compari
     asked, method = (request.query, list(request.history)), (request.method.name, request.method.examples)
     if asked != (earlier.query, earlier.history) or method != (earlier.settings.method, earlier.settings.examples):
         raise SettingsError("The earlier comparison was of another question or method; press Compare to ask this one.")
+    check_same_models(engines, earlier)
+
+
+def check_same_models(engines: PairEngines, earlier: Comparison) -> None:
+    """Raise SettingsError where `earlier` was written elsewhere."""
     if engines.info != earlier.pair:
         raise SettingsError(
             "The other answer of this comparison was written by other models or on another machine; "
@@ -287,31 +292,6 @@ def cancel(run: SideRun) -> tuple[int, str] | None:
     """End a side that its user stopped; text that was held back still belongs to its last token."""
     rest = run.end("cancelled")
     return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
-
-
-def score_exactly(
-    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
-) -> Iterator[Event]:
-    """The rows of a given answer, read by two models of this process."""
-    exact = ExactComparison(engines, prompts.context_ids, len(ids))
-    reader = engines.local("aligned").reader(prompts.aligned_ids, len(ids))
-    with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
-        done = 0
-        for columns in found:
-            stop = done + len(next(iter(columns.values())).kl)
-            yield from emit(rows, make_rows(engines.aligned, columns, done, ids[done:stop], texts[done:stop]))
-            done = stop
-
-
-def score_by_asking(
-    engines: PairEngines, prompts: Prompts, ids: Sequence[int], texts: Sequence[str], rows: Growing
-) -> Iterator[Event]:
-    """The rows of a given answer, as many at a time as is cheap; a server reads all in one go."""
-    with closing(Scoring(engines, prompts.aligned_ids, prompts.context_ids, len(ids))) as scoring:
-        size = len(ids) if engines.rereads_context else scoring.next_chunk
-        for start in range(0, len(ids), size):
-            chunk = slice(start, start + size)
-            yield from emit(rows, scoring.ask(ids[chunk], texts[chunk], None).rows())
 
 
 def result(events: Iterator[Event]) -> Comparison:

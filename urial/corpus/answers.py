@@ -5,7 +5,7 @@ A position takes some 25 bytes for each context. Shapes: T positions of one answ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +39,18 @@ class Columns:
     kl: np.ndarray  # [T] float64, nats
     probability: np.ndarray  # [T] float64, of the base
     special: np.ndarray  # [T] bool
+    repeat: np.ndarray  # [T] bool: repeats earlier tokens word for word (`repeats.py`)
     switch: np.ndarray  # [T] float64, switch points; NaN where there is none
     original: Original
 
     @property
     def counted(self) -> np.ndarray:
-        """[T] bool: scored, and no end token."""
+        """[T] bool: scored, no end token and no repeat: what figures are over, unless they say otherwise."""
+        return self.scored & ~self.repeat
+
+    @property
+    def scored(self) -> np.ndarray:
+        """[T] bool: scored, and no end token; repeats are in it."""
         return (self.rank > 0) & ~self.special
 
 
@@ -132,10 +138,12 @@ def _contexts(record: Comparison, texts: dict[int, str]) -> dict[ContextName, Co
         for row in shift.tokens:
             if row.id not in texts or (not texts[row.id] and row.text):
                 texts[row.id] = row.text
-    return {name: columns(shift) for name, shift in record.shift.items()}
+    repeated = record.repeated_positions()
+    return {name: columns(shift, repeated) for name, shift in record.shift.items()}
 
 
-def columns(shift: ContextShift) -> Columns:
+def columns(shift: ContextShift, repeated: Set[int] = frozenset()) -> Columns:
+    """`repeated`: the positions of the answer that repeat earlier ones."""
     rows = shift.tokens
     return Columns(
         exact=shift.exact,
@@ -144,6 +152,7 @@ def columns(shift: ContextShift) -> Columns:
         kl=_numbers(row.kl for row in rows),
         probability=_numbers(row.base_probability for row in rows),
         special=np.array([row.is_special for row in rows], bool),
+        repeat=np.array([row.position in repeated for row in rows], bool),
         switch=_numbers(getattr(row, "switch_point", None) for row in rows),
         original=original(shift),
     )

@@ -200,6 +200,9 @@ def share_text(found: dict[str, Any]) -> str:
         between = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
         parts.append(f"{100 * found['pooled'][name]:5.1f} %{between} {name}")
     counts = f"n = {found['answers']} answers, {found['tokens']} tokens"
+    if found["repeats"]:
+        share = 100 * found["with_repeats"]["pooled"]["shifted"]
+        counts += f"; {found['repeats']} repeated tokens left out (with them {share:.1f} % shifted)"
     return f"{'  '.join(parts)}  KL {found['pooled']['mean_kl']:.3f}  {counts}"
 
 

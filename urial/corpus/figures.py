@@ -15,7 +15,7 @@ from urial.corpus.answers import Answered, Columns, Corpus
 from urial.corpus.curves import curves
 from urial.corpus.folder import SCHEMA
 from urial.corpus.intervals import DRAWS, SEED
-from urial.corpus.shares import Sums, counted, difference, figures, number, sums
+from urial.corpus.shares import Sums, counted, difference, figures, number, sums, with_end, with_repeats
 from urial.corpus.words import CAP, OPENERS, most_shifted
 from urial.records import ContextName
 
@@ -68,11 +68,15 @@ def contexts_of(answers: Sequence[Answered]) -> list[ContextName]:
 def of_context(corpus: Corpus, answers: Sequence[Answered], context: ContextName) -> Figures:
     held = [one for one in answers if context in one.contexts]
     columns = [one.contexts[context] for one in held]
-    end = counted(columns, with_end=True)
+    fresh, end, every = counted(columns), with_end(columns), with_repeats(columns)
     return {
-        **figures(counted(columns)),
+        **figures(fresh),
         "exact": all(one.exact for one in columns),
         "unscored": int(sum(((one.rank == 0) & ~one.special).sum() for one in columns)),
+        "repeats": int(every.wholes[:, 0].sum() - fresh.wholes[:, 0].sum()),  # tokens left out of all but the next two
+        "with_repeats": {
+            key: found for key, found in figures(every).items() if key in ("tokens", "pooled", "interval")
+        },
         "with_end": {"tokens": int(end.wholes[:, 0].sum()), "pooled": figures(end)["pooled"]},
         "ranks": ranks(columns),
         "openers": openers(columns),

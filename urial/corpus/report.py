@@ -69,11 +69,12 @@ def _text(name: str, packed: str) -> str:
 
 def _plain(summary: dict[str, Any]) -> str:
     """The main table, for a reader without JavaScript."""
-    head = "<tr><th>method</th><th>the base sees</th><th>unshifted</th><th>marginal</th><th>shifted</th></tr>"
+    names = ("method", "the base sees", "unshifted", "marginal", "shifted", "repeated tokens left out")
+    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
     rows = [
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(context)}</td>"
         + "".join(f"<td>{_percent(found['pooled'][key])}</td>" for key in ("unshifted", "marginal", "shifted"))
-        + "</tr>"
+        + f"<td>{found.get('repeats', 'none')}</td></tr>"
         for name, method in summary["methods"].items()
         for context, found in method["contexts"].items()
     ]

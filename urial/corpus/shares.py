@@ -51,8 +51,19 @@ def _parts(one: Columns, mask: Mask) -> list[float]:
     return [(rank == 1).sum(), ((rank > 1) & (rank <= 3)).sum(), (rank > 3).sum(), math.fsum(one.kl[mask])]
 
 
-def counted(answers: Sequence[Columns], *, with_end: bool = False) -> Sums:
-    return sums(answers, [one.rank > 0 if with_end else one.counted for one in answers])
+def counted(answers: Sequence[Columns]) -> Sums:
+    """Repeats and end tokens left out: what every headline is over."""
+    return sums(answers, [one.counted for one in answers])
+
+
+def with_repeats(answers: Sequence[Columns]) -> Sums:
+    """All scored tokens but end tokens."""
+    return sums(answers, [one.scored for one in answers])
+
+
+def with_end(answers: Sequence[Columns]) -> Sums:
+    """All scored tokens, repeats and end tokens among them: what the paper counts."""
+    return sums(answers, [one.rank > 0 for one in answers])
 
 
 def figures(found: Sums) -> dict[str, Any]:

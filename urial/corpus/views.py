@@ -16,6 +16,7 @@ from urial.corpus.lines import Line, Place, places, read_at, read_lines
 from urial.errors import RecordError
 from urial.records import Comparison
 from urial.render import view
+from urial.render.sentences import headline
 
 Row = dict[str, Any]
 TOP = 10  # alternatives that a record holds
@@ -45,12 +46,14 @@ def _facts(line: Line) -> Row:
         "stop": {"base": record.base.stop_reason, "aligned": record.aligned.stop_reason},
         "contexts": {
             name: {
-                "tokens": shift.summary.tokens,
-                "shifted": shift.summary.shifted,
-                "unshifted": shift.summary.unshifted,
-                "mean_kl": shift.summary.mean_kl,
+                "tokens": counted.tokens,
+                "repeats": record.shift[name].summary.tokens - counted.tokens,  # left out
+                "shifted": counted.shifted,
+                "unshifted": counted.unshifted,
+                "mean_kl": counted.mean_kl,
             }
-            for name, shift in record.shift.items()
+            for name in record.shift
+            for counted in [headline(record, name)]
         },
     }
 

@@ -24,6 +24,7 @@ CSV_COLUMNS = (
     "uncovered",
     "unscored_reason",
     "is_special",
+    "is_repeat",
     "base_top",
     "aligned_top",
 )
@@ -33,18 +34,20 @@ def to_csv(comparison: Comparison) -> str:
     """One line per context and position, RFC 4180 (CRLF), numbers in full precision, top lists as JSON.
 
     A row of class `unscored` has empty cells where it has no numbers, and says why under `unscored_reason`.
+    `is_repeat` is true where the token repeats earlier ones word for word (`repeats.py`).
 
     A text cell that a spreadsheet would take for a formula gets a leading apostrophe.
     """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
+    repeated = comparison.repeated_positions()
     for name, shift in comparison.shift.items():
-        writer.writerows(_csv_row(name, row) for row in shift.tokens)
+        writer.writerows(_csv_row(name, row, row.position in repeated) for row in shift.tokens)
     return out.getvalue()
 
 
-def _csv_row(context: str, row: TokenShift) -> list[object]:
+def _csv_row(context: str, row: TokenShift, is_repeat: bool) -> list[object]:
     return [
         context,
         row.position,
@@ -61,6 +64,7 @@ def _csv_row(context: str, row: TokenShift) -> list[object]:
         row.uncovered,
         row.reason,
         row.is_special,
+        is_repeat,
         json.dumps(row.base_top, ensure_ascii=False),
         json.dumps(row.aligned_top, ensure_ascii=False),
     ]

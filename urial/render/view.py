@@ -22,7 +22,6 @@ from urial.records import (
     TopEntry,
 )
 from urial.render.command_line import command
-from urial.repeats import repeated_spans
 
 CLASS_SIGNS: dict[ShiftClass, str] = {"unshifted": "u", "marginal": "m", "shifted": "s", "unscored": "n"}
 PROBABILITY_DIGITS = 5  # decimals of a fraction; the page shows at most four (0.01 %)
@@ -46,7 +45,7 @@ def payload(comparison: Comparison, note: str = "") -> Payload:
         "command": command(comparison),
         "base": side_payload(comparison.base),
         "aligned": side_payload(comparison.aligned),
-        "repeats": repeated_spans(comparison.aligned.token_ids),
+        "repeats": comparison.repeats,
         "shift": {name: _context_payload(shift) for name, shift in comparison.shift.items()},
         "problems": [problem.model_dump() for problem in comparison.problems],
         "rewrite": comparison.rewrite and _rewrite_payload(comparison.rewrite),

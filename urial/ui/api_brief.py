@@ -17,6 +17,7 @@ def brief(comparison: Comparison) -> str:
         "models": {"base": comparison.pair.base, "aligned": comparison.pair.aligned},
         "base_answer": comparison.base.text,
         "aligned_answer": comparison.aligned.text,
+        "repeated_tokens": len(comparison.repeated_positions()),  # in the summaries, as the paper counts
         "shift": {name: context(shift) for name, shift in comparison.shift.items()},
     }
     if comparison.problems:

@@ -22,7 +22,8 @@ def json_type(model: type[BaseModel]) -> Any:
     """A model's JSON as a TypedDict, by alias; keys that are there only sometimes are left out."""
     always = {name: field for name, field in model.model_fields.items() if field.exclude_if is None}
     keys = {field.alias or name: _plain(field.annotation) for name, field in always.items()}
-    return TypedDict(model.__name__, keys)  # type: ignore[operator]  # made while it runs
+    made = {name: _plain(field.return_type) for name, field in model.model_computed_fields.items()}
+    return TypedDict(model.__name__, {**keys, **made})  # type: ignore[operator]  # made while it runs
 
 
 def _plain(annotation: Any) -> Any:

@@ -19,7 +19,7 @@ from urial.ui.links import read_link
 from urial.ui.service import Service
 
 # Each has a feed of its own, so that none hides another.
-STREAMS = ("run", "again_base", "again_aligned", "branch", "steer")
+STREAMS = ("run", "again_base", "again_aligned", "branch", "ladder", "steer")
 
 Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent, the visitor -> batches
 
@@ -108,11 +108,14 @@ def answerings(service: Service) -> dict[str, Answering]:
     def branch(data: dict[str, Any], visitor: str) -> Iterator[str]:
         return service.go_on(str(data.get("id")), ask_of(data), data.get("answer_ids"), visitor)
 
+    def ladder(data: dict[str, Any], visitor: str) -> Iterator[str]:
+        return service.ladder(str(data.get("id")), ask_of(data), str(data.get("of")), visitor)
+
     def steer(data: dict[str, Any], visitor: str) -> Iterator[str]:
         return service.steer(str(data.get("id")), lambda: steering.page_work(ask_of(data), data.get("how")), visitor)
 
     sides = {"again_base": again("base"), "again_aligned": again("aligned")}
-    return {"run": run, **sides, "branch": branch, "steer": steer}
+    return {"run": run, **sides, "branch": branch, "ladder": ladder, "steer": steer}
 
 
 def ask_of(data: dict[str, Any]) -> dict[str, Any]:

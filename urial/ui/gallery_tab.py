@@ -15,6 +15,7 @@ import gradio as gr
 from urial.errors import SettingsError
 from urial.gallery import FOLDER, Entry, load_entries
 from urial.render import view
+from urial.render.sentences import headline
 from urial.ui.bridge import host
 from urial.ui.server_functions import Answer, answering
 
@@ -50,16 +51,15 @@ def shelf(folder: Path) -> list[Callable[[dict[str, Any]], Answer]]:
 
 
 def listed(entry: Entry) -> Answer:
-    """A recording as the list shows it; the share is the paper's setting, of the last turn."""
+    """A recording as the list shows it; the share is the paper's setting, of the last turn, repeats left out."""
     last = entry.turns[-1]
-    shift = last.shift.get("zero_shot")
     return {
         "title": entry.title,
         "topic": entry.topic,
         "look_at": entry.look_at,
         "recorded_at": entry.recorded_at,
         "queries": [turn.query for turn in entry.turns],
-        "shifted": shift.summary.shifted if shift else None,
+        "shifted": headline(last, "zero_shot").shifted if "zero_shot" in last.shift else None,
     }
 
 

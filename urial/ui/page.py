@@ -40,6 +40,8 @@ SCRIPTS = (
     "dial",
     "nudge",
     "steering",
+    "ladder",
+    "form_fold",
     "conversation",
     "address",
     "gallery",
@@ -48,7 +50,7 @@ SCRIPTS = (
     "language",
     "page",
 )
-STYLES = ("page", "steering", "print")
+STYLES = ("page", "steering", "ladder", "print")
 SPARE = 64  # threads, and places in Gradio's queue, for all that asks no model
 TITLE = "URIAL side by side"
 LEAD = (

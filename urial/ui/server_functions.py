@@ -29,7 +29,7 @@ FILE_LIMIT = 40_000_000  # characters of a saved comparison: some ten thousand t
 
 def questions(service: Service) -> list[Question]:
     """All of them, bound to a service; their names are what the page's script calls."""
-    asked = (look_up, stop, since, status, whole, export, open_record, labels)
+    asked = (look_up, stop, since, status, whole, title, export, open_record, labels)
     return [answering(question, service) for question in asked]
 
 
@@ -85,6 +85,12 @@ def status(service: Service, data: dict[str, Any]) -> Answer:
 def whole(service: Service, data: dict[str, Any]) -> Answer:
     """All of the result `id` for the view, for a page that missed rows."""
     return {"record": _view(service, _result(service, data))}
+
+
+def title(service: Service, data: dict[str, Any]) -> Answer:
+    """People's name for the pair called `pair`; empty for one that this server does not have."""
+    found = service.models.pairs.get(str(data.get("pair")))
+    return {"title": found.title if found else ""}
 
 
 def export(service: Service, data: dict[str, Any]) -> Answer:

@@ -27,11 +27,12 @@ from urial.ui import asking, page_steps
 from urial.ui.admission import Admission, Ticket
 from urial.ui.asking import Ask
 from urial.ui.cut import Cut
+from urial.ui.ladder_steps import LadderSteps
 from urial.ui.model_pool import ModelPool
 from urial.ui.result_cache import Result, Results, pack
 from urial.ui.runs import Run, Runs
 from urial.ui.shared_runs import NOT_BEGUN, SharedRun, SharedRuns
-from urial.ui.tasks import AgainTask, CompareTask, GoOnTask, Task
+from urial.ui.tasks import AgainTask, CompareTask, GoOnTask, LadderTask, Task
 from urial.ui.zero_gpu import Perform, perform_here
 
 WAIT_SECONDS = 0.4  # between two words about waiting: also how long one that nobody wants may hold a place
@@ -98,6 +99,10 @@ class Service:
         """The dial or nudging; `prepare` raises UrialError for what cannot be asked (see `steering.py`)."""
         yield from self._run(run_id, visitor, prepare)
 
+    def ladder(self, run_id: str, values: Values, earlier_id: str, visitor: str) -> Feed:
+        """The aligned answer of the result `earlier_id` under every prompt; rung n is kept as `{run_id}/{n}`."""
+        yield from self._run(run_id, visitor, lambda: self._ladder_work(run_id, values, earlier_id))
+
     # What each of them does
 
     def _compare_work(self, values: Values) -> Work:
@@ -122,6 +127,11 @@ class Service:
     def _branch_work(self, values: Values, answer_ids: object) -> Work:
         ask, ids = asking.parse(values), answer_tokens(answer_ids)
         return Work(ask, GoOnTask(asking.to_request(ask), ids), lambda events, note: page_steps.branch_steps(events))
+
+    def _ladder_work(self, run_id: str, values: Values, earlier_id: str) -> Work:
+        earlier = self._earlier(earlier_id)
+        told = LadderSteps(earlier, lambda rung, record: self.results.put(f"{run_id}/{rung}", pack(record)))
+        return Work(asking.parse(values), LadderTask(earlier), lambda events, note: told.steps(events))
 
     def _earlier(self, result_id: str) -> Comparison:
         found = self.results.get(result_id)

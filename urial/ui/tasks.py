@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from urial.compare import dial, nudge
+from urial.compare import dial, ladder, nudge
 from urial.compare import run as core
 from urial.compare.events import Event
+from urial.compare.ladder import LadderEvent
 from urial.compare.nudge_rules import Rule
 from urial.compare.request import Control, Request
 from urial.compare.steering_events import SteeringEvent
@@ -20,11 +21,13 @@ from urial.errors import SettingsError
 from urial.records import Comparison, ContextName, SideName
 from urial.steering_records import DialKind
 
+TaskEvent = Event | SteeringEvent | LadderEvent
+
 
 class Task(Protocol):
     """A piece of model work."""
 
-    def events(self, engines: PairEngines, control: Control) -> Iterator[Event | SteeringEvent]: ...
+    def events(self, engines: PairEngines, control: Control) -> Iterator[TaskEvent]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,16 @@ class ScoreTask:
 
     def events(self, engines: PairEngines, control: Control) -> Iterator[Event]:
         return core.score(engines, self.request, self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class LadderTask:
+    """The answer of an earlier comparison under every prompt of the ladder."""
+
+    earlier: Comparison
+
+    def events(self, engines: PairEngines, control: Control) -> Iterator[LadderEvent]:
+        return ladder.ladder(engines, self.earlier, control)
 
 
 @dataclass(frozen=True, slots=True)

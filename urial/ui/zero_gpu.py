@@ -24,19 +24,17 @@ from typing import Any, TypeVar
 import gradio as gr
 import torch
 
-from urial.compare.events import Event
 from urial.compare.request import Control
-from urial.compare.steering_events import SteeringEvent
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, UrialError
 from urial.records import SideName
-from urial.ui.tasks import Task
+from urial.ui.tasks import Task, TaskEvent
 
 HOME = os.getpid()  # the process that was there before any fork
 SECONDS = 120  # asked of ZeroGPU for one call; a visitor's quota pays for what is used
 INHERITED: dict[str, PairEngines] = {}  # engines by pair, put here before the first fork
 
-Perform = Callable[[str, PairEngines, Task, Control], Generator[Event | SteeringEvent]]
+Perform = Callable[[str, PairEngines, Task, Control], Generator[TaskEvent]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -81,7 +79,7 @@ def on_gpu(function: Function) -> Function:
     return spaces.GPU(duration=SECONDS)(function)
 
 
-def inherited_events(pair: str, task: Task, folder: str) -> Generator[Event | SteeringEvent | UrialError]:
+def inherited_events(pair: str, task: Task, folder: str) -> Generator[TaskEvent | UrialError]:
     """A task on engines that this process inherited; plain values in and out, an error in place of what it ended."""
     keep_to_one_thread()
     try:
@@ -100,7 +98,7 @@ def keep_to_one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[Event | SteeringEvent]:
+def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[TaskEvent]:
     """In this process, in the calling thread."""
     yield from task.events(engines, control)
 
@@ -109,7 +107,7 @@ def perform_on_lent_gpu() -> Perform:
     """In ZeroGPU's worker. Called once, before the launch, so that `spaces` sees the decorated function."""
     decorated = on_gpu(inherited_events)
 
-    def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[Event | SteeringEvent]:
+    def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[TaskEvent]:
         if not isinstance(control, FileControl):
             raise TypeError("ZeroGPU needs a control that another process can read")
         return unpacked(decorated(pair, task, control.folder))
@@ -117,7 +115,7 @@ def perform_on_lent_gpu() -> Perform:
     return perform
 
 
-def unpacked(sent: Generator[Event | SteeringEvent | UrialError]) -> Generator[Event | SteeringEvent]:
+def unpacked(sent: Generator[TaskEvent | UrialError]) -> Generator[TaskEvent]:
     """The worker's events; raises the error that it sent, and EngineError where ZeroGPU lends nothing or fails."""
     with closing(sent):
         try:

@@ -14,6 +14,7 @@ from tests.compare.test_run import request
 from tests.support import tiny
 from tests.support.fake_server import DONE, FakeServer, client_of, engine_of, event, streamed
 from urial.compare.events import Done, Failed, SideDone, Waiting
+from urial.compare.ladder import ladder
 from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
@@ -108,6 +109,19 @@ def test_a_given_answer_is_scored_in_one_go() -> None:
     assert len(server.bodies) == 3
     ranks = [[row.base_rank for row in found.shift["zero_shot"].tokens] for found in (here, there)]
     assert ranks[0] == ranks[1]
+
+
+def test_a_ladder_of_prompts_is_scored_by_servers_that_score() -> None:
+    """The rungs that fit the tiny models' 2,048 tokens, with the ranks that the same models give in this process."""
+    there, here = (list(ladder(engines, exact_answer())) for engines in (served(fake()), local_pair()))
+    assert [rung.tokens for rung in there[0].rungs] == [rung.tokens for rung in here[0].rungs]
+    assert there[-1].records.keys() == here[-1].records.keys()
+    for index, record in there[-1].records.items():
+        found, expected = (next(iter(each.shift.values())) for each in (record, here[-1].records[index]))
+        assert [row.base_rank for row in found.tokens] == [row.base_rank for row in expected.tokens]
+        assert not found.exact
+    with pytest.raises(SettingsError, match="No shift can be shown"):
+        next(ladder(served(fake(told=("ids",))), exact_answer()))
 
 
 def test_settings_are_all_sent_because_servers_have_defaults_of_their_own() -> None:

@@ -8,11 +8,12 @@ const MOST_KEPT = 10;
 /* Values of null leave the address. */
 function setAddress(values) {
   const link = new URL(window.location.href);
+  const before = link.href;
   for (const [name, value] of Object.entries(values)) {
     if (value === null) link.searchParams.delete(name);
     else link.searchParams.set(name, value);
   }
-  window.history.replaceState(null, "", link);
+  if (link.href !== before) window.history.replaceState(null, "", link);
 }
 
 function addressed(name) {
@@ -23,6 +24,48 @@ function openAddressedTab() {
   const tab = window.location.hash.startsWith("#corpus") ? "corpus" : addressed("tab");
   const found = TAB_NAMES.includes(tab) && document.querySelector(`#tab-${tab}-button`);
   if (found) found.click();
+}
+
+/* Which results stand on the page, the first turn first; a reload asks the server for them. */
+const MOST_TURNS = 40; // in an address: longer ones are cut on their way
+const RESULT_ID = /^[0-9a-f]{32}$/;
+
+function turnsInAddress(turns) {
+  return turns.map(({ resultId }) => resultId).filter(Boolean).slice(-MOST_TURNS).join(".") || null;
+}
+
+let hadTurns = false; // before that the address says what is to be opened
+
+function addressTurns(turns) {
+  if (!turns.length && !hadTurns) return;
+  hadTurns = true;
+  if (turns.some(({ active, state }) => active || state === "waiting")) return; // told once it is there
+  setAddress({ shown: turnsInAddress(turns) });
+}
+
+/* What the address names of results, as far as the server still holds it: [{id, record}], and how many are missing. */
+async function addressedTurns(askServer) {
+  const ids = (addressed("shown") || "").split(".").filter((id) => RESULT_ID.test(id)).slice(0, MOST_TURNS);
+  const all = await Promise.all(ids.map(async (id) => ({ id, record: (await askServer("whole", { id })).record })));
+  const found = all.filter(({ record }) => record);
+  return { found, missing: all.length - found.length };
+}
+
+/* Colour and context of a view: from the address when it is made, into it when they are chosen. */
+const LINKED_CHOICES = { sees: ["zero_shot", "urial", "both"], colour: ["class", "rank", "kl", "gap", "needs"] };
+
+/* Nothing of a conversation; how answers are shown stays. */
+function clearAddress() {
+  const kept = Object.fromEntries(Object.keys(LINKED_CHOICES).map((name) => [name, addressed(name)]));
+  window.history.replaceState(null, "", window.location.pathname);
+  setAddress(kept);
+}
+
+function addressView(view) {
+  const valid = (name) => (LINKED_CHOICES[name].includes(addressed(name)) ? addressed(name) : LINKED_CHOICES[name][0]);
+  view.choose({ sees: valid("sees"), mode: valid("colour") });
+  const usual = (name, value) => (value === LINKED_CHOICES[name][0] ? null : value);
+  return view.on("choose", ({ sees, mode }) => setAddress({ sees: usual("sees", sees), colour: usual("colour", mode) }));
 }
 
 /* While a question waits: what was recorded can be looked into, and the question keeps its place. */

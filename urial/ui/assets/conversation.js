@@ -14,6 +14,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
   const feeds = createFeeds(askServer);
   const placed = {}; // the newest run of each stream, by the stream's name
   const away = createAway(bringBack);
+  const ladder = createLadder({ feeds, take, askServer });
   let branchId = null;
   let hasGuard = true; // until the server says that it has none
   let view = null;
@@ -25,7 +26,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
     closeBranch,
     toggle: (turn) => (turn.el.classList.contains("folded") ? unfold(turn) : fold(turn, true)),
     keep: (turn, kind) => keepTurn(turn, kind, askServer),
-    copyLink: copyLinkOf,
+    copyLink: (turn, from) => copyLinkOf(turn, turns.slice(0, turns.indexOf(turn) + 1), from),
   };
 
   /* A new comparison. What is in sight is put away, unless it is the answer to this very question. */
@@ -66,15 +67,17 @@ function createConversation(place, askServer, trigger, tell, offers) {
     return label(turn, id);
   }
 
-  function addTurn(asked) {
+  function addTurn(asked, stays) {
     turns.forEach((turn) => (leaveLive(turn), fold(turn, true)));
     const turn = createTurn(asked, acts);
     turns.push(turn);
     place.append(turn.el);
-    view = view || mountView(live, acts, newest);
+    view = view || mountView(live, acts, newest, { under: ladder.el, titleOf });
     takeLive(turn);
     setState(turn, "waiting");
     showFollow();
+    if (stays) return turn;
+    foldForm(asked.query);
     bringIntoView(turn);
     return turn;
   }
@@ -165,6 +168,14 @@ function createConversation(place, askServer, trigger, tell, offers) {
     setState(turn, "done");
     say(turn, words);
     showFollow();
+  }
+
+  const titleOf = async (pair) => (await askServer("title", { pair })).title || "";
+
+  /* What the address names: the turns of a conversation that the server still holds. Nothing scrolls: it was there. */
+  function restore(found) {
+    putAway();
+    for (const { id, record } of found) showRecord(addTurn(askOf(record), true), id, record, "Kept by the server; nothing was computed.");
   }
 
   /* A saved comparison in the place of a conversation. */
@@ -286,6 +297,8 @@ function createConversation(place, askServer, trigger, tell, offers) {
     document.body.classList.toggle("has-answer", follows);
     document.body.classList.toggle("has-turns", turns.length > 0);
     document.body.classList.toggle("has-talk", talks);
+    ladder.show(newest());
+    addressTurns(turns);
     const [compare, next] = ["#go", "#go-on"].map((place) => document.querySelector(place));
     if (!compare || !next) return; // Gradio makes the form when it likes
     next.disabled = !follows;
@@ -293,7 +306,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
   }
 
   const lastQuery = () => (newest() ? newest().ask.query : "");
-  return { ask, goOn, enter, open, putAway, showFollow, away: away.el, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
+  return { ask, goOn, enter, open, restore, putAway, showFollow, away: away.el, failed, ended: feeds.catchUp, lastQuery, receive: feeds.receive };
 }
 
 function when(iso) {

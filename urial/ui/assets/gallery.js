@@ -50,7 +50,7 @@ function createGallery(place, ask, askYourself) {
     if (view) view.destroy();
     view = null;
     if (found.error) body.append(make("div", { class: "notice", role: "alert" }, plainText(found.error)));
-    else view = window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
+    else view = addressView(window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record }));
   }
 
   function turnButton(entry, index, other, turn) {

@@ -29,6 +29,7 @@ function attach(name, element, trigger, server, events, facts) {
 /* A recorded question into the query box of the Compare tab. */
 function askYourself(query) {
   document.querySelector("#tab-compare-button").click();
+  unfoldForm();
   const box = document.querySelector("#query textarea");
   box.value = query;
   box.dispatchEvent(new Event("input", { bubbles: true }));
@@ -44,7 +45,7 @@ function attachCompare(place, trigger, server, offers) {
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
   const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
   const kept = createKept(askServer, (found) => opened(found, "Kept from an earlier visit; nothing was computed."));
-  place.append(opener, conversation.away, kept, notice, turns, welcome);
+  place.append(createFormFold(), opener, conversation.away, kept, notice, turns, welcome);
   createWelcome(welcome, askServer);
 }
 
@@ -96,8 +97,9 @@ async function enter(list) {
 
 function startOver() {
   conversation.putAway();
+  unfoldForm();
   tell("");
-  window.history.replaceState(null, "", window.location.pathname);
+  clearAddress();
   document.querySelector("#query textarea").focus();
 }
 
@@ -107,6 +109,11 @@ function arrived(list, words) {
   openAddressedTab();
   watchPair(valuesOf(list).pair);
   const hasQuery = new URLSearchParams(window.location.search).has("query");
+  addressedTurns(askServer).then(({ found, missing }) => {
+    if (found.length) conversation.restore(found);
+    if (missing && !hasQuery) tell("The server no longer holds all that this address names; ask again.", true);
+    if (missing && !found.length) setAddress({ shown: null });
+  });
   if (hasQuery || words) tell(words || "This link brings a question with its settings. Press Compare to run it.");
   if (hasQuery) document.querySelector("#go").focus();
 }

@@ -15,10 +15,14 @@ function stemOf(query) {
 const LINK_LIMIT = 6000; // characters: proxies and mail programs cut longer ones
 const LINK_DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 0, base_penalty: 1.1, aligned_penalty: 1, aligned_method: "chat" };
 
-function linkOf(ask) {
+/* A question with its settings and choices of the view; where turns came before it, they are named by their results. */
+function linkOf(ask, turns) {
   const link = new URL(window.location.href);
   link.search = "";
   link.hash = "";
+  for (const name of Object.keys(LINKED_CHOICES)) if (addressed(name)) link.searchParams.set(name, addressed(name));
+  if (turns.length > 1) link.searchParams.set("shown", turnsInAddress(turns));
+  if (turns.length > 1) return link.href;
   link.searchParams.set("query", ask.query);
   link.searchParams.set("pair", ask.pair);
   link.searchParams.set("method", ask.examples === null ? ask.method : `${ask.method}/${ask.examples}`);
@@ -26,8 +30,8 @@ function linkOf(ask) {
   return link.href;
 }
 
-async function copyLinkOf(turn, from) {
-  const link = linkOf(turn.ask);
+async function copyLinkOf(turn, turns, from) {
+  const link = linkOf(turn.ask, turns);
   if (link.length > LINK_LIMIT) return refuse(turn, "The question is too long for a link; keep the JSON file instead.");
   const before = from.textContent;
   setText(from, (await copyToClipboard(link)) ? "Copied" : "Copy it from the address bar");

@@ -23,6 +23,7 @@ const VIEW_STEPS = {
   fail: (turn, failure) => turn.view.fail(failure),
   done: (turn, record) => {
     turn.answer = record.aligned.text;
+    turn.repeats = record.repeats;
     turn.view.done(withEmptyRows(record));
   },
   load: (turn, record) => {
@@ -31,6 +32,7 @@ const VIEW_STEPS = {
     turn.rows = {};
     for (const [name, { rows }] of Object.entries(record.shift)) countRows(turn, name, rows);
     turn.answer = record.aligned.text;
+    turn.repeats = record.repeats;
     turn.view.load(record);
   },
 };
@@ -70,18 +72,21 @@ function replay(turn) {
   for (const [name, argument] of turn.log) VIEW_STEPS[name](turn, argument);
 }
 
-/* Classes by context, for the score of a folded turn; special rows are no words. */
+/* What counts, by context, for the score of a folded turn: rows that are scored and not special. */
 function countRows(turn, name, rows) {
-  const counts = (turn.rows[name] = turn.rows[name] || { rows: 0, words: 0, shifted: 0 });
+  const counts = (turn.rows[name] = turn.rows[name] || { rows: 0, words: [] });
   const special = new Set(rows.special);
   counts.rows += rows.token.length;
   [...rows.class].forEach((letter, index) => {
-    if (special.has(rows.start + index)) return;
-    counts.words += 1;
-    counts.shifted += letter === "s" ? 1 : 0;
+    if (!special.has(rows.start + index) && letter !== "n") counts.words.push([rows.start + index, letter === "s"]);
   });
-  const shown = turn.rows.zero_shot || counts;
-  turn.score = shown.words ? `${((100 * shown.shifted) / shown.words).toFixed(1)} % shifted` : "";
+}
+
+/* The headline of a folded turn: repeats (spans of positions) are left out. */
+function scoreOf({ rows, repeats }) {
+  const [first] = [rows.zero_shot, ...Object.values(rows)].filter(Boolean);
+  const words = first ? first.words.filter(([position]) => !(repeats || []).some(([start, end]) => position >= start && position < end)) : [];
+  return words.length ? `${((100 * words.filter(([, shifted]) => shifted).length) / words.length).toFixed(1)} % shifted` : "";
 }
 
 /* Whether every row of a finished record has arrived. */

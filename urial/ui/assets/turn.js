@@ -29,12 +29,13 @@ function createTurn(ask, acts) {
 
 function fillKeep(turn, acts) {
   const buttons = KINDS.map(([kind, label]) => button(label, () => acts.keep(turn, kind), { "data-kind": kind, "aria-label": `Download as ${label}` }));
-  const link = button("Copy link", (event) => acts.copyLink(turn, event.currentTarget), { "data-kind": "link", hidden: turn.ask.history.length > 0 });
+  const link = button("Copy link", (event) => acts.copyLink(turn, event.currentTarget), { "data-kind": "link" });
   turn.parts.keep.append(make("span", { class: "quiet" }, "Keep:"), ...buttons, link);
 }
 
-function mountView(root, acts, turnOf) {
-  return window.UrialView.mount(root, { theme: "host", actions: ["stop", "again"], continuation: true, visit: true, picture: true })
+function mountView(root, acts, turnOf, { under, titleOf }) {
+  const options = { theme: "host", actions: ["stop", "again"], continuation: true, visit: true, picture: true, under, titleOf };
+  return addressView(window.UrialView.mount(root, options))
     .on("stop", ({ side }) => acts.stop(turnOf(), side))
     .on("again", ({ side }) => acts.again(turnOf(), side))
     .on("continue-from", (place) => acts.branch(turnOf(), place))
@@ -84,5 +85,5 @@ function say(turn, words) {
 function fold(turn, isFolded) {
   turn.el.classList.toggle("folded", isFolded);
   turn.parts.query.setAttribute("aria-expanded", String(!isFolded));
-  setText(turn.parts.brief, isFolded ? turn.score || "" : "");
+  setText(turn.parts.brief, isFolded ? scoreOf(turn) : "");
 }

@@ -23,14 +23,18 @@ function contextsOf(summary) {
 
 /* The main table: a row a method and context, a bar and its numbers; the paper's pairs beneath. */
 function sharesPanel(summary, state, choose) {
-  const head = ["Method", "The base sees", "", "Unshifted", "Marginal", "Shifted", "KL, nats", "Answers", "Tokens"];
+  const head = ["Method", "The base sees", "", "Unshifted", "Marginal", "Shifted", "KL, nats", "Answers", "Tokens", "Repeats left out"];
   const rows = contextsOf(summary).map(({ method, context, figures }) => shareRow(summary, state, choose, method, context, figures));
   const paper = summary.paper.map((one) => {
     const shares = Object.fromEntries(SHARES.map((name) => [name, one[name] / 100]));
-    return h("tr", { class: "uc-paper" }, h("th", { scope: "row", colspan: "2" }, "The paper: ", h("bdi", null, visible(one.pair))), h("td", null, shareBar(shares)), SHARES.map((name) => h("td", null, hundred(shares[name]))), h("td", null, "–"), h("td", null, "1,000"), h("td", null, "–"));
+    return h("tr", { class: "uc-paper" }, h("th", { scope: "row", colspan: "2" }, "The paper: ", h("bdi", null, visible(one.pair))), h("td", null, shareBar(shares)), SHARES.map((name) => h("td", null, hundred(shares[name]))), h("td", null, "–"), h("td", null, "1,000"), h("td", null, "–"), h("td", null, "none"));
   });
   const table = h("table", { class: "uv-table uc-shares" }, h("caption", { class: "uv-offscreen" }, "Shares of tokens by method and context"), h("thead", null, h("tr", null, head.map((name) => h("th", { scope: "col" }, name || h("span", { class: "uv-offscreen" }, "Bar"))))), h("tbody", null, rows, paper));
-  const ends = state.ends ? "End tokens are counted." : "End tokens are left out; the paper counts them.";
+  const all = contextsOf(summary);
+  const repeats = all.reduce((sum, { figures }) => sum + (figures.repeats || 0), 0);
+  const isOlder = all.some(({ figures }) => figures.repeats === undefined); // figures from before repeats were left out
+  const left = isOlder ? "End tokens are left out; the paper counts them. Tokens that repeat an answer’s earlier ones are counted." : repeats ? "End tokens, and tokens that repeat an answer’s earlier ones word for word, are left out; the paper counts both." : "End tokens are left out; the paper counts them.";
+  const ends = state.ends ? "All tokens are counted, repeats and end tokens too: the paper’s way." : left;
   const way = state.per === "answer" ? "Means over answers." : "Shares of all tokens together, as in the paper.";
   const note = `${way} ${ends} In brackets 95 % intervals by bootstrap over questions. The paper’s pairs saw only the question, and its ranks are those of the aligned model’s first choice in a list of ten.`;
   return h("section", { class: "uv-panel uc-figure" }, h("h3", { class: "uv-title" }, "How much is shifted"), h("p", { class: "uc-note" }, note), h("div", { class: "uc-scroll", tabindex: "0", role: "region", "aria-label": "Shares, table" }, table), h("div", { class: "uc-keep" }, keepButton("Shares as CSV", "CSV", () => saveFile("urial-corpus-shares.csv", csvBlob(sharesTable(summary))))));
@@ -43,12 +47,12 @@ function shareRow(summary, state, choose, method, context, figures) {
   const cell = (key) => h("td", null, hundred(shown[key]), limits[key] && h("span", { class: "uc-between" }, ` [${between(limits[key])}]`));
   const kl = h("td", null, nats(shown.mean_kl), limits.mean_kl && h("span", { class: "uc-between" }, ` [${limits.mean_kl.map((value) => value.toFixed(2)).join(" to ")}]`));
   const tokens = state.ends ? figures.with_end.tokens : figures.tokens;
-  return h("tr", null, h("th", { scope: "row" }, name), h("td", null, SEES[context]), h("td", null, shareBar(shown)), SHARES.map(cell), kl, h("td", null, figures.answers.toLocaleString("en")), h("td", null, tokens.toLocaleString("en")));
+  return h("tr", null, h("th", { scope: "row" }, name), h("td", null, SEES[context]), h("td", null, shareBar(shown)), SHARES.map(cell), kl, h("td", null, figures.answers.toLocaleString("en")), h("td", null, tokens.toLocaleString("en")), h("td", null, state.ends || figures.repeats === undefined ? "none" : figures.repeats.toLocaleString("en")));
 }
 
 function sharesTable(summary) {
-  const head = ["method", "context", ...SHARES.flatMap((name) => [name, `${name}_low`, `${name}_high`]), "mean_kl_nats", "answers", "tokens"];
-  const rows = contextsOf(summary).map(({ method, context, figures }) => [method, context, ...SHARES.flatMap((name) => [figures.pooled[name], ...(figures.interval[name] || [null, null])]), figures.pooled.mean_kl, figures.answers, figures.tokens]);
+  const head = ["method", "context", ...SHARES.flatMap((name) => [name, `${name}_low`, `${name}_high`]), "mean_kl_nats", "answers", "tokens", "repeats_left_out", "shifted_with_repeats"];
+  const rows = contextsOf(summary).map(({ method, context, figures }) => [method, context, ...SHARES.flatMap((name) => [figures.pooled[name], ...(figures.interval[name] || [null, null])]), figures.pooled.mean_kl, figures.answers, figures.tokens, figures.repeats || 0, (figures.with_repeats || figures).pooled.shifted]);
   return { head, rows };
 }
 

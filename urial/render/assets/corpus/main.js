@@ -94,7 +94,7 @@ function corpusHead(summary, note) {
 function switches(summary, methods, state, choose) {
   const held = Object.keys(summary.methods[state.method].contexts);
   const pick = (legend, name, options) => choices(legend, options, state[name], (value) => choose({ [name]: value })).el;
-  const ends = checkbox("count end tokens", (value) => choose({ ends: value }));
+  const ends = checkbox("count repeats and end tokens, as the paper does", (value) => choose({ ends: value }));
   ends.input.checked = state.ends;
   return h(
     "div",

@@ -1,6 +1,6 @@
 /* UrialView.mount: puts the parts together on one element, and is what a host page talks to. */
 
-const DEFAULTS = { theme: "auto", actions: [], continuation: false, showQuery: false, heading: "", visit: false, picture: false };
+const DEFAULTS = { theme: "auto", actions: [], continuation: false, showQuery: false, heading: "", visit: false, picture: false, under: null, titleOf: null }; // of the host: `under`, an element below the finding; `titleOf`, people’s name for a pair
 
 function mount(root, options) {
   const settings = { ...DEFAULTS, ...(options || {}) };
@@ -8,6 +8,7 @@ function mount(root, options) {
   const emit = (name, detail) => (listeners.get(name) || []).forEach((fn) => fn(detail));
   const host = { actions: settings.actions, continuation: settings.continuation, emit };
   const store = createStore();
+  store.titleOf = settings.titleOf;
   const page = h("div", { class: "urial-view", "data-theme": settings.theme });
   const view = createView(page, store, host, settings, emit);
   view.on = (name, fn) => {
@@ -54,6 +55,7 @@ function createParts(page, store, host, settings, term, actions, panes) {
   };
   const panel = h("section", { class: "uv-panel uv-what" });
   panel.append(h("h3", { class: "uv-title" }, "What tuning changed"), parts.score.el, parts.curve.el, parts.figures.el);
+  if (settings.under) panel.append(settings.under);
   if (settings.picture) bar.quiet.append(pictureButtons(store, page));
   const left = h("div", null, parts.shifted.el, parts.visit ? parts.visit.el : [], createHelp());
   const pairOfPanels = h("div", { class: "uv-grid" }, left, parts.paper.el);

@@ -7,7 +7,7 @@ function createMethods(page, store, parts, status, emit) {
   const summary = () => {
     const context = primaryContext(store);
     if (!context) return "The answers are here; no shift was scored.";
-    const tallied = tally(store, context);
+    const tallied = headline(store, context);
     return `Aligned answer: ${plural(tallied.n, "token")}, ${shareOf(tallied, "s")} shifted.`;
   };
   const finish = () => {

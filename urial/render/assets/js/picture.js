@@ -32,7 +32,8 @@ function pictureButtons(store, root) {
 }
 
 /* Resolves to a Blob. The picture shows classes in the context that is in sight. */
-function drawPicture(store, root) {
+async function drawPicture(store, root) {
+  await nameModels(store);
   const palette = paletteOf(root);
   const measure = textMeasure();
   const height = layOut(silentPen(measure), store, palette);
@@ -51,6 +52,7 @@ function drawPicture(store, root) {
 
 /* The same as SVG, which scales without loss; its text stays text. */
 async function drawSvg(store, root) {
+  await nameModels(store);
   const palette = paletteOf(root);
   const measure = textMeasure();
   const height = layOut(silentPen(measure), store, palette);
@@ -99,14 +101,22 @@ function pictureNames(store) {
   const context = primaryContext(store);
   if (!store.meta || !store.meta.pair || !context) return "";
   const { base, aligned } = store.meta.pair;
-  return `${aligned}, marked by rank under ${base}, which sees ${contextNames(store.meta.settings)[context.name]}`;
+  const sees = `which sees ${contextNames(store.meta.settings)[context.name]}`;
+  if (store.meta.title) return `${store.meta.title}: the aligned answer, marked by rank under the base, ${sees}`;
+  return `${aligned}, marked by rank under ${base}, ${sees}`;
+}
+
+/* People's name for the pair, where the host knows one; else the picture has the models' own names. */
+async function nameModels(store) {
+  if (store.titleOf && store.meta && store.meta.pair) store.meta.title = await store.titleOf(store.meta.pair.name);
 }
 
 function pictureScore(store) {
   const context = primaryContext(store);
   if (!context) return "";
-  const tallied = tally(store, context);
-  return `${CLASS_ORDER.map((cls) => `${shareOf(tallied, cls)} ${CLASS_NAMES[cls]}`).join(", ")}, n = ${whole(tallied.n)}`;
+  const tallied = headline(store, context);
+  const left = tally(store, context).n - tallied.n;
+  return `${CLASS_ORDER.map((cls) => `${shareOf(tallied, cls)} ${CLASS_NAMES[cls]}`).join(", ")}, n = ${whole(tallied.n)}${left ? `, ${plural(left, "repeated token")} left out` : ""}`;
 }
 
 function unscoredNote(store) {

@@ -3,6 +3,7 @@
 function createScore(store, term) {
   const words = h("p", { class: "uv-finding" });
   const meters = h("div", { class: "uv-meters" });
+  const repeats = h("p", { class: "uv-soft uv-repeats" });
   const inexact = h("p", { class: "uv-inexact" });
   const unscored = h("p", { class: "uv-inexact uv-unscored" });
   const terms = { u: term("unshifted"), m: term("marginal"), s: term("shifted") };
@@ -15,15 +16,16 @@ function createScore(store, term) {
     const wanted = held.map((name) => {
       if (!blocks.has(name)) blocks.set(name, createMeter(name === "zero_shot" ? terms : null));
       const block = blocks.get(name);
-      block.show(tally(store, store.contexts[name]), seesTitle(name, names), held.length > 1 && shown.includes(name));
+      block.show(headline(store, store.contexts[name]), seesTitle(name, names), held.length > 1 && shown.includes(name));
       return block.el;
     });
     if (wanted.some((el, i) => meters.children[i] !== el) || wanted.length !== meters.children.length) replace(meters, wanted);
     setText(words, findingText(store, held, names));
+    setText(repeats, held.length ? paperCount(store, held, names) : "");
     setText(inexact, held.some((name) => !store.contexts[name].exact) ? INEXACT : "");
     setText(unscored, unscoredWords(store, held, names));
   }
-  return { el: h("div", null, words, meters, unscored, inexact), update };
+  return { el: h("div", null, words, meters, repeats, unscored, inexact), update };
 }
 
 const INEXACT =
@@ -76,7 +78,7 @@ function showClass(tallied, cls, bar, cell) {
 
 /* The answer in words, before any figure; then what the prompt changes, whichever way it comes out. */
 function findingText(store, held, names) {
-  const tallies = held.map((name) => tally(store, store.contexts[name], freshRows(store, store.contexts[name])));
+  const tallies = held.map((name) => headline(store, store.contexts[name]));
   if (!held.length || !tallies[0].n) return "";
   const first = repeatText(countedRows(store, store.contexts[held[0]]).length, tallies[0].n) + tallyText(tallies[0], `Seeing ${names[held[0]]}, the base`);
   return held.length === 2 && tallies[1].n ? `${first} ${changeText(tallies[0], tallies[1], names.urial)}` : first;
@@ -87,7 +89,16 @@ function repeatText(all, fresh) {
   const again = all - fresh;
   if (!again) return "";
   const circles = 3 * again > all ? "The answer runs in circles: " : "";
-  return `${circles}${whole(again)} of its ${plural(all, "piece")} ${again === 1 ? "repeats" : "repeat"} earlier ones word for word and ${again === 1 ? "is" : "are"} left out of this sentence. `;
+  return `${circles}${whole(again)} of its ${plural(all, "piece")} ${again === 1 ? "repeats" : "repeat"} earlier ones word for word and ${again === 1 ? "is" : "are"} left out here. `;
+}
+
+/* How many rows the shares leave out, and the paper's own count with them; empty where nothing repeats. */
+function paperCount(store, held, names) {
+  const all = held.map((name) => tally(store, store.contexts[name]));
+  const left = all[0].n - headline(store, store.contexts[held[0]]).n;
+  if (!left) return "";
+  const shares = held.map((name, i) => `${shareOf(all[i], "s")} shifted seeing ${names[name]}`).join(", ");
+  return `These shares leave out ${plural(left, "repeated token")}. With all ${whole(all[0].n)} counted, as in the paper: ${shares}.`;
 }
 
 function tallyText({ n, u, m, s }, who) {

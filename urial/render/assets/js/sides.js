@@ -126,7 +126,7 @@ function showPanes(store, panes, boxes, el, topics) {
 }
 
 function paneTitle(store, name, names) {
-  const count = tally(store, store.contexts[name]);
+  const count = headline(store, store.contexts[name]);
   const shifted = count.n ? share(count.s / count.n) : "–";
   return [h("span", null, `The base sees ${names[name]}`), h("b", null, `${shifted} shifted`)];
 }

@@ -152,6 +152,11 @@ function freshRows(store, context) {
   return countedRows(store, context).filter(({ position }) => !repeats.some(([start, end]) => position >= start && position < end));
 }
 
+/* The shares that are told first: repeats are left out. */
+function headline(store, context) {
+  return tally(store, context, freshRows(store, context));
+}
+
 /* {n, u, m, s, meanKl, openKl, laterKl}: counts of classes and means of KL, over the rows that count. */
 function tally(store, context, rows = countedRows(store, context)) {
   const count = { n: rows.length, u: 0, m: 0, s: 0 };
