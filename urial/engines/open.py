@@ -74,7 +74,7 @@ def open_pair(
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
     if pair.base.package is not None and device == "cpu" and precision.dtype == "float32":
-        from urial.engines.local.gemma_cpu.warmup import warm_up  # a compiler is imported only where it is of use
+        from urial.engines.local.compiled_cpu.warmup import warm_up  # a compiler is imported only where it is of use
 
         warm_up()
     shift.prepare(torch.device(device))
