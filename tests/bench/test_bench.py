@@ -125,6 +125,14 @@ def test_the_shape_of_8b_is_llamas() -> None:
     assert sum(weight.numel() for weight in model.parameters()) == 8_030_261_248
 
 
+@pytest.mark.parametrize(("shape", "weights"), [("smollm2-135m", 134_515_008), ("qwen2.5-0.5b", 494_032_768)])
+def test_the_shapes_for_processors_are_those_of_their_names(shape: str, weights: int) -> None:
+    config_class, model_class = shapes.FAMILIES.get(shape, (LlamaConfig, LlamaForCausalLM))
+    with torch.device("meta"):
+        model = model_class(config_class(**shapes.SHAPES[shape]))
+    assert sum(weight.numel() for weight in model.parameters()) == weights
+
+
 @pytest.mark.parametrize(
     "mistake",
     [

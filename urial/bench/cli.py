@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", metavar="FILE")
     parser.add_argument("--pair", metavar="NAME")
     parser.add_argument(
-        "--shape", choices=("8b", "tiny"), help="random weights of this shape in place of a pair's; 8b needs a GPU"
+        "--shape",
+        choices=("8b", "smollm2-135m", "qwen2.5-0.5b", "tiny"),
+        help="random weights of this shape in place of a pair's; 8b needs a GPU",
     )
     parser.add_argument("--device", metavar="D")
     parser.add_argument("--dtype", metavar="NAME")
