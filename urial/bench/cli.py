@@ -156,6 +156,8 @@ def make_report(
     }
     keys = {"naive": "comparison_vs_naive", "llama.cpp": "comparison_vs_llama_cpp", "vllm": "comparison_vs_vllm"}
     ratios |= {keys[name]: timings.ratio(name, "ours") for name in rivals}
+    if "llama.cpp" in rivals:
+        ratios["answers_vs_llama_cpp"] = timings.ratio("llama.cpp", "ours without scoring")
     steps_per_second = work.new_tokens / timings.median("ours without scoring")
     return {
         "pair": work.pair.name,
