@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.support import weights_folders
 from tests.support.packable import adapted, gemma
 from tests.support.tiny_families import decoder
-from urial.bench import growth, llama_cpp, shapes, vllm, workload
+from urial.bench import gpu, growth, llama_cpp, shapes, vllm, workload
 from urial.bench.gguf_adapter import write_adapter
 from urial.bench.gguf_model import write_model
 from urial.bench.measure import peak_rss_gb
@@ -117,6 +118,27 @@ def test_many_at_once_write_all_their_tokens(capsys: pytest.CaptureFixture) -> N
         assert row["times as fast"] == pytest.approx(row["one after another s"] / row["at once s"])
 
 
+def test_all_of_a_gpus_measurements_go_into_a_folder(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    asked = ["--shape", "tiny", "--device", "cpu", "--examples", "1", "--new-tokens", "4", "--out", str(tmp_path / "a")]
+    assert main(["bench", "--gpu", *asked]) == 0
+    assert (tmp_path / "a" / "gpu.md").read_text() in capsys.readouterr().out
+    report = json.loads((tmp_path / "a" / "gpu.json").read_text())
+    assert report["device"] == "cpu: no GPU was measured"
+    found = {row["what"]: row["measured"] for rows in report["parts"].values() for row in rows}
+    assert "not measured" not in found, found
+    assert found["ranks equal to float64"] == 100 and found["KL off float64 at most"] < 1e-5
+    assert found["steps captured as CUDA graphs"] == 0  # there is none here
+    assert all(found[name] > 0 for name in found if "at once" in name or "generate" in name)
+
+
+def test_a_part_that_cannot_run_says_why_and_the_others_go_on() -> None:
+    def broken() -> Iterator[gpu.Row]:
+        yield {"what": "first", "measured": 1.0, "unit": ""}
+        raise RuntimeError("out of\nmemory")
+
+    assert gpu.part_rows(broken) == [{"what": "not measured", "measured": "out of memory", "unit": ""}]
+
+
 def test_random_weights_run_against_rivals_too(capsys: pytest.CaptureFixture) -> None:
     report = shape(capsys, "--against", "naive")
     assert report["pair"] == "random-tiny" and report["agreement"]["naive"]["base_tokens"] == 1.0
@@ -143,6 +165,8 @@ def test_the_shapes_for_processors_are_those_of_their_names(shape: str, weights:
         ["--shape", "tiny", "--device", "cpu", "--dtype", "nf4"],
         ["--shape", "tiny", "--device", "nowhere"],
         ["--shape", "tiny", "--device", "cpu", "--at-once", "0"],
+        ["--shape", "tiny", "--device", "cpu", "--gpu"],
+        ["--shape", "tiny", "--device", "cpu", "--out", "folder"],
     ],
 )
 def test_a_shape_that_cannot_run_is_one_sentence(capsys: pytest.CaptureFixture, mistake: list[str]) -> None:
