@@ -30,9 +30,7 @@ def read_variables() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= set(re.findall(r"^(?:URIAL|SPACES)_[A-Z_]+$", node.value))
-    flags = serve.make_parser({})._option_string_actions
-    named = {flag.removeprefix("--").replace("-", "_").upper() for flag in flags if flag.startswith("--")}
-    return found | {f"URIAL_{name}" for name in named - {"HELP"}}
+    return found | set(re.findall(r"URIAL_[A-Z_]+", serve.make_parser({}).format_help()))
 
 
 def test_the_table_of_variables_is_complete() -> None:

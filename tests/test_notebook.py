@@ -50,9 +50,7 @@ def assert_same_shift(one: Comparison, other: Comparison) -> None:
 
 def test_a_comparison_is_the_record_of_the_command_line(pair: LoadedPair) -> None:
     found = pair.compare("Hello there", max_new_tokens=6, method="vanilla_icl")
-    plain = core.result(
-        core.compare(pair._engines, notebook.ask("Hello there", max_new_tokens=6, method="vanilla_icl"))
-    )
+    plain = core.result(core.compare(pair.engines, notebook.ask("Hello there", max_new_tokens=6, method="vanilla_icl")))
     assert isinstance(found, Comparison)
     assert found.aligned.token_ids == plain.aligned.token_ids
     assert_same_shift(found, plain)

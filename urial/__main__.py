@@ -1,4 +1,4 @@
-"""`python -m urial ...`: see `cli.py`."""
+"""`python -m urial ...`: see `cli/main.py`."""
 
 import sys
 

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from urial import records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
 from urial.compare.request import Request, checked
+from urial.compare.steering_events import SteeringDone
 from urial.errors import EngineError, SettingsError
+from urial.files import write_whole
 from urial.pairs import load_pairs
+from urial.progress import Bar, Progress
 from urial.prompts import method as find_method
 from urial.prompts import to_messages
 from urial.records import Comparison, ContextName, SidePenalties
@@ -60,7 +61,7 @@ class NotebookComparison(Comparison):
 
     def to_html(self, path: str | Path) -> None:
         """Write the stand-alone report."""
-        Path(path).write_text(report.comparison_page(self), encoding="utf-8")
+        write_whole(Path(path), report.comparison_page(self))
 
     def to_json(self) -> str:
         """The record `urial.comparison/1` as JSON text."""
@@ -97,12 +98,12 @@ class LoadedPair:
     """A base model and its aligned sibling in memory. The keyword arguments of all methods are those of `ask`."""
 
     def __init__(self, engines: PairEngines) -> None:
-        self._engines = engines
+        self.engines = engines
 
     @property
     def info(self) -> records.PairInfo:
         """What is loaded: names, revisions, precision, device."""
-        return self._engines.info
+        return self.engines.info
 
     def __repr__(self) -> str:
         info = self.info
@@ -118,7 +119,7 @@ class LoadedPair:
 
     def stream(self, query: str, **options: Any) -> Iterator[Event]:
         """The comparison as events, while it is made; closing the iterator stops it."""
-        return core.compare(self._engines, ask(query, **options))
+        return core.compare(self.engines, ask(query, **options))
 
     def dial(
         self,
@@ -134,7 +135,7 @@ class LoadedPair:
         """
         from urial.compare.dial import dial
 
-        return steered(dial(self._engines, ask(query, **options), list(at), context, kind))
+        return steered(dial(self.engines, ask(query, **options), list(at), context, kind))
 
     def nudge(self, query: str, rule: str, context: ContextName = "urial", **options: Any) -> NudgeRecord:
         """The base writes, and the aligned model gives tokens by the rule: "rank>3", "confidence<0.4" or "first:5".
@@ -144,11 +145,11 @@ class LoadedPair:
         from urial.compare.nudge import nudge
         from urial.compare.nudge_rules import parse_rule
 
-        return steered(nudge(self._engines, ask(query, **options), parse_rule(rule), context))
+        return steered(nudge(self.engines, ask(query, **options), parse_rule(rule), context))
 
     def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
         """The shift of a given answer instead of a generated one."""
-        return shown(core.result(counted(core.score(self._engines, ask(query, **options), answer))))
+        return shown(core.result(counted(core.score(self.engines, ask(query, **options), answer))))
 
 
 def load(
@@ -212,6 +213,7 @@ def ask(
 def steered(events: Iterator[SteeringEvent]) -> Any:
     """The record at the end. Raises EngineError where something failed on the way."""
     *_, last = events
+    assert isinstance(last, SteeringDone)  # the last event of every stream
     if last.record.problems:
         raise EngineError(last.record.problems[0])
     return last.record
@@ -261,15 +263,15 @@ def counted(events: Iterator[Event]) -> Iterator[Event]:
 
 
 @contextmanager
-def progress_line() -> Iterator[Any]:
+def progress_line() -> Iterator[Progress]:
     """A function (what, fraction done or None) that rewrites one line, which is gone at the end.
 
     In a notebook the line is an output of the cell, at a terminal it is on standard error; elsewhere there is none.
     """
     shell = notebook_shell()
     if shell is None:
-        with tqdm(total=None, bar_format="{desc}", disable=not sys.stderr.isatty(), leave=False) as bar:
-            yield lambda what, fraction: bar.set_description_str(line_of(what, fraction))
+        with Bar("", layout="{desc}") as bar:
+            yield lambda what, fraction: bar.report(line_of(what, fraction), None)
         return
     handle = shell.display({"text/plain": ""}, raw=True, display_id=True)
     try:

@@ -9,22 +9,21 @@ where the aligned model's part is sound, else they are null and its list is empt
 mean: `summary.tokens` does not count them, `summary.unscored` (there only where it is not 0) does, end tokens left out.
 `switch_point` is null in such rows, where the shift is not exact, and where the token is not the aligned model's own
 first choice; files from before it was there load. `summary.mean_switch_point` is over the rows that have one.
-
-Knows nothing about models, prompts or pages.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from urial import documents
+from urial import validation
 
-SCHEMA = "urial.comparison/1"
+SCHEMA: Literal["urial.comparison/1"] = "urial.comparison/1"
 
 ShiftClass = Literal["unshifted", "marginal", "shifted", "unscored"]
 UnscoredReason = Literal["impossible_numbers", "missing", "not_in_base_vocabulary"]
@@ -257,6 +256,9 @@ def summarize(tokens: list[TokenShift]) -> Summary:
     n = len(rows)
     switches = [row.switch_point for row in rows if row.switch_point is not None]
 
+    def mean(values: Iterable[float | None]) -> float:
+        return sum(value for value in values if value is not None) / n
+
     def fraction(name: ShiftClass) -> float:
         return sum(row.shift_class == name for row in rows) / n
 
@@ -266,9 +268,9 @@ def summarize(tokens: list[TokenShift]) -> Summary:
         unshifted=fraction("unshifted"),
         marginal=fraction("marginal"),
         shifted=fraction("shifted"),
-        mean_kl=sum(row.kl for row in rows) / n,
-        mean_base_rank=sum(row.base_rank for row in rows) / n,
-        mean_base_probability=sum(row.base_probability for row in rows) / n,
+        mean_kl=mean(row.kl for row in rows),
+        mean_base_rank=mean(row.base_rank for row in rows),
+        mean_base_probability=mean(row.base_probability for row in rows),
         mean_switch_point=sum(switches) / len(switches) if switches else None,
     )
 
@@ -291,14 +293,14 @@ def to_json(comparison: Comparison, indent: int | None = None) -> str:
 
 def from_json(text: str | bytes, source: str = "the record") -> Comparison:
     """Parse and validate. Raises RecordError that names the first wrong key."""
-    return documents.parse(text, Comparison, SCHEMA, source)
+    return validation.parse(text, Comparison, SCHEMA, source)
 
 
 def from_data(data: object, source: str = "the record") -> Comparison:
     """The same of parsed JSON. Raises RecordError that names the first wrong key."""
-    return documents.validated(data, Comparison, SCHEMA, source)
+    return validation.validated(data, Comparison, SCHEMA, source)
 
 
 def load(path: str | Path) -> Comparison:
     """Read a record from a file. Raises RecordError where it is missing or broken."""
-    return from_json(documents.read(path), source=str(path))
+    return from_json(validation.read(path), source=str(path))

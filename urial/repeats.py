@@ -2,7 +2,7 @@
 
 A looping answer is predictable to any model, so its repeats would count as agreement with the base. The rule: a run of
 `LENGTH` tokens that already began earlier in the answer, whether or not the two overlap; each position in such a run
-is a repeat. Lists and refrains seldom share eight tokens; a loop does after its first round. Knows token ids only.
+is a repeat. Lists and refrains seldom share eight tokens; a loop does after its first round.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The records of an answer that was written by two models together: `urial.dial/1` and `urial.nudge/1`.
-
-Knows the parts of `records.py`; nothing about models, prompts or pages.
-"""
+"""The records of an answer that was written by two models together: `urial.dial/1` and `urial.nudge/1`."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from urial import documents
+from urial import validation
 from urial.records import (
     ContextName,
     Message,
@@ -23,7 +20,8 @@ from urial.records import (
     StopReason,
 )
 
-DIAL_SCHEMA, NUDGE_SCHEMA = "urial.dial/1", "urial.nudge/1"
+DIAL_SCHEMA: Literal["urial.dial/1"] = "urial.dial/1"
+NUDGE_SCHEMA: Literal["urial.nudge/1"] = "urial.nudge/1"
 DialKind = Literal["logits", "adapter"]
 
 
@@ -88,12 +86,12 @@ def to_json(record: DialRecord | NudgeRecord, indent: int | None = None) -> str:
 
 def load_dial(path: str | Path) -> DialRecord:
     """Raises RecordError where the file is missing or broken."""
-    return documents.parse(documents.read(path), DialRecord, DIAL_SCHEMA, str(path))
+    return validation.parse(validation.read(path), DialRecord, DIAL_SCHEMA, str(path))
 
 
 def load_nudge(path: str | Path) -> NudgeRecord:
     """Raises RecordError where the file is missing or broken."""
-    return documents.parse(documents.read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
+    return validation.parse(validation.read(path), NudgeRecord, NUDGE_SCHEMA, str(path))
 
 
 def given_words(record: NudgeRecord) -> str:

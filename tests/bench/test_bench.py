@@ -75,22 +75,19 @@ def test_a_profile_names_the_operators_of_a_step(models_file: Path, capsys: pyte
     assert "| aten::" in capsys.readouterr().out
 
 
-def test_answers_grow_to_the_length_that_is_asked(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "ANSWERS", (4, 8))
-    rows = list(growth.by_answer(load(models_file)))
+def test_answers_grow_to_the_length_that_is_asked(models_file: Path) -> None:
+    rows = list(growth.by_answer(load(models_file), (4, 8)))
     assert [row["tokens"] for row in rows] == [4, 8]
     assert all(row["record bytes a token"] > 0 for row in rows)
 
 
-def test_prompts_grow_with_the_examples(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "EXAMPLES", (0, 1))
-    bare, one = growth.by_prompt(load(models_file))
+def test_prompts_grow_with_the_examples(models_file: Path) -> None:
+    bare, one = growth.by_prompt(load(models_file), (0, 1))
     assert one["prompt tokens"] > bare["prompt tokens"]
 
 
-def test_a_wider_vocabulary_is_measured_without_a_model(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "VOCABULARIES", (500,))
-    (row,) = growth.by_vocabulary(load(models_file))
+def test_a_wider_vocabulary_is_measured_without_a_model(models_file: Path) -> None:
+    (row,) = growth.by_vocabulary(load(models_file), (500,))
     assert row["vocabulary"] == 500 and row["scoring ms a token"] > 0
 
 

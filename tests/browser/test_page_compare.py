@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 def last_record(demo: ui_server.Live):
     """The record of the newest finished run."""
     results = demo.service.results
-    return results.get(next(reversed(results._held))).comparison()
+    return results.get(next(reversed(results._held))).comparison()  # a page never asks for the newest: it knows its own
 
 
 def test_both_answers_stream_and_equal_the_record(visit: Visit, demo: ui_server.Live) -> None:

@@ -156,7 +156,7 @@ def test_a_stop_is_honoured_at_once_while_a_long_question_is_read(come) -> None:
     gate, reads = threading.Event(), threading.Event()
     engines = ui_server.new_long_pair()
     engines.base.check()
-    runner = engines.base._shared.runner.result()
+    runner = engines.base.shared.runner.result()
     forward = runner.forward
 
     def slow(batch: Sequence[Chunk]) -> Sequence[torch.Tensor]:

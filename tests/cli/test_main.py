@@ -128,9 +128,9 @@ def test_a_failure_that_nobody_caused_is_exit_code_one(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
     record = tmp_path / "r.json"
     record.write_bytes(record_text().encode())
+    monkeypatch.setattr(Path, "write_bytes", full)
     assert main(["report", str(record), "--html", str(tmp_path / "r.html")]) == 1
     assert "No space left" in capsys.readouterr().err
 

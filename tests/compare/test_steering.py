@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.support import tiny
-from urial.compare.declines import declines
 from urial.compare.dial import checked_positions, dial
 from urial.compare.nudge import nudge
 from urial.compare.nudge_rules import parse_rule
+from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request
 from urial.compare.run import compare, result
 from urial.compare.steering_events import NudgeToken, PositionDone, PositionToken, SteeringDone, SteeringStarted

@@ -63,7 +63,7 @@ def request(tokens: int = 24) -> Request:
 
 
 def runner_of(engines: PairEngines) -> Watched:
-    return engines.base._shared.runner.result()
+    return engines.base.shared.runner.result()
 
 
 def is_free(engines: PairEngines) -> bool:

@@ -72,7 +72,7 @@ def test_a_continuation_stops_in_the_middle_of_its_prompt() -> None:
 
 def test_a_stop_while_the_base_reads_its_contexts_ends_the_shift_and_says_so() -> None:
     engines, _ = held_up("llama", "base")
-    engines.base._shared.runner.result().before = lambda batch: time.sleep(0.4)  # the aligned side goes on between
+    engines.base.shared.runner.result().before = lambda batch: time.sleep(0.4)  # the aligned side goes on between
     control = Control()
     threading.Timer(1.0, control.stop_all).start()
     found = result(compare(engines, request(max_new_tokens=60), control))

@@ -15,7 +15,7 @@ from urial.cli.commands import as_text
 from urial.compare.scoring import make_row
 from urial.errors import RecordError
 from urial.records import classify, from_json, summarize, to_json, unscored_sentence
-from urial.render import report, view
+from urial.render import csv_table, report, view
 from urial.shift.statistics import ShiftStatistics
 
 END = len(PLAIN)  # the position of the end token
@@ -87,7 +87,7 @@ def test_the_terminal_says_how_many_and_why() -> None:
 
 
 def test_the_table_has_empty_cells_and_the_reason() -> None:
-    rows = list(csv.DictReader(io.StringIO(report.to_csv(unscore(build(), REASONS)), newline="")))
+    rows = list(csv.DictReader(io.StringIO(csv_table.to_csv(unscore(build(), REASONS)), newline="")))
     empty = ("base_rank", "base_probability", "kl_nats", "js_nats")
     for row in rows:
         reason = REASONS.get(int(row["position"]), "")

@@ -178,7 +178,7 @@ def test_a_full_disk_keeps_all_whole_lines(tmp_path: Path, monkeypatch: pytest.M
             return taken[-1]
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_opened", lambda path: Full(path, "a"))
+        patched.setattr(runner, "opened", lambda path: Full(path, "a"))
         with pytest.raises(Failure, match=r"No space left.*run the same command again"):
             run(small(tmp_path, 6), pair)
     assert threading.active_count() < 20 and whole is runner.to_text

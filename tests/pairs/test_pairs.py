@@ -587,13 +587,13 @@ def test_this_machine(shipped: PairsFile) -> None:
     assert availability(shipped.get("llama2-70b"), replace(machine, memory_gb=8.0, gpu_memory_gb=())).can_run is False
 
 
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_s_limit_counts(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("2000000000\n")
-    monkeypatch.setattr("urial.pairs.machine.CGROUP_LIMITS", (limit, tmp_path / "none"))
-    assert memory_gb() == 2.0
+    files = (limit, tmp_path / "none")
+    assert memory_gb(files) == 2.0
     limit.write_text("max\n")
-    assert (memory_gb() or 0) > 2.0
+    assert (memory_gb(files) or 0) > 2.0
 
 
 def test_bitsandbytes_asks_for_a_gpu_of_its_own() -> None:

@@ -18,9 +18,9 @@ from urial.shift.choose_backend import arithmetic_for
 
 @pytest.fixture(autouse=True)
 def undecided() -> Iterator[None]:
-    choice._loops.cache_clear()
+    choice.compiled_loops.cache_clear()
     yield
-    choice._loops.cache_clear()
+    choice.compiled_loops.cache_clear()
 
 
 def test_each_device_has_its_own() -> None:

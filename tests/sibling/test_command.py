@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.sibling.test_training import some_examples
 from tests.support import tiny
 from urial.cli.main import main
-from urial.sibling import evaluate, sampling
+from urial.sibling import sampling
 from urial.sibling.examples import load_examples
 
 pytestmark = [
@@ -49,11 +49,20 @@ def test_own_examples_and_base_become_an_adapter_that_can_be_evaluated(
     config = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["base_model_name_or_path"] == "tiny-base" and config["r"] == 2
     assert [set(json.loads(x)) & {"loss"} for x in (run / "log.jsonl").read_text().splitlines()] == [{"loss"}] * 3
-    monkeypatch.setattr(evaluate, "NEW_TOKENS", 4)
     out = tmp_path / "evaluation"
-    monkeypatch.setattr(evaluate, "CHECKED_TOKENS", 4)
-    told = ["--adapter", str(run / "adapter"), "--held-out", str(mine), "--out", str(out), "--limit", "3"]
-    assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told]) == 0
+    told = [
+        "--adapter",
+        str(run / "adapter"),
+        "--held-out",
+        str(mine),
+        "--out",
+        str(out),
+        "--limit",
+        "3",
+        "--new-tokens",
+        "4",
+    ]
+    assert main(["sibling", "evaluate", "--base-folder", str(base), "--device", "cpu", *told, "--new-tokens", "4"]) == 0
     assert "| 3 queries, 0 of them harmful | wanted | sibling |" in capsys.readouterr().out
     [transcripts] = out.glob("*/transcripts.md")
     assert transcripts.read_text(encoding="utf-8").count("## mine-") == 3
@@ -91,15 +100,14 @@ def test_own_samples_become_examples_to_train_on(
     questions = tmp_path / "questions.jsonl"
     lines = [{"id": f"q{i}", "topic": "any", "query": text} for i, text in enumerate(("why", "the answer", "is here"))]
     questions.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    monkeypatch.setattr(sampling, "NEW_TOKENS", 4)
     monkeypatch.setattr(sampling, "is_wanted", lambda query, answer: bool(answer.text.strip()))
     ask = ["sibling", "sample", str(questions), *common, "--adapter", str(run / "adapter"), "--out", str(out)]
-    assert main([*ask, "--samples", "2", "--temperature", "2"]) == 0
+    assert main([*ask, "--samples", "2", "--temperature", "2", "--new-tokens", "4"]) == 0
     assert "of 3 questions have an answer" in capsys.readouterr().out
     assert {e.query for e in load_examples(out / "examples.jsonl")} <= {"why", "the answer", "is here"}
     before = (out / "examples.jsonl").read_text(encoding="utf-8")
     monkeypatch.setattr(sampling, "answers", lambda *a, **k: iter(pytest.fail("drawn again") if a[1] else ()))
-    assert main([*ask, "--samples", "2", "--temperature", "2"]) == 0
+    assert main([*ask, "--samples", "2", "--temperature", "2", "--new-tokens", "4"]) == 0
     assert (out / "examples.jsonl").read_text(encoding="utf-8") == before
 
 
@@ -112,7 +120,7 @@ def test_own_samples_become_examples_to_train_on(
         (["train", "--start", "x", "--share", "2"], "share must be above 0"),
         (["train", "--epochs", "0"], "epochs must be above zero"),
         (["train", "--epochs", "many"], "epochs"),
-        (["evaluate", "--limit", "0"], "--limit and --at-once must be 1 or more"),
+        (["evaluate", "--limit", "0"], "--limit, --at-once and --new-tokens must be 1 or more"),
         (["evaluate", "--held-out", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["evaluate", "--checked", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (["sample", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),

@@ -206,10 +206,9 @@ def kept(text: str) -> dict[str, tuple]:
 
 
 def test_evaluation_writes_everything_and_goes_on_where_it_stopped(
-    study: evaluate.Study, monkeypatch: pytest.MonkeyPatch
+    study: evaluate.Study,
 ) -> None:
-    monkeypatch.setattr(evaluate, "NEW_TOKENS", 6)
-    monkeypatch.setattr(evaluate, "CHECKED_TOKENS", 6)
+    study = replace(study, new_tokens=6, checked_tokens=6)
     text = evaluate.report(study)
     out = study.folders["aligned"]
     assert text == (out / "measures.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,9 +269,8 @@ def test_interrupted_run_ends_where_an_uninterrupted_one_does(
         if done == stop_at + 1:
             raise Killed
 
-    monkeypatch.setattr("urial.sibling.train.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
-        train(make_run(tmp_path / "parts", die))
+        train(replace(make_run(tmp_path / "parts", die), checkpoint_seconds=0.0))
     again = make_run(tmp_path / "parts")
     train(again)
     expected = trained_weights(whole)

@@ -22,12 +22,12 @@ from urial.engines.server.address import Address
 from urial.engines.server.client import Limits, ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.probe import probe
-from urial.engines.server.retry import Patience
+from urial.engines.server.retry import Timeouts
 from urial.pairs import ServerSpec
 
 URL = "http://fake/v1"
-PATIENT = Patience(first=100, stall=100, whole=100, away=1.0, first_pause=0.01, longest_pause=0.03)
-QUICK = Patience(first=0.6, stall=0.4, whole=1.5, away=0.4, first_pause=0.01, longest_pause=0.03)
+PATIENT = Timeouts(first=100, stall=100, whole=100, away=1.0, first_pause=0.01, longest_pause=0.03)
+QUICK = Timeouts(first=0.6, stall=0.4, whole=1.5, away=0.4, first_pause=0.01, longest_pause=0.03)
 Handler = Callable[[httpx.Request], Any]
 
 
@@ -176,7 +176,7 @@ async def called(handler: Handler, request: httpx.Request) -> httpx.Response:
 
 
 def client_of(
-    transport: httpx.AsyncBaseTransport, *, patience: Patience = PATIENT, limits: Limits | None = None, **spec: Any
+    transport: httpx.AsyncBaseTransport, *, patience: Timeouts = PATIENT, limits: Limits | None = None, **spec: Any
 ) -> ServerClient:
     address = Address(ServerSpec(**{"base_url": URL, "model": "any", **spec}))
     return ServerClient(address, patience=patience, limits=limits, transport=transport)

@@ -53,7 +53,7 @@ def new_long_pair() -> PairEngines:
     pair = tiny.pair("llama")
     for engine in (pair.base, pair.aligned):
         engine.context_length = 8192  # rotary positions have no end of their own
-        engine._ends = frozenset()
+        engine.ends = frozenset()
     return pair
 
 

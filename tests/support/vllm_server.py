@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.pairs import ModelSpec, Pair, load_pairs
-from urial.weights.progress import silent
+from urial.progress import silent
 from urial.weights.sources import locate_model
 
 INTERPRETER = "URIAL_VLLM_PYTHON"

@@ -59,18 +59,18 @@ def _locate(site: Path, package: PackagedGguf, cache: Path, trouble: Callable[[]
 
 def slow_writing() -> None:
     """Half a second for every tensor's header entry and chunk: time enough to be killed or waited for."""
-    write = checkpoint._as_bytes
+    write = checkpoint.as_bytes
 
     def slowly(*arguments: Any) -> memoryview:
         time.sleep(0.02)
         return write(*arguments)
 
-    checkpoint._as_bytes = slowly
+    checkpoint.as_bytes = slowly
 
 
 def endless_writing() -> None:
     """The first chunk never ends."""
-    checkpoint._as_bytes = lambda *_: time.sleep(600)
+    checkpoint.as_bytes = lambda *_: time.sleep(600)
 
 
 def small_files_only() -> None:

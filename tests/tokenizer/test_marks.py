@@ -36,7 +36,7 @@ def engine(request: pytest.FixtureRequest) -> LocalEngine:
 
 
 def tokenizer_of(engine: LocalEngine) -> PreTrainedTokenizerFast:
-    return engine._tokenizer
+    return engine.tokenizer
 
 
 def ids_of_marks(engine: LocalEngine) -> set[int]:

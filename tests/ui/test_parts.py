@@ -189,7 +189,7 @@ def test_another_pair_takes_the_place_of_one_that_nobody_uses() -> None:
         assert gone is None
 
 
-def test_a_failure_is_said_to_all_and_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_said_to_all_and_tried_again_later() -> None:
     fails = [EngineError("The first try failed; wait a moment.")]
 
     def open_pair(pair, progress):
@@ -203,7 +203,7 @@ def test_a_failure_is_said_to_all_and_tried_again_later(monkeypatch: pytest.Monk
             room.wait("a", 20)
     with pytest.raises(EngineError, match="first try"):
         room.load("a")  # who starts this machine reads all of it
-    monkeypatch.setattr("urial.ui.model_pool.RETRY_SECONDS", 0)
+    room.retry_seconds = 0
     assert room.wait("a", 20)
 
 

@@ -153,7 +153,7 @@ def test_a_full_disk_at_the_last_byte(place: Place, monkeypatch: pytest.MonkeyPa
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "_flush", full)
+    monkeypatch.setattr(cache, "flush", full)
     assert "No room" in refused(place, WeightsError)
     assert not list(place.cache.glob("*.building-*")) and nothing_half_done(place)
 

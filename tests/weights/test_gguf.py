@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from tests.support.tiny_gguf import write_gguf
 from urial.errors import WeightsError
+from urial.progress import silent
 from urial.weights.checkpoint import write_checkpoint
 from urial.weights.gemma import implied_merges
 from urial.weights.gguf_file import GgufFile, parse_gguf
-from urial.weights.progress import silent
 
 HARD = [
     "the and  the   and    the",
@@ -131,7 +131,7 @@ def test_half_precision_is_the_rounded_float32(gguf: Path, both: tuple, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["Q4_K", "Q5_0", "Q6_K", "Q8_0"])  # the kinds in the embedded file
-def test_rows_come_in_chunks_of_the_same_values(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_come_in_chunks_of_the_same_values(kind: str) -> None:
     from urial.weights import gguf_file
 
     which = GGMLQuantizationType[kind]
@@ -139,8 +139,7 @@ def test_rows_come_in_chunks_of_the_same_values(kind: str, monkeypatch: pytest.M
     packed = np.random.default_rng(0).integers(0, 60, (7, 2 * size), dtype=np.uint8)
     info = gguf_file.TensorInfo("x", (7, 2 * block), which, 0, packed.size)
     file = GgufFile({}, {"x": info}, packed.ravel())
-    monkeypatch.setattr(gguf_file, "CHUNK_VALUES", 5 * block)  # two rows at a time
-    chunks = list(file.rows("x"))
+    chunks = list(file.rows("x", chunk_values=5 * block))  # two rows at a time
     assert [len(chunk) for chunk in chunks] == [4 * block, 4 * block, 4 * block, 2 * block]
     assert np.array_equal(np.concatenate(chunks), dequantize(packed, which).ravel())
 

@@ -13,8 +13,8 @@ from tests.support import tiny
 from tests.support.tiny_gguf import import_from, make_package, write_gguf
 from urial.errors import WeightsError, WeightsMissing
 from urial.pairs import ModelSpec, TokenizerSpec
+from urial.progress import silent
 from urial.weights import load_model, load_pair_models, packages
-from urial.weights.progress import silent
 from urial.weights.sources import locate_model, missing_reason
 
 pytestmark = pytest.mark.slow

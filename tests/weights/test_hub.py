@@ -14,9 +14,9 @@ from tests.support.weights_folders import logits, save_adapter, save_model, sent
 from tests.support.weights_hub import COMMIT, serving
 from urial.errors import WeightsMissing
 from urial.pairs import AdapterSpec, ModelSpec
+from urial.progress import silent
 from urial.weights import load_model
 from urial.weights.hub import fetch
-from urial.weights.progress import silent
 
 pytestmark = pytest.mark.slow
 

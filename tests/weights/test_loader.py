@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from urial.engines.base import Sampling
 from urial.engines.open import open_pair
 from urial.errors import SettingsError, WeightsError, WeightsMissing
 from urial.pairs import AdapterSpec, ModelSpec, Pair
-from urial.weights import load_model, load_pair_models, missing_reason, terminal_bar
+from urial.weights import load_model, load_pair_models, missing_reason
 from urial.weights.reports import clear_errors
 from urial.weights.sources import fingerprint
 
@@ -279,14 +278,3 @@ def test_progress_tells_the_stages_and_transformers_keeps_quiet(
     assert stages == ["Loading the model", "Loading the adapter"]
     assert capfd.readouterr() == ("", "")
     assert transformers_logging.is_progress_bar_enabled()
-
-
-def test_a_bar_is_shown_on_a_terminal_only(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal_bar() as progress:
-        progress("Converting the weights", 0.5)
-    assert capfd.readouterr() == ("", "")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with terminal_bar() as progress:
-        progress("Converting the weights", 0.5)
-    shown = capfd.readouterr()
-    assert shown.out == "" and "Converting the weights:  50%" in shown.err

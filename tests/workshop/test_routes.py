@@ -54,13 +54,13 @@ class Browser:
     """One browser with its cookies, at an address."""
 
     def __init__(self, app: Starlette, address: str) -> None:
-        self._app, self._address, self._cookies = app, address, httpx.Cookies()
+        self._app, self.address, self._cookies = app, address, httpx.Cookies()
 
     def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
         import anyio
 
         async def work() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app, client=(self._address, 1))
+            transport = httpx.ASGITransport(self._app, client=(self.address, 1))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://school/class", cookies=self._cookies
             ) as client:
@@ -128,7 +128,7 @@ def test_a_reload_and_a_second_tab_are_the_same_student(school: School) -> None:
     phone.get("/")
     phone.join(room["code"], "Ada")
     assert phone.get("/").headers.get_list("set-cookie") == []
-    phone._address = "198.51.100.9"  # another network
+    phone.address = "198.51.100.9"  # another network
     phone.join(room["code"])
     seen = school.browser().get(f"/api/host?code={room['code']}&seen=", headers=bearer(room["host"])).json()
     assert [each["nickname"] for each in seen["students"]] == ["Ada"]

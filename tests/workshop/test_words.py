@@ -87,6 +87,17 @@ def test_an_answer_scored_in_part_is_not_to_be_predicted() -> None:
     kind_of("vote").check_material(of_comparison(cut))
 
 
+def test_an_answer_with_a_token_that_has_no_rank_is_not_to_be_predicted() -> None:
+    record = build()
+    shift = record.shift["zero_shot"]
+    unscored = shift.tokens[0].model_copy(update={"base_rank": None, "shift_class": "unscored"})
+    told = shift.model_copy(update={"tokens": [unscored, *shift.tokens[1:]]})
+    found = of_comparison(record.model_copy(update={"shift": {"zero_shot": told}}))
+    assert words(found) == []
+    with pytest.raises(WorkshopError, match="whole aligned answer was scored"):
+        kind_of("predict").check_material(found)
+
+
 # Votes
 
 

@@ -137,8 +137,8 @@ def measure(work: Workload, options: argparse.Namespace, rivals: list[str]) -> d
 
 def first_token_ratio(ours: Ours, queries: tuple[str, ...]) -> dict[str, float]:
     """Seconds to the base's first token: with the URIAL prompt, its constant part read before, and the bare query."""
-    urial = [ours.record(query).base.first_token_seconds for query in queries]
-    bare = [ours.record(query, examples=0).base.first_token_seconds for query in queries]
+    urial = [ours.record(query).base.first_token_seconds or 0.0 for query in queries]
+    bare = [ours.record(query, examples=0).base.first_token_seconds or 0.0 for query in queries]
     return {"urial": statistics.median(urial), "bare": statistics.median(bare)}
 
 

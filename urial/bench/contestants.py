@@ -5,8 +5,9 @@ Each contestant is called with a query and returns what it found, so that the an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -16,7 +17,7 @@ from urial.compare.request import make_prompts
 from urial.compare.run import compare, result
 from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
-from urial.records import Comparison
+from urial.records import Comparison, ContextName
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Found:
 
     base: list[int]
     aligned: list[int]
-    ranks: dict[str, list[int]]
+    ranks: Mapping[ContextName, list[int | None]]
 
 
 class Contestant(Protocol):
@@ -37,7 +38,7 @@ class Contestant(Protocol):
 class Ours:
     """This project's comparison; `contexts` empty leaves the scoring out."""
 
-    def __init__(self, work: Workload, engines: PairEngines, name: str, contexts: tuple[str, ...]) -> None:
+    def __init__(self, work: Workload, engines: PairEngines, name: str, contexts: tuple[ContextName, ...]) -> None:
         self.name = name
         self._work = work
         self._engines = engines
@@ -77,12 +78,14 @@ class Naive:
         base = self._generate(self._base, prompts.base_ids, request.penalties.base)
         aligned = self._generate(self._aligned, prompts.aligned_ids, request.penalties.aligned)
         self._log_probabilities(self._aligned, prompts.aligned_ids, aligned)
-        ranks = {name: self._ranks(ids, aligned) for name, ids in prompts.context_ids.items()}
+        ranks: dict[ContextName, list[int | None]] = {
+            name: self._ranks(ids, aligned) for name, ids in prompts.context_ids.items()
+        }
         return Found(base, aligned, ranks)
 
     def _generate(self, model: PreTrainedModel, ids: list[int], penalty: float) -> list[int]:
         tokens = torch.tensor([ids], device=model.device)
-        output = model.generate(
+        output = cast(Any, model).generate(
             tokens,
             attention_mask=torch.ones_like(tokens),
             max_new_tokens=self._work.new_tokens,
@@ -98,7 +101,7 @@ class Naive:
         tokens = torch.tensor([context + answer], device=model.device)
         return model(tokens).logits.float().log_softmax(-1)[0, len(context) - 1 : -1]
 
-    def _ranks(self, context: list[int], answer: list[int]) -> list[int]:
+    def _ranks(self, context: list[int], answer: list[int]) -> list[int | None]:
         found = self._log_probabilities(self._base, context, answer)
         chosen = found.gather(1, torch.tensor(answer, device=found.device)[:, None])
         return (1 + (found > chosen).sum(-1)).tolist()

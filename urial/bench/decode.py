@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -23,6 +24,7 @@ from urial.compare.scoring import Scoring
 from urial.engines.base import Sampling
 from urial.engines.local.engine import LocalEngine
 from urial.engines.pair import PairEngines
+from urial.records import ContextName
 
 ROUNDS = 3  # after one that warms up
 SCORED = 512  # positions scored in one go
@@ -36,7 +38,7 @@ def by_step(work: Workload) -> Iterator[Row]:
     prompts = make_prompts(engines, work.request(QUERIES[0]))
     model, count = work.loaded.base.model, work.new_tokens
     eager = step_seconds(lambda length: eagerly(model, prompts.base_ids, length), count)
-    ours = step_seconds(lambda length: one_answer(engines.base, prompts.base_ids, length), count)
+    ours = step_seconds(lambda length: one_answer(engines.local("base"), prompts.base_ids, length), count)
     both = step_seconds(lambda length: both_answers(engines, prompts, length), count)
     limit = step_bytes(model) / read_bandwidth(work.device)
     yield row("transformers' generate, eager, one answer", 1000 * eager, "ms a token")
@@ -63,7 +65,7 @@ def step_seconds(write: Callable[[int], None], count: int) -> float:
 def eagerly(model: PreTrainedModel, ids: list[int], count: int) -> None:
     tokens = torch.tensor([ids], device=model.device)
     options = {"attention_mask": torch.ones_like(tokens), "do_sample": False, "eos_token_id": None}
-    model.generate(tokens, max_new_tokens=count, **options).tolist()
+    cast(Any, model).generate(tokens, max_new_tokens=count, **options).tolist()
 
 
 def one_answer(engine: LocalEngine, ids: list[int], count: int) -> None:
@@ -94,12 +96,16 @@ def at_once(work: Workload, count: int) -> Iterator[Row]:
     """`count` comparisons one after another and in as many threads, the answers alone and with both contexts."""
     engines = endless_engines(work)
     queries = [f"{QUERIES[n % len(QUERIES)]} ({n})" for n in range(count)]
-    for name, contexts in (("answers alone", ()), ("with scoring", ("zero_shot", "urial"))):
+    kinds: list[tuple[str, tuple[ContextName, ...]]] = [
+        ("answers alone", ()),
+        ("with scoring", ("zero_shot", "urial")),
+    ]
+    for name, contexts in kinds:
         run = Ours(work, engines, name, contexts).run
         with ThreadPoolExecutor(count) as pool:
             together = partial(lambda run, pool: list(pool.map(run, queries)), run, pool)
             together()  # warm
-            alone, _ = timed(lambda run=run: [run(query) for query in queries])
+            alone, _ = timed(partial(lambda run: [run(query) for query in queries], run))
             crowd, _ = timed(together)
         yield {
             "comparisons": count,

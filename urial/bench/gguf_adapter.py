@@ -38,7 +38,9 @@ def write_adapter(model: PreTrainedModel, path: Path) -> None:
     writer.add_string(Keys.Adapter.TYPE, "lora")
     writer.add_float32(Keys.Adapter.LORA_ALPHA, float(len(layers[0][1].down)))  # alpha / rank: their scale is in `up`
     for name, layer in layers:
-        number, kind = LAYER.search(name).groups()
+        if (found := LAYER.search(name)) is None:
+            raise SettingsError(f"llama.cpp has no name for the adapter's part {name!r}; choose another.")
+        number, kind = found.groups()
         for half, tensor in (("a", layer.down), ("b", layer.up)):
             writer.add_tensor(f"blk.{number}.{NAMES[kind]}.weight.lora_{half}", tensor.numpy().astype(np.float16))
     writer.write_header_to_file()

@@ -1,12 +1,12 @@
 """How the cost of a comparison grows: with the answer's length, the prompt's length, the vocabulary.
 
-Each function yields one row for each size. Knows the workload and our own path; rivals are elsewhere.
+Each function yields one row for each size.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -34,10 +34,10 @@ def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     return time.perf_counter() - started, found
 
 
-def by_answer(work: Workload) -> Iterator[Row]:
+def by_answer(work: Workload, lengths: Sequence[int] = ANSWERS) -> Iterator[Row]:
     """Whole comparisons of T tokens a side, without scoring and with both contexts; the record's bytes."""
     engines = endless_engines(work)
-    for length in ANSWERS:
+    for length in lengths:
         sized = work.of_length(length)
         bare, _ = timed(partial(Ours(sized, engines, "bare", ()).record, QUERIES[0]))
         whole, record = timed(partial(Ours(sized, engines, "whole", ("zero_shot", "urial")).record, QUERIES[0]))
@@ -51,23 +51,23 @@ def by_answer(work: Workload) -> Iterator[Row]:
         }
 
 
-def by_prompt(work: Workload) -> Iterator[Row]:
+def by_prompt(work: Workload, counts: Sequence[int] = EXAMPLES) -> Iterator[Row]:
     """Seconds to the base's first token with K examples: the first request, and one that finds the prefix read."""
     sized = work.of_length(16)
-    for examples in EXAMPLES:
+    for examples in counts:
         ours = Ours(sized, endless_engines(sized), "ours", ())
         first, later = (ours.record(query, examples) for query in QUERIES[:2])
         yield {
             "examples": examples,
             "prompt tokens": len(later.base.prompt_ids),
-            "first request s": first.base.first_token_seconds,
-            "later request s": later.base.first_token_seconds,
+            "first request s": first.base.first_token_seconds or 0.0,
+            "later request s": later.base.first_token_seconds or 0.0,
         }
 
 
-def by_vocabulary(work: Workload) -> Iterator[Row]:
+def by_vocabulary(work: Workload, widths: Sequence[int] = VOCABULARIES) -> Iterator[Row]:
     """One step's head for two rows, and the statistics of a position in two contexts, on random weights."""
-    for width in VOCABULARIES:
+    for width in widths:
         aligned, zero_shot, urial = (RandomRows(width, work.device, seed) for seed in range(3))
         score = partial(
             shift.statistics,

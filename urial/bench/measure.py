@@ -1,4 +1,4 @@
-"""Contestants in turns, medians and ratios. Knows only that a contestant runs a query."""
+"""Contestants in turns, medians and ratios."""
 
 from __future__ import annotations
 

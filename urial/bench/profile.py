@@ -1,13 +1,14 @@
-"""Where one decoding step's time goes: torch's own profiler over some steps of both columns.
-
-Knows the workload and our own path; nothing about rivals.
-"""
+"""Where one decoding step's time goes: torch's own profiler over some steps of both columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch.profiler import ProfilerActivity, _ExperimentalConfig, profile
+from torch.profiler import (  # type: ignore[attr-defined]  # the configuration is documented, not exported
+    ProfilerActivity,
+    _ExperimentalConfig,
+    profile,
+)
 
 from urial.bench.contestants import Ours
 from urial.bench.workload import QUERIES, Workload, endless_engines

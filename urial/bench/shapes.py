@@ -1,12 +1,13 @@
 """A pair of random models in the shape of a real one: what a step costs depends on shapes, not on what was learnt.
 
-For machines with a GPU and no way to the hub. Knows nothing about who is measured.
+For machines with a GPU and no way to the hub.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -19,7 +20,7 @@ from urial.prompts import method
 from urial.weights import LoadedModel, LoadedPair
 from urial.weights.placement import check_device
 
-LLAMA_8B = {  # Llama-3.1-8B's configuration
+LLAMA_8B: dict[str, Any] = {  # Llama-3.1-8B's configuration
     "hidden_size": 4096,
     "intermediate_size": 14336,
     "num_hidden_layers": 32,
@@ -37,7 +38,7 @@ LLAMA_8B = {  # Llama-3.1-8B's configuration
         "original_max_position_embeddings": 8192,
     },
 }
-SMOLLM2_135M = {
+SMOLLM2_135M: dict[str, Any] = {
     "hidden_size": 576,
     "intermediate_size": 1536,
     "num_hidden_layers": 30,
@@ -49,7 +50,7 @@ SMOLLM2_135M = {
     "tie_word_embeddings": True,
     "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
 }
-QWEN2_0_5B = {  # Qwen2.5-0.5B's
+QWEN2_0_5B: dict[str, Any] = {  # Qwen2.5-0.5B's
     "hidden_size": 896,
     "intermediate_size": 4864,
     "num_hidden_layers": 24,
@@ -60,7 +61,7 @@ QWEN2_0_5B = {  # Qwen2.5-0.5B's
     "tie_word_embeddings": True,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
 }
-TINY = {
+TINY: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,

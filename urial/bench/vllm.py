@@ -1,11 +1,12 @@
 """vLLM doing the two generations, on a server that is already up: greedy, ids in and ids out, no scoring.
 
-Both sides are asked at once, as its users would. Knows the OpenAI-compatible completions endpoint, nothing else.
+Both sides are asked at once, as its users would.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 
@@ -63,7 +64,7 @@ class Vllm:
         }
         return self._ask("POST", "/v1/completions", json=request)["choices"][0]["token_ids"]
 
-    def _ask(self, method: str, path: str, **more: object) -> dict:
+    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, **more)
             answer.raise_for_status()

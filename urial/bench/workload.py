@@ -1,7 +1,4 @@
-"""What every contestant runs: the same queries, prompts and lengths, with no early end.
-
-Knows requests and weights; nothing about how fast anybody is.
-"""
+"""What every contestant runs: the same queries, prompts and lengths, with no early end."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from urial.engines.open import open_loaded
 from urial.engines.pair import PairEngines
 from urial.pairs import Machine, Pair, choose_precision
 from urial.prompts import Method, method
-from urial.records import PairInfo
+from urial.records import ContextName, PairInfo
 from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
 QUERIES = (
@@ -29,7 +26,7 @@ class EndlessMethod(Method):
 
     __slots__ = ()
 
-    def stops(self) -> OpenText:
+    def stops(self) -> OpenText:  # type: ignore[override]  # it stops nowhere, and is used alike
         return OpenText()
 
 
@@ -49,7 +46,7 @@ class Workload:
         return replace(self, new_tokens=new_tokens)
 
     def request(
-        self, query: str, examples: int | None = None, contexts: Sequence[str] = ("zero_shot", "urial")
+        self, query: str, examples: int | None = None, contexts: Sequence[ContextName] = ("zero_shot", "urial")
     ) -> Request:
         """One comparison; `examples` None takes the workload's own, 0 is the bare query."""
         count = self.examples if examples is None else examples

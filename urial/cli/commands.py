@@ -1,4 +1,4 @@
-"""What each command does, from parsed arguments to output. Arguments themselves are in `cli.py`."""
+"""What each command does, from parsed arguments to output. Arguments themselves are in `main.py`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, get_args
 
 from urial import records
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
+from urial.files import write_whole
+from urial.progress import Bar
 from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.compare.request import Request
     from urial.engines.base import Sampling
     from urial.engines.pair import PairEngines
+    from urial.pairs import Availability, Pair
     from urial.prompts import Method
 
 
@@ -40,7 +41,7 @@ def pairs(options: argparse.Namespace) -> int:
     return 0
 
 
-def listed(pair, here, default: str) -> dict:
+def listed(pair: Pair, here: Availability, default: str) -> dict[str, Any]:
     """One pair in the JSON list."""
     return {
         "name": pair.name,
@@ -139,7 +140,7 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
 
     found = load_pairs(options.models)
     pair = found.get(options.pair or found.default)
-    with Bar(is_shown=shows_progress(options), unit="%", total=100) as bar:
+    with Bar("%", 100, is_shown=shows_progress(options)) as bar:
         engines = open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
     if engines.same:
         print(engines.same, file=sys.stderr)
@@ -164,10 +165,11 @@ def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str)
 def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[Comparison, list[str]]:
     """The record, and what failed on the way."""
     failures: list[str] = []
-    with Bar(is_shown=is_shown, unit=" tokens", total=None) as bar:
+    with Bar(" tokens", is_shown=is_shown) as bar:
         bar.report(preparing, None)
         for event in events:
             if isinstance(event, BaseToken | AlignedToken):
+                bar.label("")
                 bar.step()
             elif isinstance(event, Failed):
                 failures.append(event.message)
@@ -206,30 +208,6 @@ def shows_progress(options: argparse.Namespace) -> bool:
     return sys.stderr.isatty() and not options.json
 
 
-class Bar:
-    """A progress line on standard error, or nothing at all."""
-
-    def __init__(self, *, is_shown: bool, unit: str, total: int | None) -> None:
-        self._bar = tqdm(total=total, unit=unit, disable=not is_shown, leave=False, file=sys.stderr)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def step(self) -> None:
-        """One more; what was reported before it is over."""
-        self._bar.set_description_str("", refresh=False)
-        self._bar.update(1)
-
-    def report(self, what: str, fraction: float | None) -> None:
-        """A named stage with the fraction that is done, or None where it is not known."""
-        self._bar.set_description_str(what)
-        if fraction is not None:
-            self._bar.update(100 * fraction - self._bar.n)
-
-
 def read_text(path: str, what: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -242,7 +220,7 @@ def read_text(path: str, what: str) -> str:
 def write(path: str, text: str) -> None:
     """Write a whole file or say why not. A wrong path is the user's to mend, a full disk is a failure."""
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        write_whole(Path(path), text)
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise UserMistake(f"{path} cannot be written ({error.strerror}); choose another file.") from error
     except OSError as error:

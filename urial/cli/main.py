@@ -163,7 +163,7 @@ def make_parser() -> OneLineParser:
     parser = OneLineParser(prog="urial", description="A base model beside its chat-tuned sibling.")
     parser.add_argument("--verbose", action="store_true", help="show the log on standard error")
     found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
-    table: list[tuple[str, str, Callable, Command]] = [
+    table: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command]] = [
         ("pairs", "list the pairs and whether each can run here", add_pairs, commands.pairs),
         ("prompt", "print the exact text that the base is given", add_prompt, commands.prompt),
         ("compare", "two answers and the shift of every token", add_compare_alone, commands.compare),

@@ -1,15 +1,16 @@
-"""What `dial` and `nudge` do, from parsed arguments to output. Arguments themselves are in `cli.py`."""
+"""What `dial` and `nudge` do, from parsed arguments to output. Arguments themselves are in `main.py`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from urial import steering_records
-from urial.cli.commands import Bar, chosen_method, history, open_engines, shows_progress, write
+from urial.cli.commands import chosen_method, history, open_engines, shows_progress, write
 from urial.errors import EngineError, SettingsError
+from urial.progress import Bar
 from urial.records import ContextName, SidePenalties
 from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeRecord
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.compare.request import Request
     from urial.compare.steering_events import SteeringEvent
 
+CONTEXTS: tuple[ContextName, ...] = get_args(ContextName)
+DIAL_KINDS: tuple[DialKind, ...] = get_args(DialKind)
+Choice = TypeVar("Choice", bound=str)
 ENDS = {"stop": "ends by itself", "length": "at the length limit", "cancelled": "stopped", "error": "failed"}
 
 
 def dial(options: argparse.Namespace) -> int:
     from urial.compare import dial as core
 
-    at, kind = core.checked_positions(numbers(options.at)), one_of(options.kind, get_args(DialKind), "--kind")
-    context = one_of(options.context, get_args(ContextName), "--context")
+    at, kind = core.checked_positions(numbers(options.at)), one_of(options.kind, DIAL_KINDS, "--kind")
+    context = one_of(options.context, CONTEXTS, "--context")
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
     request = checked_request(options, sampling)
     engines = open_engines(options)
@@ -36,7 +40,7 @@ def nudge(options: argparse.Namespace) -> int:
     from urial.compare import nudge as core
     from urial.compare.nudge_rules import parse_rule
 
-    rule, context = parse_rule(options.rule), one_of(options.context, get_args(ContextName), "--context")
+    rule, context = parse_rule(options.rule), one_of(options.context, CONTEXTS, "--context")
     request = checked_request(options, {})
     engines = open_engines(options)
     record = follow(core.nudge(engines, request, rule, context), engines.preparing, options)
@@ -51,13 +55,15 @@ def numbers(text: str) -> list[float]:
         raise SettingsError(f"--at {text!r}: write numbers with a comma between, such as 0,0.5,1.") from None
 
 
-def one_of(value: str, known: tuple[str, ...], flag: str) -> str:
-    if value not in known:
-        raise SettingsError(f"{flag} {value!r}: choose {' or '.join(known)}.")
-    return value
+def one_of(value: str, known: tuple[Choice, ...], flag: str) -> Choice:
+    """The choice by its name. Raises SettingsError."""
+    for choice in known:
+        if choice == value:
+            return choice
+    raise SettingsError(f"{flag} {value!r}: choose {' or '.join(known)}.")
 
 
-def checked_request(options: argparse.Namespace, sampling: dict[str, float | int]) -> Request:
+def checked_request(options: argparse.Namespace, sampling: dict[str, Any]) -> Request:
     """Before any weights are loaded. Raises PromptError or SettingsError."""
     from urial.compare.request import Request, checked
 
@@ -75,10 +81,11 @@ def follow(events: Iterator[SteeringEvent], preparing: str, options: argparse.Na
     """The record at the end of the stream."""
     from urial.compare.steering_events import NudgeToken, PositionToken, SteeringDone
 
-    with Bar(is_shown=shows_progress(options), unit=" tokens", total=None) as bar:
+    with Bar(" tokens", is_shown=shows_progress(options)) as bar:
         bar.report(preparing, None)
         for event in events:
             if isinstance(event, PositionToken | NudgeToken):
+                bar.label("")
                 bar.step()
             elif isinstance(event, SteeringDone):
                 return event.record

@@ -2,7 +2,7 @@
 
 `logits` mixes what the two models say, each in its own prompt (`mixture.py`); `adapter` scales the low-rank part of
 one model in one prompt, the chat template, so that its position 0 is the base under that template, a third condition.
-Knows engines through their interface; read `writing_together.py` first.
+Read `writing_together.py` first.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from urial.compare.declines import declines
+import torch
+
 from urial.compare.events import Failed
 from urial.compare.mixture import Mixture
+from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request, forget
 from urial.compare.scoring import Columns, ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import PositionDone, PositionToken, SteeringDone, SteeringEvent, SteeringStarted
 from urial.compare.writing_together import Given, advance, give, rank_of, shifted_share
+from urial.engines.local.bounded_stream import Stream
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.stream import Stream
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import Penalised
 from urial.errors import SettingsError, UrialError
@@ -105,7 +108,7 @@ def dial(
 
 def can_scale(engines: PairEngines) -> bool:
     """Whether the aligned model is the base with an adapter, and both run here."""
-    return engines.is_exact and not engines.same and engines.aligned.shares_weights_with(engines.base)
+    return engines.is_exact and not engines.same and engines.local("aligned").shares_weights_with(engines.local("base"))
 
 
 def checked_positions(at: Sequence[float]) -> list[float]:
@@ -125,7 +128,7 @@ def begin_mixed(engines: PairEngines, request: Request, given: Given, at: float)
         return begin_aligned(engines, request, given)
     if at == 0:
         return begin_base(engines, request, given)
-    room, base, aligned = request.max_new_tokens, engines.base, engines.aligned
+    room, base, aligned = request.max_new_tokens, engines.local("base"), engines.local("aligned")
     samplings = request.sampling("base"), request.sampling("aligned")
     prompts = given.base_ids, given.prompts.aligned_ids
     device = base.model.device
@@ -140,10 +143,11 @@ def begin_mixed(engines: PairEngines, request: Request, given: Given, at: float)
 
 def begin_base(engines: PairEngines, request: Request, given: Given) -> Position:
     """The base's own answer in its context."""
-    base, sampling, ranks = engines.base, request.sampling("base"), []
+    base, sampling = engines.local("base"), request.sampling("base")
+    ranks: list[int | None] = []
     sampler = base.sampler(sampling, given.base_ids)
 
-    def choose(rows: Sequence) -> int:
+    def choose(rows: Sequence[torch.Tensor]) -> int:
         token = base.choose(sampler, rows[0])
         ranks.append(rank_of(rows[0], token))
         return token
@@ -160,13 +164,13 @@ def begin_aligned(engines: PairEngines, request: Request, given: Given) -> Posit
 
 def begin_scaled(engines: PairEngines, request: Request, given: Given, at: float) -> Position:
     """One position of the dial over the adapter's factor; it is set beside the base in the same prompt."""
-    context = {"zero_shot": given.prompts.aligned_ids}
+    context: dict[ContextName, list[int]] = {"zero_shot": given.prompts.aligned_ids}
     return followed(engines, request, given, at, ExactComparison(engines, context, _room(request)))
 
 
 def followed(engines: PairEngines, request: Request, given: Given, at: float, exact: ExactComparison) -> Position:
     """The aligned model writes with this factor of its adapter, and `exact` compares it with the base."""
-    prompts, aligned = given.prompts, engines.aligned
+    prompts, aligned = given.prompts, engines.local("aligned")
     parts = exact.followers, exact.compare, exact.vocabulary
     pieces = aligned.generate(prompts.aligned_ids, request.sampling("aligned"), *parts, None if at == 1 else at)
     run = SideRun(prompts.aligned, prompts.aligned_ids, pieces, OpenText())
@@ -200,7 +204,14 @@ def empty_record(
     engines: PairEngines, request: Request, context: ContextName, kind: DialKind, places: Sequence[float]
 ) -> DialRecord:
     """With its positions, in which nothing is written yet."""
-    nothing = {"text": "", "token_ids": [], "base_ranks": [], "shifted": None, "tokens": 0, "declines": False}
+    nothing: dict[str, Any] = {
+        "text": "",
+        "token_ids": [],
+        "base_ranks": [],
+        "shifted": None,
+        "tokens": 0,
+        "declines": False,
+    }
     return DialRecord(
         query=request.query,
         history=list(request.history),

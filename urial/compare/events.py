@@ -1,7 +1,7 @@
 """What happens in one comparison, in order: the stream that command line, page, corpus and API all read.
 
 Order: Started, then Waiting / BaseToken / AlignedToken / ShiftRows mixed as they come, one SideDone for each side, at
-last Done. Failed takes the place of what it could not deliver. Knows nothing about who makes or reads the events.
+last Done. Failed takes the place of what it could not deliver.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tokens of an answer that the base's vocabulary does not hold, typically a mark that the chat model was given.
 
 Such a token has no base rank, and the base cannot read it: its row is not scored, and the base's rows behind it follow
-the answer without it. Knows rows and columns; nothing about contexts or records.
+the answer without it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import fields
 import torch
 
 from urial.engines.base import LogitRows, NoRow, ToldRow, TopRow
+from urial.records import UnscoredReason
 from urial.shift.statistics import ShiftStatistics
 
-REASON = "not_in_base_vocabulary"
+REASON: UnscoredReason = "not_in_base_vocabulary"
 
 
 class SomeRows:

@@ -1,6 +1,6 @@
-"""The shift beside a running answer: asks for rows when enough tokens are there, hands them on when they have come.
+"""The statistics of an answer while it is written: which rows are due, and the `ShiftRows` events that carry them.
 
-Knows one side's tokens and the scoring; nothing about how tokens are made.
+`FollowedAnswer`: two models of this process, whose scheduler makes the rows. `AskedAnswer` requests them in chunks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urial.compare.events import Event, Failed, ShiftRows
 from urial.compare.request import Prompts
 from urial.compare.scoring import Asked, Columns, Rows, Scoring, make_row
 from urial.compare.side import SideRun
-from urial.engines.local.stream import Stream
+from urial.engines.local.bounded_stream import Stream
 from urial.engines.pair import PairEngines
 from urial.errors import UrialError
 from urial.records import ContextName, TokenShift

@@ -1,8 +1,7 @@
 """Nudging: the base writes, and where a rule fires the aligned model gives the token; both read the same text so far.
 
 Greedy. Each model decides by its own logits after its own repetition penalty, as when it writes alone: so `rank>1` is
-the aligned answer and `first:0` the base's, to the last token. Knows engines through their interface; read
-`writing_together.py` and `nudge_rules.py` first.
+the aligned answer and `first:0` the base's, to the last token. Read `writing_together.py` and `nudge_rules.py` first.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from urial.compare.declines import declines
 from urial.compare.events import Failed
 from urial.compare.nudge_rules import Rule, Step
+from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request, forget
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import NudgeToken, SteeringDone, SteeringEvent, SteeringStarted
@@ -33,8 +32,8 @@ class Nudger:
     def __init__(self, engines: PairEngines, request: Request, given: Given, rule: Rule) -> None:
         self._engines, self._rule = engines, rule
         sampling = request.sampling("base"), request.sampling("aligned")
-        self._base = engines.base.sampler(sampling[0], given.base_ids)
-        self._aligned = engines.aligned.sampler(sampling[1], given.prompts.aligned_ids)
+        self._base = engines.local("base").sampler(sampling[0], given.base_ids)
+        self._aligned = engines.local("aligned").sampler(sampling[1], given.prompts.aligned_ids)
         self.is_given: list[bool] = []
         self.log_probabilities: list[float] = []  # of the tokens under the aligned model
 
@@ -51,13 +50,13 @@ class Nudger:
         self.log_probabilities.append(log_probability(rows[1], token))
         return token
 
-    def __contains__(self, token: int) -> bool:
+    def __contains__(self, token: object) -> bool:
         """Whether the token that was just chosen ends the answer."""
         by_aligned = self._rule.is_whole or (bool(self.is_given) and self.is_given[-1])
-        return token in (self._engines.aligned if by_aligned else self._engines.base).ends
+        return token in self._engines.local("aligned" if by_aligned else "base").ends
 
     def _step(self, base: torch.Tensor, aligned: torch.Tensor) -> Step:
-        aligned_token = self._engines.aligned.draw(self._aligned, aligned)
+        aligned_token = self._engines.local("aligned").draw(self._aligned, aligned)
         is_known = aligned_token < base.shape[1]
         first = int(first_greatest(base))
         if is_known and base[0, aligned_token] == base[0, first]:
@@ -73,7 +72,7 @@ class Nudger:
         )
 
     def _check(self, token: int) -> None:
-        if token >= self._engines.vocabulary and token not in self._engines.aligned.ends:
+        if token >= self._engines.vocabulary and token not in self._engines.local("aligned").ends:
             text = self._engines.aligned.token_text(token)
             raise MismatchError(f"The base does not know {text!r} (token {token}), so it cannot write on behind it.")
 
@@ -119,8 +118,9 @@ def nudge(
 def begin(engines: PairEngines, request: Request, given: Given, nudger: Nudger, rule: Rule) -> SideRun:
     """The answer begins. Where a rule makes it the aligned model's, it ends as that does."""
     room = request.max_new_tokens
-    readers = [engines.base.reader(given.base_ids, room), engines.aligned.reader(given.prompts.aligned_ids, room)]
-    pieces = engines.aligned.write(readers, nudger.choose, room, nudger)
+    base, aligned = engines.local("base"), engines.local("aligned")
+    readers = [base.reader(given.base_ids, room), aligned.reader(given.prompts.aligned_ids, room)]
+    pieces = aligned.write(readers, nudger.choose, room, nudger)
     return SideRun(given.base, given.base_ids, pieces, OpenText() if rule.is_whole else request.method.stops())
 
 

@@ -1,6 +1,6 @@
 """When the aligned model gives a token to the base: the three rules, and how they are written.
 
-Knows what a step offers; nothing about models. Shapes: scores [1, V].
+Shapes: scores [1, V].
 """
 
 from __future__ import annotations

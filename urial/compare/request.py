@@ -1,6 +1,6 @@
 """What is asked of a comparison, and the exact texts and ids that the models are given for it.
 
-Knows methods and engines through their interfaces; runs nothing. Read `compare.py` next.
+Read `run.py` next.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Request:
     seed: int = 0
     own: Mapping[SideName, Sampling] = field(default_factory=dict)
     aligned_method: AlignedMethod = "chat"
-    rewrite: Rewrite | None = None  # made by `rewriting.py` under s2a: what the aligned side is asked instead
+    rewrite: Rewrite | None = None  # made by `s2a_rewrite.py` under s2a: what the aligned side is asked instead
 
     def sampling(self, side: SideName) -> Sampling:
         shared = Sampling(

@@ -1,7 +1,6 @@
 """One comparison as a stream of events: two answers in turn, the shift as it grows, one record at the end.
 
-Knows engines only through their interface; nothing about pages or files. Read `request.py` for what is asked,
-`sides.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
+Read `request.py` for what is asked, `side.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from dataclasses import replace
 from itertools import chain
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
-from urial.compare.folding import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, emit, log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
-from urial.compare.rewriting import rewrite
+from urial.compare.s2a_rewrite import rewrite
 from urial.compare.scoring import ExactComparison, Scoring, make_rows
 from urial.compare.side import OpenText, SideRun
+from urial.compare.to_record import given_sides, kept_problems, make_record, make_shift, own_settings
 from urial.engines.base import UNKNOWN_ID
+from urial.engines.local.request_outputs import score_given
 from urial.engines.local.scheduler import scheduler
-from urial.engines.local.streams import score_given
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
 from urial.prompts import check_unicode
@@ -226,7 +225,7 @@ def aligned_run(
         run = SideRun(prompts.aligned, ids, engines.aligned.generate(ids, sampling), OpenText())
         return run, AskedAnswer(engines, prompts, run, rows, room) if rows else None
     exact = ExactComparison(engines, prompts.context_ids, room)
-    pieces = engines.aligned.generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
+    pieces = engines.local("aligned").generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
     run = SideRun(prompts.aligned, ids, pieces, OpenText())
     return run, FollowedAnswer(engines, run, rows, pieces.scores)
 
@@ -295,7 +294,7 @@ def score_exactly(
 ) -> Iterator[Event]:
     """The rows of a given answer, read by two models of this process."""
     exact = ExactComparison(engines, prompts.context_ids, len(ids))
-    reader = engines.aligned.reader(prompts.aligned_ids, len(ids))
+    reader = engines.local("aligned").reader(prompts.aligned_ids, len(ids))
     with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
         done = 0
         for columns in found:

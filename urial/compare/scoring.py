@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import cast
 
 import torch
 
@@ -35,7 +36,7 @@ class ExactComparison:
         self._engines = engines
         self.vocabulary = engines.vocabulary
         self._names = list(contexts)
-        self.followers = [engines.base.reader(ids, room) for ids in contexts.values()]
+        self.followers = [engines.local("base").reader(ids, room) for ids in contexts.values()]
 
     def compare(self, rows: Sequence[Sequence[torch.Tensor]], ids: Sequence[int]) -> Columns:
         """From the aligned model's rows [1, V], then those of each context, that predict `ids`.
@@ -64,7 +65,7 @@ class GivenRows:
     def chunk(self, start: int, stop: int) -> torch.Tensor:
         """Rows start..stop as float32 [stop - start, V]."""
         rows = self._rows[start:stop]
-        return rows[0] if len(rows) == 1 else torch.cat(rows)
+        return rows[0] if len(rows) == 1 else torch.cat(list(rows))
 
 
 class Scoring:
@@ -160,7 +161,7 @@ class Asked:
     def is_ready(self) -> bool:
         """Whether `rows` needs no waiting for a server."""
         sides = [(self._engines.aligned, self._aligned), *((self._engines.base, rows) for rows in self._bases.values())]
-        return all(engine.capabilities.has_logits or rows.is_ready() for engine, rows in sides)
+        return all(engine.capabilities.has_logits or cast(TopRows, rows).is_ready() for engine, rows in sides)
 
     def rows(self) -> Rows:
         """Raises EngineError where a server failed, ValueError for broken logits."""
@@ -183,7 +184,7 @@ class Asked:
             return rows_told(engine, self._aligned, self._ids, self._engines.vocabulary)
         for is_known, indices in groupby(range(len(self._ids)), key=set(self._known).__contains__):
             stretch = [*indices]
-            rows, ids = SomeRows(self._aligned, stretch), [self._ids[i] for i in stretch]
+            rows, ids = SomeRows(cast(LogitRows, self._aligned), stretch), [self._ids[i] for i in stretch]
             told += rows_told(engine, rows, ids, self._engines.vocabulary if is_known else engine.vocabulary_size)
         return told
 

@@ -1,7 +1,4 @@
-"""One side of a comparison while it runs: its tokens, its text, its clock, its end.
-
-Knows an engine's pieces and a method's stop filter; nothing about the other side or about statistics.
-"""
+"""One side of a comparison while it runs: its tokens, its text, its clock, its end."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ class OpenText:
 
 
 class ToldRows:
-    """Rows that a server told with its own answer."""
+    """Rows that a server sent along with the answer that it wrote."""
 
     def __init__(self, rows: list[ToldRow]) -> None:
         self._rows = rows

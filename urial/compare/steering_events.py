@@ -1,6 +1,6 @@
 """What happens while two models write together, in order: SteeringStarted, tokens as they come, the record at last.
 
-`Failed` of `events.py` takes the place of what could not be delivered. Knows nothing about who makes or reads these.
+`Failed` of `events.py` takes the place of what could not be delivered.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""The shift where a model tells only its most probable tokens: exact where told, proven bounds elsewhere.
-
-Knows rows of both kinds and the bounds; nothing about contexts, chunks or records.
-"""
+"""The shift where a model tells only its most probable tokens: exact where told, proven bounds elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from urial.engines.base import Engine, LogitRows, NoRow, ToldRow, TopRow, TopRows
 from urial.records import UnscoredReason
@@ -30,12 +27,16 @@ class BoundedStatistics(ShiftStatistics):
 
 
 def rows_told(engine: Engine, rows: LogitRows | TopRows, ids: Sequence[int], vocabulary: int) -> list[ToldRow]:
-    """What is told of each of `ids`; a model with logits tells what a server would. Raises EngineError."""
+    """For each of T `ids`: its rank, its probability and the top list, or why there is none. Raises EngineError.
+
+    A model with logits gives the LISTED most probable tokens, as a server would.
+    """
     if not engine.capabilities.has_logits:
-        return rows.rows()
+        return cast(TopRows, rows).rows()
+    rows = cast(LogitRows, rows)
     alone = shift.statistics(rows, {"": rows}, ids, vocabulary=vocabulary, top=LISTED)[""]
     columns = zip(alone.base_rank, alone.base_probability, alone.base_top, strict=True)
-    return [TopRow(rank, probability, tuple(top)) for rank, probability, top in columns]
+    return [TopRow(cast(int, rank), cast(float, p), tuple(top)) for rank, p, top in columns]
 
 
 def bounded_statistics(

@@ -1,7 +1,4 @@
-"""Answers that several models write together: what they are given, and how some of them go on side by side.
-
-Knows one side's run and the engines' interface; nothing about how the next token is chosen.
-"""
+"""Answers that several models write together: what they are given, and how some of them go on side by side."""
 
 from __future__ import annotations
 

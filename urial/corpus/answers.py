@@ -1,11 +1,11 @@
 """Lines as columns: what the figures need of each answer, and nothing more, so that a long corpus fits into memory.
 
-A position takes some 25 bytes for each context. Shapes: T positions of one answer, end tokens included. Knows lines and
-numbers; nothing about figures.
+A position takes some 25 bytes for each context. Shapes: T positions of one answer, end tokens included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +84,18 @@ class Corpus:
         return [one for one in self.answered if one.origin.method == method]
 
     @property
+    def _all(self) -> list[Answered | Lost]:
+        return [*self.answered, *self.lost]
+
+    @property
     def methods(self) -> list[str]:
         """In the order of all methods: which line was finished first is chance."""
-        found = {one.origin.method for one in [*self.answered, *self.lost]}
+        found = {one.origin.method for one in self._all}
         return [name for name in METHODS if name in found] + sorted(found - METHODS.keys())
 
     @property
     def questions(self) -> int:
-        return len({one.origin.id for one in [*self.answered, *self.lost]})
+        return len({one.origin.id for one in self._all})
 
 
 def read(folder: str | Path) -> Corpus:
@@ -145,7 +149,7 @@ def columns(shift: ContextShift) -> Columns:
     )
 
 
-def _numbers(values) -> np.ndarray:
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 

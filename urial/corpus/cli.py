@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from urial.errors import SettingsError
+from urial.progress import Bar
 
 if TYPE_CHECKING:
     from urial.corpus.answers import Corpus
@@ -81,8 +81,8 @@ def answer_all(options: argparse.Namespace) -> None:
     with locked(options.out):  # before weights are loaded
         pass
     engines = open_engines(options)
-    with Bar(is_shown=sys.stderr.isatty() and not options.json) as bar:
-        plan.said = bar.report
+    with Bar(" answers", is_shown=sys.stderr.isatty() and not options.json, stays=True) as bar:
+        plan.said = partial(show, bar)
         progress = run(plan, engines)
     if not options.json:
         print(in_words(progress))
@@ -216,21 +216,7 @@ def share_text(found: dict[str, Any]) -> str:
     return f"{'  '.join(parts)}  KL {found['pooled']['mean_kl']:.3f}  {counts}"
 
 
-class Bar:
-    """Lines that are there of all, with the time that is left."""
-
-    def __init__(self, *, is_shown: bool) -> None:
-        self._bar = tqdm(unit=" answers", disable=not is_shown, file=sys.stderr)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def report(self, progress: Progress) -> None:
-        self._bar.total = progress.total
-        self._bar.initial = progress.found  # what was there before does not count as speed
-        self._bar.n = progress.found + progress.done
-        self._bar.set_postfix_str(f"{progress.failed} failed" if progress.failed else "", refresh=False)
-        self._bar.refresh()
+def show(bar: Bar, progress: Progress) -> None:
+    """Lines that are there of all; those that were there before do not count as speed."""
+    note = f"{progress.failed} failed" if progress.failed else ""
+    bar.move_to(progress.found + progress.done, progress.total, note, before=progress.found)

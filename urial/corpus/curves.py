@@ -2,7 +2,6 @@
 
 A curve ends where few answers reach: below a fifth of them, or below ten. Late positions are those of long answers
 alone; `long_only` is the curve over the answers that reach its end, where n is the same everywhere.
-Knows columns of answers.
 """
 
 from __future__ import annotations

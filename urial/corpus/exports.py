@@ -1,6 +1,6 @@
 """What else a corpus is written as, by name, beside its own files. Each export is a function of the folder alone.
 
-Knows which exports there are; each is in a file of its own.
+Each is in a file of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """All figures of a corpus, from its lines: `summary.json`, schema `urial.corpus/1`.
 
 Read `shares.py`, `curves.py` and `words.py` for what each figure is; this file says which are made of what.
-Knows columns of answers; nothing about models or pages.
 """
 
 from __future__ import annotations
@@ -177,5 +176,5 @@ def _between(corpus: Corpus, first: str, second: str) -> Figures:
     return {"first": first, "second": second, "context": "urial", **difference(one, other)}
 
 
-def _mean(values) -> float:
+def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

@@ -1,36 +1,29 @@
-"""A corpus's folder: its summary and what else stands in it, written whole or not at all.
-
-Knows files; nothing about what is in them.
-"""
+"""A corpus's folder: its summary and what else stands in it, written whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from urial.errors import Failure, RecordError
+from urial.files import write_whole
 
 SUMMARY = "summary.json"
 SCHEMA = "urial.corpus/1"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Through a file beside it, which takes the path's name when it is complete. Raises Failure."""
+    """The whole file or none. Raises Failure."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise Failure(f"{path} could not be written ({error.strerror}); free some space and run it again.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: object) -> None:

@@ -1,7 +1,7 @@
 """Three tables as JSONL and CSV, and as Parquet where pyarrow is installed; with a README the folder is a hub data set.
 
 `answers` has a row a question and method, `tokens` a row a context and position, `judgements` a row a judge's reply
-where there are any. Written row by row. Knows lines; nothing about models.
+where there are any. Written row by row.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from urial.corpus.folder import write_bytes, write_text
 from urial.corpus.lines import Line, read_lines
 from urial.errors import Failure
+from urial.files import whole_file
 from urial.render.csv_table import defuse
 
 Row = dict[str, Any]
@@ -117,28 +118,26 @@ def write_table(stem: Path, rows: Iterator[Row]) -> bool:
     first = next(rows, None)
     if first is None:
         return False
-    parts = [stem.with_name(f".{stem.name}.{ending}.part") for ending in ("jsonl", "csv")]
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        opened = [part.open("w", encoding="utf-8", newline="") for part in parts]
-        with opened[0] as lines, opened[1] as sheet:
+        with (
+            whole_file(stem.with_suffix(".jsonl")) as jsonl,
+            whole_file(stem.with_suffix(".csv")) as table,
+            jsonl.open("w", encoding="utf-8", newline="") as lines,
+            table.open("w", encoding="utf-8", newline="") as sheet,
+        ):
             writer = csv.DictWriter(sheet, list(first), restval="", extrasaction="ignore")
             writer.writeheader()
             for row in chain([first], rows):
                 _put(row, lines, writer)
-        for part, ending in zip(parts, ("jsonl", "csv"), strict=True):
-            part.replace(stem.with_suffix(f".{ending}"))
     except OSError as error:
         raise Failure(f"{stem} could not be written ({error.strerror}); free some space and run it again.") from error
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
     if importlib.util.find_spec("pyarrow"):
         write_parquet(stem)
     return True
 
 
-def _put(row: Row, lines: Any, writer: csv.DictWriter) -> None:
+def _put(row: Row, lines: Any, writer: csv.DictWriter[str]) -> None:
     lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     writer.writerow({name: defuse(value) if isinstance(value, str) else value for name, value in row.items()})
 

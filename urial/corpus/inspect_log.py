@@ -1,11 +1,11 @@
 """Inspect's log, version 2 (inspect_ai 0.3.285, `log/_log.py`): one file a method and side, for `inspect view`.
 
-Its scores are this corpus's shares, each with its mean. Knows lines; nothing about models.
+Its scores are this corpus's shares, each with its mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,11 @@ def log(samples: list[dict[str, Any]], summary: dict[str, Any], method: str, nam
     }
 
 
-def _contexts(samples: list[Mapping[str, Any]]) -> list[str]:
+def _contexts(samples: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(context for one in samples for context in one["scores"]))
 
 
-def score(context: str, samples: list[Mapping[str, Any]]) -> dict[str, Any]:
+def score(context: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     values = [one["scores"][context]["value"] for one in samples if context in one["scores"]]
     mean = {"name": "mean", "value": sum(values) / len(values), "params": {}}
     return {"name": context, "scorer": SCORER, "params": {}, "metrics": {"mean": mean}}

@@ -1,6 +1,6 @@
 """Intervals for figures over many questions: the bootstrap over questions, and Wilson's interval for a share of votes.
 
-Tokens of one answer depend on each other, so questions are what is drawn again, never tokens. Knows numbers only.
+Tokens of one answer depend on each other, so questions are what is drawn again, never tokens.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def bootstrap(
     return float(low), float(high)
 
 
-def ratio_intervals(parts: np.ndarray, wholes: np.ndarray, less: tuple[np.ndarray, np.ndarray] | None = None):
+def ratio_intervals(
+    parts: np.ndarray, wholes: np.ndarray, less: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Percentile intervals of many ratios of sums over the same questions: parts, wholes [N, F] -> [F, 2].
 
     `less` gives parts and wholes of ratios that are taken away from them, question by question paired. NaN where there

@@ -1,6 +1,6 @@
 """just-eval's own output files (Re-Align/just-eval), so that its scorer reads these answers: a file a method and side.
 
-The aligned answers do not depend on the method, so there is one file of them. Knows lines; nothing about models.
+The aligned answers do not depend on the method, so there is one file of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A line of `records.jsonl`: a record `urial.comparison/1` with one more key, `corpus`, that says whose it is.
 
-A question that failed has a line too: `{"corpus": {...}, "query": "...", "error": "one sentence"}`. Knows files and the
-record; nothing about models. Read `run.py` for who writes lines.
+A question that failed has a line too: `{"corpus": {...}, "query": "...", "error": "one sentence"}`.
+`run.py` writes lines.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from urial import records
 from urial.errors import RecordError
 from urial.records import Comparison
+from urial.validation import first_wrong
 
 FILE = "records.jsonl"
 
@@ -65,8 +66,8 @@ def from_text(text: str, source: str) -> Line:
     try:
         origin = Origin.model_validate(data.pop("corpus"))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecordError(f'{source}: key "corpus.{".".join(map(str, first["loc"]))}": {first["msg"]}.') from error
+        wrong = first_wrong(error)
+        raise RecordError(f'{source}: key "corpus.{wrong.key}": {wrong.message}.') from error
     if "error" in data:
         return Line(origin=origin, query=str(data.get("query", "")), error=str(data["error"]))
     record = records.from_data(data, source)

@@ -1,7 +1,6 @@
 """LLM Comparator's JSON (PAIR-code/llm-comparator, `client/lib/types.ts`): base as A, aligned as B, a file a method.
 
 Opens there by upload. Scores are null where no judge has spoken, which its types allow; token level cannot be told.
-Knows lines; nothing about models.
 """
 
 from __future__ import annotations

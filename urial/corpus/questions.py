@@ -1,8 +1,7 @@
 """Questions from a file, in whatever usual form it has: JSONL, a JSON list, or CSV; what each is about, as tags.
 
 Read as they are: this project's `held_out.jsonl`, just-eval-instruct and its judgements, MT-Bench (its first turns),
-conversations (`messages`: the last user message is the question), and saved comparisons. Knows files and questions;
-nothing about models.
+conversations (`messages`: the last user message is the question), and saved comparisons.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`report.html`: figures, questions and every answer of a corpus in one file that needs no network, server or model.
 
 Answers lie packed until they are opened. Where they would make the file larger than 3 MB for 200 questions, their lists
-of alternatives are cut, and the report says so. Knows a corpus's folder and the view; nothing about models.
+of alternatives are cut, and the report says so.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A key names all that decides an answer: question, pair, prompt, decoding. What is in the file is not run again, so a run
 that was ended at any moment goes on behind the last whole line. Several questions run at once, in threads: an engine
-that batches reads its weights once for all of them. Knows comparisons and the folder; nothing about figures.
+that batches reads its weights once for all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -122,7 +123,7 @@ def run(plan: Plan, engines: PairEngines) -> Progress:
         finished = known(plan.folder, engines.info, again=plan.again) if path.exists() else set()
         jobs = list(plan.jobs(engines.info))
         due = [job for job in jobs if job.origin.key not in finished]
-        with _opened(path) as file:
+        with opened(path) as file:
             return _work(plan, engines, due, len(jobs), file)
 
 
@@ -146,7 +147,7 @@ def check_same_pair(folder: Path, found: PairInfo, wanted: PairInfo) -> None:
             )
 
 
-def _opened(path: Path) -> io.FileIO:
+def opened(path: Path) -> io.FileIO:
     try:
         return io.FileIO(path, "a")  # without a buffer: what is written is the file's, whatever ends this process
     except OSError as error:
@@ -183,7 +184,7 @@ def _work(plan: Plan, engines: PairEngines, due: Sequence[Job], total: int, file
     return progress
 
 
-def _drain(waiting: queue.SimpleQueue, control: Control, threads: Sequence[threading.Thread]) -> None:
+def _drain(waiting: queue.SimpleQueue[Job | None], control: Control, threads: Sequence[threading.Thread]) -> None:
     """No further job is begun, and those that run end within a step."""
     control.stop_all()
     while not waiting.empty():
@@ -197,7 +198,12 @@ def _drain(waiting: queue.SimpleQueue, control: Control, threads: Sequence[threa
         thread.join()
 
 
-def _take(engines: PairEngines, waiting: queue.SimpleQueue, made: queue.SimpleQueue, control: Control) -> None:
+def _take(
+    engines: PairEngines,
+    waiting: queue.SimpleQueue[Job | None],
+    made: queue.SimpleQueue[Any],
+    control: Control,
+) -> None:
     while (job := waiting.get()) is not None:
         try:
             made.put(answer(engines, job, control))

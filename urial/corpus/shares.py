@@ -1,13 +1,13 @@
 """Shares and means over answers, pooled over tokens and per answer, each with its interval; and their differences.
 
 Every figure is a ratio of sums over questions: its bootstrap draws questions (`intervals.py`), never tokens. Shapes:
-N answers, F figures. Knows columns of answers; nothing about files.
+N answers, F figures.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def pooled(found: Sums) -> np.ndarray:
         return found.parts.sum(0) / found.wholes.sum(0)
 
 
-def _over(values: np.ndarray, statistic) -> np.ndarray:
+def _over(values: np.ndarray, statistic: Callable[[np.ndarray], float]) -> np.ndarray:
     columns = [column[np.isfinite(column)] for column in values.T]
     return np.array([statistic(column) if len(column) else np.nan for column in columns])
 

@@ -1,7 +1,6 @@
 """A corpus to look into: a folder that `urial corpus` has written, or a recording, which is one small file.
 
-A recording's first line holds figures and the table, each further line one question's answers, packed. Knows files and
-the view's data; nothing about models or pages.
+A recording's first line holds figures and the table, each further line one question's answers, packed.
 """
 
 from __future__ import annotations

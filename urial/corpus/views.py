@@ -1,7 +1,6 @@
 """A question of a corpus for the eye: the token view's data of all its methods, packed small, and a row for the table.
 
-A question's methods share the aligned answer and its alternatives, so they are packed together and only once. Knows
-lines and the view; nothing about pages.
+A question's methods share the aligned answer and its alternatives, so they are packed together and only once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The most shifted tokens of a corpus: how often each is shifted, of how many, and where it is met first.
 
-Told apart by token id. Knows columns of answers.
+Told apart by token id.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Engines: what runs a model. `base.py` is the interface, `local.py` runs transformers, `server.py` speaks HTTP."""
+"""What runs a model: `base.py` is the interface, `local/` this process, `server/` an OpenAI-compatible server."""

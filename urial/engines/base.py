@@ -1,7 +1,4 @@
-"""The interface of an engine: it holds one model, generates from prompt ids, and scores answers.
-
-Knows nothing about prompts, pairs, statistics or pages.
-"""
+"""The interface of an engine: it holds one model, generates from prompt ids, and scores answers."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from urial.errors import SettingsError
 from urial.records import Message, UnscoredReason
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
@@ -145,6 +143,15 @@ class ScoreSession(Protocol):
         ...
 
 
+def check_fits(name: str, context_length: int, prompt_tokens: int, new_tokens: int, more: int = 0) -> None:
+    """Raise SettingsError where prompt and answer, and `more` tokens that scoring adds, do not fit into a model."""
+    if prompt_tokens + new_tokens + more > context_length:
+        raise SettingsError(
+            f"The prompt has {prompt_tokens:,} tokens and the answer may have {new_tokens:,}, but {name} "
+            f"reads at most {context_length:,}: shorten the query, use fewer examples or a shorter answer."
+        )
+
+
 class Engine(Protocol):
     """One model, ready to run."""
 
@@ -152,8 +159,12 @@ class Engine(Protocol):
     capabilities: Capabilities
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
-    preparing: str  # what a first answer still waits for, in words for people; empty where it waits for nothing
     no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
+
+    @property
+    def preparing(self) -> str:
+        """What a first answer still waits for, in words for people; empty where it waits for nothing."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""

@@ -1,11 +1,10 @@
 """From a pair of `models.yaml` to two engines that run it, in this process or behind servers.
 
-Chooses device and precision where the user did not. Knows nothing about prompts or statistics.
+Chooses device and precision where the user did not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from urial.engines.local.sequence import SharedModel
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
 from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
+from urial.progress import Progress, silent
 from urial.records import PairInfo, SideName
 from urial.shift import statistics as shift
 from urial.weights import LoadedModel, LoadedPair, load_model, load_pair_models
 
-Progress = Callable[[str, float | None], None]
 AS_SERVED = "as served"  # precision and device of a model that runs elsewhere
 
 
@@ -159,10 +158,6 @@ def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> Open
     if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
         engine.check()
     return Opened(engine, name, loaded.revision)
-
-
-def silent(stage: str, fraction: float | None) -> None:
-    """Progress that nobody looks at."""
 
 
 def default_device() -> str:

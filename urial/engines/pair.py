@@ -1,15 +1,19 @@
 """Two engines that belong together: base and aligned, with what the record says of them.
 
-Refuses siblings whose token ids differ in meaning. Knows nothing about prompts or statistics.
+Refuses siblings whose token ids differ in meaning.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from urial.engines.base import Engine
 from urial.errors import MismatchError
 from urial.records import PairInfo, SideName
+
+if TYPE_CHECKING:
+    from urial.engines.local.engine import LocalEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class PairEngines:
 
     def side(self, name: SideName) -> Engine:
         return self.base if name == "base" else self.aligned
+
+    def local(self, name: SideName) -> LocalEngine:
+        """The side's engine where the pair `is_exact`: it runs in this process, and can do all that such a one can."""
+        return cast("LocalEngine", self.side(name))
 
     @property
     def preparing(self) -> str:

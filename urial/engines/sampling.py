@@ -1,12 +1,12 @@
 """From one row of logits to the next token: repetition penalty, temperature, top-p, with a seed.
 
 The processors are transformers' own, in its order, so that settings mean what they mean there.
-Knows nothing about models or text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from transformers import (
@@ -74,7 +74,7 @@ class Sampler:
 
     def draw(self, scores: torch.Tensor) -> int:
         """A token from scores [1, V], in which a penalty has already had its say; greedy ties go to the lowest id."""
-        return int(self._draw(self._processors(self._seen, scores)))
+        return int(self._draw(self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))))
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
         if self.is_greedy:

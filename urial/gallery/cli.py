@@ -6,16 +6,12 @@ Heavy libraries are imported when the command runs, not before.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from urial.compare.events import AlignedToken, BaseToken, Event
+from urial.progress import Bar
 
 if TYPE_CHECKING:
     from urial.engines.pair import PairEngines
@@ -39,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record; returns the exit code. Raises UrialError; what was written before a failure stays."""
     from urial.gallery.entries import FOLDER
-    from urial.gallery.files import make_folder, places, strangers
+    from urial.gallery.files import make_folder, places, unlisted
     from urial.gallery.listing import QUERIES, chosen, load_items
 
     items = load_items(options.list or QUERIES)
@@ -48,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     make_folder(folder)
     done = record_all([place for place in places(folder, items) if place.item in wanted], options)
     print(f"{folder}: " + ", ".join(f"{count} {outcome}" for outcome, count in done.items()))
-    for path in strangers(folder, items):
+    for path in unlisted(folder, items):
         print(f"{path.name} is not in the list; delete it if the gallery should not show it.")
     return 0
 
@@ -60,41 +56,24 @@ def record_all(places: list[Place], options: argparse.Namespace) -> Counter[str]
     engines = open_engines(options)
     step = make_anew if options.again else make
     done: Counter[str] = Counter()
-    with Bar(sum(most_tokens(place) for place in places)) as bar:
+    with Bar(" tokens", sum(most_tokens(place) for place in places), stays=True) as bar:
+
+        def listen(event: Event) -> None:
+            if isinstance(event, BaseToken | AlignedToken):
+                bar.step()
+
+        end = 0
         for place in places:
-            with bar.part(place.item.id, most_tokens(place)):
-                done[step(place, engines, bar.listen)] += 1
+            bar.label(place.item.id)
+            done[step(place, engines, listen)] += 1
+            end += most_tokens(place)
+            bar.move_to(end)  # an answer may end early
     return done
 
 
 def most_tokens(place: Place) -> int:
     """Of both sides, in all turns, where no answer ends early."""
     return 2 * len(place.item.turns) * place.item.max_new_tokens
-
-
-class Bar:
-    """A bar that counts tokens, on a terminal; a part that ends early is filled up."""
-
-    def __init__(self, total: int) -> None:
-        self._bar = tqdm(total=total, unit=" tokens", file=sys.stderr, disable=not sys.stderr.isatty())
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    @contextmanager
-    def part(self, name: str, tokens: int) -> Iterator[None]:
-        """One recording of at most that many tokens."""
-        end = self._bar.n + tokens
-        self._bar.set_description(name)
-        yield
-        self._bar.update(end - self._bar.n)
-
-    def listen(self, event: Event) -> None:
-        if isinstance(event, BaseToken | AlignedToken):
-            self._bar.update(1)
 
 
 def open_engines(options: argparse.Namespace) -> PairEngines:

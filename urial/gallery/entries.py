@@ -1,7 +1,7 @@
 """One recording of the gallery, `urial.gallery/1`: the turns of a conversation with a sentence on what to look at.
 
 A file holds {"schema", "title", "topic", "look_at", "recorded_at", "turns"}, every turn a `urial.comparison/1`.
-Files sort by name, which gives the gallery its order. Knows records; nothing about models or pages.
+Files sort by name, which gives the gallery its order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pydantic import Field, ValidationError
 
 from urial.errors import RecordError
 from urial.records import Comparison, Part
+from urial.validation import first_wrong
 
-SCHEMA = "urial.gallery/1"
+SCHEMA: Literal["urial.gallery/1"] = "urial.gallery/1"
 FOLDER = Path(__file__).parent / "recordings"
 
 
@@ -37,9 +38,8 @@ def load_entry(path: Path) -> Entry:
     except OSError as error:
         raise RecordError(f"{path.name} cannot be read ({error.strerror}); record the gallery again.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f'{path.name}: key "{key}": {first["msg"]}; record the gallery again.') from error
+        wrong = first_wrong(error)
+        raise RecordError(f'{path.name}: key "{wrong.key}": {wrong.message}; record the gallery again.') from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path.name} is not JSON ({error}); record the gallery again.") from error
 

@@ -1,12 +1,8 @@
-"""Where recordings lie, and how they get there: whole files or none, named so that they sort in the list's order.
-
-Knows the list and recordings; nothing about models.
-"""
+"""Where recordings lie, and how they get there: whole files or none, named so that they sort in the list's order."""
 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from urial.errors import Failure, GalleryError, RecordError
+from urial.files import write_whole
 from urial.gallery.entries import Entry, load_entry
 from urial.gallery.listing import Item
 
@@ -47,7 +44,7 @@ def places(folder: Path, items: Sequence[Item]) -> list[Place]:
     return [Place(folder, number, item) for number, item in enumerate(items, start=1)]
 
 
-def strangers(folder: Path, items: Sequence[Item]) -> list[Path]:
+def unlisted(folder: Path, items: Sequence[Item]) -> list[Path]:
     """Recordings that the list does not hold."""
     known = {item.id for item in items}
     return [path for path in sorted(folder.glob("*.json")) if id_of(path) not in known]
@@ -84,16 +81,6 @@ def write(place: Place, entry: Entry) -> None:
     except OSError as error:
         what = f"{place.path} could not be written ({error.strerror})"
         raise Failure(f"{what}; free some space or choose another --out.") from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Through a file beside it, which takes the path's name when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def shortened(value: Any) -> Any:

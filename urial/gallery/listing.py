@@ -1,7 +1,4 @@
-"""What the gallery records, `queries.yaml`: read and checked, with one sentence for each mistake.
-
-Knows the file's closed form; nothing about models or recordings.
-"""
+"""What the gallery records, `queries.yaml`: read and checked, with one sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from urial.errors import GalleryError, UrialError
 from urial.pairs.reading import StrictLoader, one_line
 from urial.prompts import check_query, method
+from urial.validation import first_wrong
 
 QUERIES = Path(__file__).parent / "queries.yaml"
 
@@ -68,10 +66,9 @@ def checked(data: object, where: str) -> Item:
     try:
         item = Item.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(step) for step in first["loc"]) or "the entry"
-        known = f"; known keys: {', '.join(Item.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise GalleryError(f"{where}: {key}: {first['msg'].lower()}{known}.") from error
+        wrong = first_wrong(error)
+        known = f"; known keys: {', '.join(Item.model_fields)}" if wrong.kind == "extra_forbidden" else ""
+        raise GalleryError(f"{where}: {wrong.key or 'the entry'}: {wrong.message.lower()}{known}.") from error
     try:
         method(item.method, item.examples)
         for turn in item.turns:

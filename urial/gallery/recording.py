@@ -1,8 +1,7 @@
 """Makes recordings: runs what the list asks for and leaves what is recorded already.
 
 A recording counts as made when a run would give the same models the very same texts with the same settings; then only
-its words (title, topic, what to look at) follow the list. Knows the core, the list and its files; nothing about the
-command line.
+its words (title, topic, what to look at) follow the list.
 """
 
 from __future__ import annotations

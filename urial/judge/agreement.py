@@ -1,7 +1,7 @@
 """How far raters agree: percent, Cohen's kappa for two, Krippendorff's alpha for many with gaps.
 
 Definitions: J. Cohen, 1960 and 1968 (quadratic weights); K. Krippendorff, Content Analysis, chapter 12. Labels may be
-anything; for quadratic weights and the ordinal alpha their order is given. Knows ratings; nothing about judges.
+anything; for quadratic weights and the ordinal alpha their order is given.
 """
 
 from __future__ import annotations

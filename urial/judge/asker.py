@@ -1,7 +1,4 @@
-"""One judge answers calls: from what was paid before, else from the server; an unreadable reply is asked for once more.
-
-Knows calls, the client and the store; nothing about rubrics.
-"""
+"""Asks a judge: answers from replies that were paid before, else from the server; retries an unreadable one once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a run may cost, and what it has cost: calls and tokens, with a ceiling that stops before it is passed.
-
-Knows numbers only.
-"""
+"""What a run may cost, and what it has cost: calls and tokens, with a ceiling that stops before it is passed."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from urial.errors import EngineError, PairsError, RecordError, UserMistake
 from urial.judge.rubrics import RUBRICS
+from urial.progress import Bar
+from urial.validation import first_wrong
 
 if TYPE_CHECKING:
     from urial.judge.client import ChatClient
@@ -136,14 +136,14 @@ async def judge(options: argparse.Namespace) -> Outcome | None:
             if options.dry_run:
                 return None
             budget = Budget(options.max_tokens_in_all)
-            with tqdm(total=len(found.questions), unit=" questions", disable=not sys.stderr.isatty()) as bar:
+            with Bar(" questions", len(found.questions), stays=True) as bar:
                 outcome = await run(
                     found.questions,
                     client,
                     options.rubric,
                     store,
                     budget,
-                    progress=lambda done, _: bar.update(done - bar.n),
+                    progress=lambda done, _: bar.move_to(done),
                     at_once=options.at_once,
                 )
             about = "about " if budget.is_estimated else ""
@@ -165,8 +165,8 @@ def open_client(options: argparse.Namespace) -> ChatClient:
     try:
         spec = ServerSpec(base_url=options.judge, model=options.model, api_key_env=variable)
     except ValidationError as error:
-        key = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else "base_url"
-        flag = {"base_url": "--judge", "model": "--model", "api_key_env": "--key-env"}[str(key)]
+        key = first_wrong(error).key or "base_url"
+        flag = {"base_url": "--judge", "model": "--model", "api_key_env": "--key-env"}[key]
         needs = {
             "--judge": "an address such as http://localhost:8000/v1, with no key in it",
             "--model": "the judge's name on its server",

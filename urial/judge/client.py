@@ -2,8 +2,7 @@
 
 A server that refuses what it is asked beyond the plain call (400 or 422), such as a schema, gets the plain call from
 then on. 429 waits as long as the server
-says; failures that may pass are tried again, a reply that does not come is given up in time. Knows HTTP; nothing about
-what a reply means.
+says; failures that may pass are tried again, a reply that does not come is given up in time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Scores as just-eval's own files, so that the original's `report` reads them: one file a side, method and mode.
-
-Knows judgements, paid replies and the form; nothing about servers.
-"""
+"""Scores as just-eval's own files, so that the original's `report` reads them: one file a side, method and mode."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from urial.errors import Failure
+from urial.files import write_whole
 from urial.judge import rubrics
 from urial.judge.asker import call_key
 from urial.judge.client import ChatClient
@@ -78,7 +76,7 @@ def file_name(text: str) -> str:
 def _save(path: Path, items: list[Any]) -> Path:
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(items, ensure_ascii=False, indent=2), encoding="utf-8", errors="replace")
+        write_whole(path, json.dumps(items, ensure_ascii=False, indent=2).encode(errors="replace"))
     except OSError as error:
         raise Failure(f"{path} could not be written ({error.strerror}); free some space and run it again.") from error
     return path

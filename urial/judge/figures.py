@@ -1,7 +1,7 @@
 """Figures of one judge, rubric and method: means, paired differences, who won, by tag, each with its interval.
 
 Intervals are drawn over questions (`urial.corpus.intervals`); differences are aligned minus base on the same question.
-Knows judgements as they stand in the file; nothing about files or texts. Shapes: N questions.
+Shapes: N questions.
 """
 
 from __future__ import annotations

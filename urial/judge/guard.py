@@ -30,7 +30,9 @@ def conversations(question: Question) -> dict[str, list[dict[str, str]]]:
     """What the guard is shown: the turns up to the question, and the same with each answer."""
     turns = [{"role": turn.role, "content": turn.content} for turn in question.history]
     asked = [*turns, {"role": "user", "content": question.query}]
-    answered = {side: [*asked, {"role": "assistant", "content": question.answer(side)}] for side in SIDES}
+    answered: dict[str, list[dict[str, str]]] = {
+        side: [*asked, {"role": "assistant", "content": question.answer(side)}] for side in SIDES
+    }
     return {"prompt": asked, **answered}
 
 

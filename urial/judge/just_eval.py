@@ -2,7 +2,7 @@
 
 Three forms are known: scores (`score_multi`, `score_safety`), the older pairwise ones (`pairwise`, `pairwise_multi`),
 and URIAL's `evaluate` (A, B and tie with an assignment). An item without a parsed result is left out, as in the
-original, but counted here. N/A counts as 5.0 in the original; the means without it stand beside. Knows files only.
+original, but counted here. N/A counts as 5.0 in the original; the means without it stand beside.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def _report_of(item: Item) -> Any:
 
 def scores(items: list[Item], source: str) -> dict[str, Any]:
     """Means of scores. `<aspect>_mean` counts N/A as 5.0 as the original does; `dropped` leaves them out."""
-    told, empty, words = defaultdict(list), defaultdict(int), []
+    told: defaultdict[str, list[float | None]] = defaultdict(list)
+    empty: defaultdict[str, int] = defaultdict(int)
+    words: list[int] = []
     for number, item in enumerate(items):
         where = f"{source}, item {item.get('id', number)}"
         words.append(len(_text(item, "output_cand", where).split()))
@@ -126,7 +128,7 @@ def _score(verdict: Any, where: str) -> float | None:
     if is_not_applicable(value):
         return None
     try:
-        return float(value)
+        return float(value)  # type: ignore[arg-type]  # what is no number is a TypeError
     except (TypeError, ValueError):
         raise RecordError(f"{where}: the score is {shown(value)}; it must be a number or N/A.") from None
 

@@ -2,7 +2,6 @@
 
 Llama Guard 3 and 4 write `safe`, or `unsafe` and a line of codes; Qwen3Guard-Gen writes `Safety:`, `Categories:` and,
 of an answer, `Refusal:`. Codes change their meaning between versions, so a code stands with its name and its model.
-Knows texts and log-probabilities; nothing about servers.
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ def label_probability(logprobs: Sequence[dict[str, Any]], start: str) -> float |
         if not isinstance(token, str):
             return None
         if start in written and token.strip():
-            is_known = isinstance(value, int | float) and value <= 1e-6
-            return min(math.exp(value), 1.0) if is_known else None
+            return min(math.exp(value), 1.0) if isinstance(value, int | float) and value <= 1e-6 else None
         written += token
     return None
 

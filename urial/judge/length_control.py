@@ -2,7 +2,7 @@
 
 AlpacaEval 2's idea (Dubois and others, 2024) in its smallest form: a logistic regression of the outcome on an
 intercept and tanh(difference of lengths / its standard deviation), read off where the difference is zero. Two
-parameters, a small ridge on both, Newton's method. Knows numbers only. Shapes: N questions.
+parameters, a small ridge on both, Newton's method. Shapes: N questions.
 """
 
 from __future__ import annotations

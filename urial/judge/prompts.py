@@ -1,7 +1,7 @@
 """The messages of one call: the judge's role, the material between random marks, and what to write.
 
 An answer cannot close its fence, since it cannot know the mark: the mark is made after the answer, and it is made
-again should it occur in the material. Knows text only.
+again should it occur in the material.
 """
 
 from __future__ import annotations

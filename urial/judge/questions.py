@@ -1,7 +1,4 @@
-"""What is judged: a corpus's finished lines as questions with two answers.
-
-Knows the lines of `urial.corpus`; nothing about judges.
-"""
+"""What is judged: a corpus's finished lines as questions with two answers."""
 
 from __future__ import annotations
 

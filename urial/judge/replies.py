@@ -1,7 +1,6 @@
 """What a judge wrote, read leniently and then checked strictly: the last whole JSON object of a reply, its scores.
 
-Judges wrap JSON in prose, fences and thoughts; what counts is the last balanced object in the reply. Knows text
-only; nothing about servers or rubrics.
+Judges wrap JSON in prose, fences and thoughts; what counts is the last balanced object in the reply.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A run that was stopped, even by kill -9, goes on where it was: judged questions are skipped, and replies that were
 paid are not asked for again (only those that were on their way when it was killed). A question whose call fails gets
-a line that says so and is tried again by the next run; many failures in a row stop the run. Knows rubrics and files.
+a line that says so and is tried again by the next run; many failures in a row stop the run.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `judge_replies.jsonl` gets a line as soon as a reply is there, before anything is made of it, so that nothing that was
 paid is asked for again; `judgements.jsonl` (`urial.judgement/1`) has a line a question and rubric, and the last line
-of a key counts. Knows files and keys; nothing about what a judgement means.
+of a key counts.
 """
 
 from __future__ import annotations

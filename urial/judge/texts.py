@@ -1,4 +1,4 @@
-"""The rubrics' own words: `rubrics.yaml`, typed. Knows nothing about how they are asked."""
+"""The rubrics' own words: `rubrics.yaml`, typed."""
 
 from __future__ import annotations
 

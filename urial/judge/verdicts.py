@@ -1,7 +1,7 @@
 """What a verdict must look like: the JSON schema that a server is asked for, and the check of what came back.
 
 A schema asks for whole numbers from 1 to 5 or null; the check also takes "4", "N/A" and keys in other letters,
-since not every server keeps to a schema. Knows nothing about questions or servers.
+since not every server keeps to a schema.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from urial.judge.replies import Unparsed, is_not_applicable, last_object, plain, shown, whole_score
+from urial.validation import Wrong, first_wrong
 
 CHOSEN = 3  # skills a question
 FIRST, SECOND, TIE = "A", "B", "tie"
@@ -72,16 +73,13 @@ class Shape:
         try:
             return self.model.model_validate(last_object(reply)).model_dump()
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise Unparsed(_sentence(first)) from error
+            raise Unparsed(_sentence(first_wrong(error))) from error
 
 
-def _sentence(error: dict[str, Any]) -> str:
-    key = ".".join(str(step) for step in error["loc"])
-    cause = error.get("ctx", {}).get("error")
-    if error["type"] == "missing":
-        return f'The key "{key}" is missing.'
-    return f'At "{key}": {cause or error["msg"]}'
+def _sentence(wrong: Wrong) -> str:
+    if wrong.kind == "missing":
+        return f'The key "{wrong.key}" is missing.'
+    return f'At "{wrong.key}": {wrong.cause or wrong.message}'
 
 
 def _all_required(node: Any) -> Any:
@@ -106,16 +104,20 @@ def _preferred(value: Any) -> Any:
     return value if isinstance(value, dict) else {"better": value}
 
 
+def _required(kind: Any, names: list[str]) -> dict[str, Any]:
+    return dict.fromkeys(names, (kind, ...))
+
+
 def scores(aspects: list[str]) -> Shape:
     """A score for each aspect: `{"clarity": {"reason", "score"}}`."""
     kind = Annotated[Scored, BeforeValidator(_scored)]
-    return Shape(create_model("Scores", __base__=_Lenient, **{aspect: (kind, ...) for aspect in aspects}))
+    return Shape(create_model("Scores", __base__=_Lenient, **_required(kind, aspects)))
 
 
 def preferences(aspects: list[str]) -> Shape:
     """A choice between A and B for each aspect: `{"clarity": {"reason", "better"}}`."""
     kind = Annotated[Preferred, BeforeValidator(_preferred)]
-    return Shape(create_model("Preferences", __base__=_Lenient, **{aspect: (kind, ...) for aspect in aspects}))
+    return Shape(create_model("Preferences", __base__=_Lenient, **_required(kind, aspects)))
 
 
 def chosen(names: list[str]) -> Shape:
@@ -128,5 +130,7 @@ def chosen(names: list[str]) -> Shape:
             raise Unparsed(f"{shown(value)} does not name {CHOSEN} different skills of the list.")
         return found[:CHOSEN]
 
-    kind = Annotated[list[Literal[tuple(names)]], Field(min_length=CHOSEN, max_length=CHOSEN), BeforeValidator(read)]
+    word: Any = Literal.__getitem__(tuple(names))  # a type that is made while it runs
+    limits = Field(min_length=CHOSEN, max_length=CHOSEN)
+    kind: Any = Annotated[list[word], limits, BeforeValidator(read)]
     return Shape(create_model("Chosen", __base__=_Lenient, reason=(str, ""), skills=(kind, ...)))

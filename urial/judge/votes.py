@@ -1,7 +1,4 @@
-"""People's votes as a workshop's export holds them: who won, for a question and its two answers.
-
-Knows the document `urial.workshop/1`; nothing about judges.
-"""
+"""People's votes as a workshop's export holds them: who won, for a question and its two answers."""
 
 from __future__ import annotations
 

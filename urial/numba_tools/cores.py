@@ -1,7 +1,7 @@
 """Turns at the compiled loops: one at a time, on as many cores as torch may use.
 
 A loop takes all cores, and not every thread pool that numba may have bears two callers. A process that was forked after
-a loop has run can run none: GNU's OpenMP would end it. Knows nothing about loops.
+a loop has run can run none: GNU's OpenMP would end it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`models.yaml`: which models make a pair, and whether this machine can run them.
 
 `schema.py` says what the file may hold, `reading.py` reads it, `messages.py` words what is wrong with it, `machine.py`
-looks at the machine, `availability.py` compares a pair with it. Knows nothing about how weights are fetched or run.
+looks at the machine, `availability.py` compares a pair with it.
 """
 
 from urial.pairs.availability import Availability, Precision, availability, choose_precision

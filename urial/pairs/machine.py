@@ -1,11 +1,12 @@
 """What this machine can hold: memory, GPUs, quantization, the way to the hub.
 
-Only asks the operating system, torch and huggingface_hub; never the network. Knows nothing about pairs.
+Only asks the operating system, torch and huggingface_hub; never the network.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,18 +50,18 @@ class Machine:
         return sum(self.gpu_memory_gb) if device.startswith("cuda") else self.memory_gb
 
 
-def memory_gb() -> float | None:
+def memory_gb(limit_files: Sequence[Path] = CGROUP_LIMITS) -> float | None:
     """The machine's memory, or the container's limit where that is less."""
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on Windows
         return None
-    return min([found, *cgroup_limits()]) / 1e9
+    return min([found, *cgroup_limits(limit_files)]) / 1e9
 
 
-def cgroup_limits() -> list[int]:
+def cgroup_limits(limit_files: Sequence[Path]) -> list[int]:
     limits = []
-    for path in CGROUP_LIMITS:
+    for path in limit_files:
         try:
             text = path.read_text().strip()
         except OSError:  # no such kind of container

@@ -15,24 +15,23 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from urial.pairs.schema import Document, KeyProblem
+from urial.validation import Wrong, first_wrong
 
 Path = tuple[str | int, ...]  # keys and places in lists, from the top
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong; an unknown key before a missing one, since it is often the same key misspelt."""
-    found = error.errors(include_url=False)
-    first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
-    path: Path = first["loc"]
-    problem = first.get("ctx", {}).get("error")
-    if first["type"] == "extra_forbidden":
+    """The first thing that is wrong."""
+    wrong = first_wrong(error)
+    path, problem = wrong.path, wrong.cause
+    if wrong.kind == "extra_forbidden":
         return f"{key_path(path)} is not a known key{meant(str(path[-1]), keys_at(path))}."
-    if first["type"] == "missing":
+    if wrong.kind == "missing":
         return f"{key_path(path)} is missing; it must be {allowed(path)}."
     if isinstance(problem, KeyProblem):
         return f"{key_path((*path, problem.key) if problem.key else path)} {problem}."
-    hint = quotes_hint(first["type"], first["input"]) + meant_value(first)
-    return f"{key_path(path)} is {shown(first['input'])}; it must be {allowed(path)}{hint}."
+    hint = quotes_hint(wrong.kind, wrong.found) + meant_value(wrong)
+    return f"{key_path(path)} is {shown(wrong.found)}; it must be {allowed(path)}{hint}."
 
 
 def key_path(path: Path) -> str:
@@ -49,12 +48,12 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f"; {guess} here: {', '.join(known)}"
 
 
-def meant_value(item: dict[str, Any]) -> str:
+def meant_value(wrong: Wrong) -> str:
     """A guess at a misspelt choice."""
-    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+    if wrong.kind != "literal_error" or not isinstance(wrong.found, str):
         return ""
-    choices = [choice.strip("'") for choice in item["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-    near = difflib.get_close_matches(item["input"], choices, n=1, cutoff=0.6)
+    choices = [choice.strip("'") for choice in wrong.context["expected"].replace(" or ", ", ").split(", ")]
+    near = difflib.get_close_matches(wrong.found, choices, n=1, cutoff=0.6)
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 

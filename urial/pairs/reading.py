@@ -1,7 +1,7 @@
 """`models.yaml` from the disk to typed pairs. Each thing wrong with it is one PairsError, in one line.
 
 Folders in the file are relative to the file, or, where nothing is there, to the folder that holds this package (so
-that a copied models.yaml still finds the embedded adapter); here they become absolute. Knows nothing about machines.
+that a copied models.yaml still finds the embedded adapter); here they become absolute.
 """
 
 from __future__ import annotations

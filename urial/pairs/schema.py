@@ -1,7 +1,6 @@
 """What `models.yaml` may hold: a closed, strict schema.
 
 Each field's description says what is allowed there; error messages are made of these descriptions (`messages.py`).
-Knows nothing about files or machines.
 """
 
 from __future__ import annotations

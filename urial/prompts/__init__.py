@@ -1,7 +1,4 @@
-"""What a base model is given to read: methods, formats, checks, stops. Start with `methods.py`.
-
-Knows nothing about models, tokens or pages.
-"""
+"""What a base model is given to read: methods, formats, checks, stops. Start with `methods.py`."""
 
 from urial.prompts.checks import QUERY_LIMIT, check_history, check_query, check_unicode, load_history, to_messages
 from urial.prompts.methods import EXAMPLE_COUNTS, METHODS, Method, MethodInfo, method

@@ -1,6 +1,6 @@
 """Checks of what people send: a query, the turns before it, a history file.
 
-Lengths are in characters; whether a prompt fits a model is counted in tokens elsewhere. Knows nothing about formats.
+Lengths are in characters; whether a prompt fits a model is counted in tokens elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from urial.errors import PromptError
 from urial.prompts.files import read_text
 from urial.records import Message
+from urial.validation import first_wrong
 
 QUERY_LIMIT = 50_000  # characters: some twenty pages, more than a question and its material need
 HISTORY_LIMIT = 4_000_000  # bytes of a history file
@@ -81,10 +82,10 @@ def _message(item: object, source: str) -> Message:
     try:
         return Message.model_validate(item)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = f'key "{first["loc"][0]}": ' if first["loc"] else ""
+        wrong = first_wrong(error)
+        key = f'key "{wrong.path[0]}": ' if wrong.path else ""
         wanted = 'an object with "role" ("user" or "assistant") and "content" (text), nothing else'
-        raise PromptError(f"{source}: {key}{first['msg']}; write {wanted}.") from error
+        raise PromptError(f"{source}: {key}{wrong.message}; write {wanted}.") from error
 
 
 def check_unicode(text: str, source: str) -> None:

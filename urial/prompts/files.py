@@ -1,7 +1,4 @@
-"""Reads a text file that someone names: UTF-8, with or without a byte order mark, with any line ends.
-
-Knows nothing about what the text means.
-"""
+"""Reads a text file that someone names: UTF-8, with or without a byte order mark, with any line ends."""
 
 from __future__ import annotations
 

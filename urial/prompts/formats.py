@@ -2,7 +2,7 @@
 
 A prompt is constant text (instructions and examples, verbatim) with turns appended to it. Nothing is put between them:
 each turn brings its own line breaks, so that official URIAL prompt files render to the official characters.
-Knows nothing about files, methods or models; `files.py` reads, `methods.py` composes.
+`files.py` reads, `methods.py` composes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A demonstration is Definition, Input, Output. Ours are our own (`icil.yaml`, CC0); as in the published sets most choose
 among answers, two choices first. A chat query becomes a definition with the input "None". The method was made for such
 short tasks: a base prompted so answers briefly. Where the published form ends with a blank behind "Output:", ours ends
-at the colon, because tokenizers put that blank into the answer's first token. Knows texts; nothing about models.
+at the colon, because tokenizers put that blank into the answer's first token.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A method is a constant prefix and a format; rendering appends turns to the prefix. One method has a pool in place of a
 constant prefix and shows what is most like the query. Where the texts come from is in `texts.py`, `files.py`, `icil.py`
-and `retrieval.py`; how turns look is in `formats.py`. Knows nothing about models or tokens.
+and `retrieval.py`; how turns look is in `formats.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ PROMPT_FILE_LIMIT = 1_000_000  # bytes
 class TurnFormat(Protocol):
     """How turns are written down: `formats.Format` and `icil.IcilFormat`."""
 
-    marks: StopMarks
+    @property
+    def marks(self) -> StopMarks: ...
 
     def finished_turn(self, query: str, answer: str) -> str: ...
 

@@ -1,7 +1,7 @@
 """Retrieval ICL: the examples of a pool that are most like the query, found by BM25, the most similar last.
 
 The search is lexical, so that a page can say which words matched. Left out are texts that are nearly the query itself:
-they would hand the base its answer. Knows queries and examples; nothing about formats or models.
+they would hand the base its answer.
 """
 
 from __future__ import annotations

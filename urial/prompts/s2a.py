@@ -1,6 +1,6 @@
 """System 2 Attention: the words of its two calls, and how a rewrite is read.
 
-After Weston and Sukhbaatar (arXiv 2311.11829). Knows texts only; `urial.compare.rewriting` makes the calls.
+After Weston and Sukhbaatar (arXiv 2311.11829). `urial.compare.s2a_rewrite` makes the calls.
 """
 
 from __future__ import annotations

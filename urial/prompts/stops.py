@@ -15,7 +15,6 @@ everything from there on is dropped, with the line break before it. The rules, l
 
 The text is read one character at a time, so how it is cut into pieces cannot matter. Held back are only line breaks,
 blank lines and the beginning of a line that may still become a marker (and a bare fence in doubt). Time is linear.
-Knows nothing about formats, tokens or models.
 """
 
 from __future__ import annotations

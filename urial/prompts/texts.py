@@ -1,7 +1,7 @@
 """This project's own instructions and examples: `texts.yaml`, typed.
 
 Both versions of URIAL draw on one list of examples; the first K of a version's order are its examples, so that the
-prompt of a smaller K is the beginning of that of a larger one. Knows nothing about formats.
+prompt of a smaller K is the beginning of that of a larger one.
 """
 
 from __future__ import annotations

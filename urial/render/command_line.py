@@ -1,7 +1,4 @@
-"""The command line that runs a recorded comparison again, quoted so that a shell reads back the same text.
-
-Knows the record and the flags of `python -m urial compare`; knows nothing about pages or models.
-"""
+"""The command line that runs a recorded comparison again, quoted so that a shell reads back the same text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The shift of a comparison as a table for spreadsheets: one line per context and position.
-
-Knows the record; knows nothing about pages.
-"""
+"""The shift of a comparison as a table for spreadsheets: one line per context and position."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What is found about a few rows of logits, whichever way it is worked out.
 
-Shapes: r rows of consecutive positions, V entries of the vocabulary, K of a top list. Knows no arithmetic.
+Shapes: r rows of consecutive positions, V entries of the vocabulary, K of a top list.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """KL and JS from lists of the most probable tokens: proven lower bounds, with the mass that the lists leave open.
 
-Knows arithmetic and nothing else. Symbols: P the aligned model, Q the base; S the tokens whose probability both
+Symbols: P the aligned model, Q the base; S the tokens whose probability both
 lists tell; U those that only P's list tells; R all others. Divergences are in nats.
 
 Why they are bounds. Merging tokens into one never raises a divergence (the log-sum inequality; Cover and Thomas,

@@ -1,4 +1,4 @@
-"""Which arithmetic compares the rows of a device. Knows nothing about rows."""
+"""Which arithmetic compares the rows of a device."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 def arithmetic_for(device: torch.device) -> Arithmetic:
     """Compiled loops for a processor where they can be made and run, torch elsewhere."""
-    loops = _loops() if device.type == "cpu" else None
+    loops = compiled_loops() if device.type == "cpu" else None
     return loops.compare if loops and loops.can_run() else torch_backend.compare
 
 
 @cache
-def _loops() -> ModuleType | None:
+def compiled_loops() -> ModuleType | None:
     """The module with the loops, compiled; None where this machine cannot compile."""
     try:
         from urial.shift import numba_backend  # a compiler is imported only where it is of use

@@ -1,6 +1,6 @@
 """Rows compared by compiled loops, on a processor: each logit is read twice, and nothing of a row's width is made.
 
-Knows numpy and the loops. Shapes: r rows, V entries, G groups, K of a top list.
+Shapes: r rows, V entries, G groups, K of a top list.
 """
 
 from __future__ import annotations

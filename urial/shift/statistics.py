@@ -1,6 +1,5 @@
 """How far one model's distribution lies from another's, token by token: from streams of logits.
 
-Knows torch and how rows are compared, and the record's reasons for a row without numbers; no model, no tokenizer.
 Whoever hands over logits has already applied what the model does to its head (Gemma 2's soft cap, Granite's scaling,
 ...); here they are taken as they are.
 
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -28,6 +27,8 @@ CHUNK_BYTES = 128 * 2**20  # for the chunks of all sources together
 BLOCK_ENTRIES = 2**19
 NOT_NUMBERS = "gave logits that are NaN, infinite or all masked"
 RULED_OUT = "rules out a token that the aligned model holds possible: KL is infinite"
+
+Name = TypeVar("Name", bound=str)  # of a context
 
 
 class BrokenLogits(EngineError, ValueError):
@@ -82,14 +83,14 @@ class ShiftStatistics:
 @torch.inference_mode()
 def statistics(
     aligned: LogitSource,
-    bases: Mapping[str, LogitSource],
+    bases: Mapping[Name, LogitSource],
     answer_ids: Sequence[int],
     *,
     vocabulary: int,
     top: int = 10,
     rows_per_chunk: int | None = None,
     arithmetic: Arithmetic | None = None,
-) -> dict[str, ShiftStatistics]:
+) -> dict[Name, ShiftStatistics]:
     """The shift of each answer token, for every context in `bases`; the aligned logits are made once for all.
 
     `vocabulary` is the number of token ids that both models share: a padded head's other columns are cut off.

@@ -4,7 +4,7 @@ The mixture at lambda is softmax((1 - lambda) b + lambda a), b and a the base's 
 o that is the aligned model's first choice is overtaken by a rival v only where b_v > b_o, and no longer from
 lambda = (b_v - b_o) / ((b_v - b_o) + (a_o - a_v)) on. The switch point is the greatest of these, 0 where there is no
 such rival. Rivals are few, so they are picked out first and the rest is done in float64.
-Knows arrays and torch; nothing about models. Shapes: r rows, V entries, n rivals.
+Shapes: r rows, V entries, n rivals.
 """
 
 from __future__ import annotations

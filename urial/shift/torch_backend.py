@@ -1,6 +1,6 @@
 """Rows compared by torch, all at once: on a GPU, and on a processor that cannot compile loops.
 
-Knows torch. Shapes: r rows, V entries, K of a top list.
+Shapes: r rows, V entries, K of a top list.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes an adapter folder that peft, transformers and this project's loader can read.
 
 Half-precision weights (an adapter's noise is far above float16's), the chat template beside them, and a config
-without paths of the machine it was made on. Knows nothing about training.
+without paths of the machine it was made on.
 """
 
 import json

@@ -2,11 +2,12 @@
 
 The head of a small model costs more than its trunk (Gemma 3 270M: 262,144 rows of 640), and it is frozen, so only the
 gradient of the hidden states is wanted: it is computed in the forward pass, a few rows at a time, and the logits of
-all positions never exist together. Knows tensors; knows nothing about models or examples.
+all positions never exist together.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,13 +70,15 @@ def answer_losses(
         where = torch.full((head.shape[0],), -1, dtype=torch.long, device=head.device)
         where[ids.flip(0)] = torch.arange(len(ids) - 1, -1, -1, device=head.device)
         targets, head = where[targets], head[ids]
-        log_weight = vocabulary.log_weight.to(head.device)
+        log_weight = vocabulary.log_weight.to(head.device) if vocabulary.log_weight is not None else None
     return _FrozenHeadLoss.apply(hidden, head, targets, log_weight, softcap)
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, head, targets, log_weight, softcap):
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, log_weight: Tensor | None, softcap: float | None
+    ) -> Tensor:
         losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         rows = max(1, CHUNK_BYTES // (4 * head.shape[0]))
@@ -86,7 +89,7 @@ class _FrozenHeadLoss(torch.autograd.Function):
         return losses
 
     @staticmethod
-    def backward(ctx, upstream):
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return (gradient * upstream[:, None].to(gradient.dtype), None, None, None, None)
 

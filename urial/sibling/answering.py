@@ -1,7 +1,6 @@
 """Both sides' answers to many questions at once, through the very engines that the page runs.
 
 Comparisons that run together share each reading of the weights, and a method's constant beginning is read once for all.
-Knows the core and its events; knows nothing about examples, measures or files.
 """
 
 import math
@@ -125,6 +124,7 @@ def _shares(record: Comparison) -> dict[ContextName, Shares]:
 
 
 def _of(shift: ContextShift) -> Shares:
-    told = [row.base_probability for row in shift.tokens if not row.is_special]
+    told = [row.base_probability or 0.0 for row in shift.tokens if not row.is_special]
     log_probability = sum(math.log(max(p, TINY)) for p in told) / len(told)
-    return Shares(shift.summary.tokens, shift.summary.unshifted, shift.summary.shifted, log_probability)
+    summary = shift.summary
+    return Shares(summary.tokens, summary.unshifted or 0.0, summary.shifted or 0.0, log_probability)

@@ -1,13 +1,10 @@
-"""The base of a sibling, from the command line's options to a loaded model.
-
-Knows options and `urial.weights`; knows nothing about training.
-"""
+"""The base of a sibling, from the command line's options to a loaded model."""
 
 import argparse
 
 import torch
 
-from urial.pairs import ModelSpec
+from urial.pairs import Dtype, ModelSpec
 from urial.sibling.cli import PACKAGED_BASE
 
 
@@ -27,13 +24,13 @@ def base_name(spec: ModelSpec) -> str:
     return spec.hub or spec.package or "unnamed"
 
 
-def placement(options: argparse.Namespace) -> tuple[str, str]:
+def placement(options: argparse.Namespace) -> tuple[str, Dtype]:
     """Device and dtype for measuring: what was asked for, else the GPU in bfloat16, else the CPU in float32."""
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return device, options.dtype or ("float32" if device == "cpu" else "bfloat16")
 
 
-def training_placement(options: argparse.Namespace) -> tuple[str, str]:
+def training_placement(options: argparse.Namespace) -> tuple[str, Dtype]:
     """As `placement`, but bfloat16 also on a CPU with instructions for it: several times as fast, and the adapter's own
     weights stay in float32."""
     device, dtype = placement(options)

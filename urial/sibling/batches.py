@@ -1,7 +1,6 @@
 """The order of training: which examples make up which step, and which of them go through the model together.
 
-A pure function of the seed and the lengths, so that an interrupted run finds its place again. Knows nothing about
-models.
+A pure function of the seed and the lengths, so that an interrupted run finds its place again.
 """
 
 import random

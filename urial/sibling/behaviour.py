@@ -1,7 +1,4 @@
-"""The stated rules by which an answer counts as declining or as looping.
-
-Knows texts and token ids; knows nothing about models.
-"""
+"""The stated rules by which an answer counts as declining or as looping."""
 
 import re
 from collections import Counter

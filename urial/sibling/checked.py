@@ -1,7 +1,4 @@
-"""Everyday questions whose answers can be checked by rule: a file of them, and whether an answer is right.
-
-Knows texts; knows nothing about models.
-"""
+"""Everyday questions whose answers can be checked by rule: a file of them, and whether an answer is right."""
 
 import json
 import re

@@ -1,28 +1,26 @@
 """Saves a training run so that it survives being killed at any moment, and finds it again.
 
-Each file is written beside its place and then renamed over it. Knows nothing about what is trained.
+Each file is written beside its place and then renamed over it.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from urial.errors import SettingsError, WeightsError
+from urial.files import whole_file, write_whole
 
 NAME = "checkpoint.pt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Replaces the folder's checkpoint in one rename; WeightsError where the disk refuses."""
-    temporary = folder / f"{NAME}.part"
     try:
-        torch.save(state, temporary)
-        os.replace(temporary, folder / NAME)
+        with whole_file(folder / NAME) as part:
+            torch.save(state, part)
     except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
         raise WeightsError(f"The checkpoint in {folder} cannot be written: {error}.") from error
 
 
@@ -52,7 +50,7 @@ class RunLog:
     def rewind(self, step: int) -> None:
         """Drops what an interrupted run wrote after the checkpoint it continues from."""
         lines = [line for line in self.lines() if line["step"] <= step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        write_whole(self.path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def lines(self) -> list[dict[str, Any]]:
         """All whole lines; a last line that a kill cut short is left out."""

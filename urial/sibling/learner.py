@@ -1,14 +1,12 @@
-"""A model as training and measuring see it: the losses of the answer tokens of a few conversations.
-
-Knows models and encoded conversations; knows nothing about LoRA, optimizers or files.
-"""
+"""A model as training and measuring see it: the losses of the answer tokens of a few conversations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from urial.errors import SettingsError
 from urial.sibling.answer_loss import FULL, Vocabulary, answer_losses
@@ -44,14 +42,14 @@ class Learner:
         row = packed(examples)
         half = self.head.dtype if self.head.dtype in (torch.bfloat16, torch.float16) else None
         with torch.autocast(self.device.type, half, enabled=half is not None):
-            hidden = hidden_states(self.causal.base_model, row)[0, row.predicts.to(self.device)]
+            hidden = hidden_states(cast(nn.Module, self.causal.base_model), row)[0, row.predicts.to(self.device)]
             targets = row.learned.to(self.device)
             return answer_losses(hidden * self.scale, self.head, targets, vocabulary, self.softcap)
 
 
 def learner_of(causal: nn.Module) -> Learner:
     """A Learner around a loaded model; SettingsError for a head with a bias, which the loss does not know."""
-    config, head = causal.config, causal.get_output_embeddings()
+    config, head = causal.config, cast(PreTrainedModel, causal).get_output_embeddings()
     if getattr(head, "bias", None) is not None:
         raise SettingsError("The base's output head has a bias; the sibling's recipe does not support that.")
     softcap = getattr(config, "final_logit_softcapping", None)

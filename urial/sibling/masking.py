@@ -1,7 +1,6 @@
 """Turns conversations into token ids and marks which of them the model must learn to say.
 
-Learned: every assistant turn, its end-of-turn token included, and nothing else. Knows chat templates and tokenizers;
-knows nothing about models.
+Learned: every assistant turn, its end-of-turn token included, and nothing else.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Sums over the answers of one side, their table, and transcripts side by side, in Markdown.
-
-Knows answers and the rules of `behaviour.py`; knows nothing about models or files.
-"""
+"""Sums over the answers of one side, their table, and transcripts side by side, in Markdown."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,7 @@
 """Several conversations in one row, without padding: positions begin anew, attention stays within each conversation.
 
 The linear layers see one long row of tokens; only attention is taken conversation by conversation, so what it costs
-grows with the square of a conversation's length and not of the row's. Knows tensors and transformers' way of naming an
-attention function; knows nothing about adapters or losses.
+grows with the square of a conversation's length and not of the row's.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,4 @@
-"""The numbers of a training run, in one place, and what makes two runs the same run.
-
-Knows nothing about how they are used.
-"""
+"""The numbers of a training run, in one place, and what makes two runs the same run."""
 
 import hashlib
 import json

@@ -1,8 +1,8 @@
 """The command `sibling sample`: the sibling's own best answers to questions without answers, to train on once more.
 
 Rejection sampling: several answers are drawn for each question, those that break a stated rule are thrown away, and of
-the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable. Knows the order of
-work and the files; the rules are in `wanted.py`.
+the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable.
+The rules are in `wanted.py`.
 """
 
 import argparse
@@ -10,33 +10,33 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from urial.engines.open import open_pair
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
+from urial.files import write_whole
 from urial.pairs import AdapterSpec, Pair
+from urial.progress import Bar
 from urial.records import SidePenalties
 from urial.sibling.answering import Answer, Ask, Manner, answers
 from urial.sibling.base_model import base_spec, placement
 from urial.sibling.evaluate import keep, read_answers
 from urial.sibling.wanted import is_wanted
 
-NEW_TOKENS = 256
 PENALTIES = SidePenalties(base=1.0, aligned=1.0)
 
 
 def run_sampling(options: argparse.Namespace) -> int:
     """Writes the samples and the chosen answers (`examples.jsonl`) into --out. Returns 0; raises UrialError."""
-    if options.samples < 1 or options.at_once < 1 or options.temperature <= 0:
-        raise SettingsError("--samples and --at-once must be 1 or more, and --temperature above zero.")
+    if min(options.samples, options.at_once, options.new_tokens) < 1 or options.temperature <= 0:
+        raise SettingsError("--samples, --at-once and --new-tokens must be 1 or more, and --temperature above zero.")
     questions = load_questions(options.questions)
     device, dtype = placement(options)
     base = base_spec(options)
     aligned = base.model_copy(update={"adapter": AdapterSpec(folder=str(options.adapter))})
     pair = Pair(name="sibling", title="Sibling", base=base, aligned=aligned, licence="as the base's")
     engines = open_pair(pair, device=device, dtype=dtype)
-    drawn = draw(engines, questions, options.out, options.samples, options.temperature, options.at_once)
+    manner = options.samples, options.temperature, options.at_once, options.new_tokens
+    drawn = draw(engines, questions, options.out, *manner)
     kept = write_chosen(questions, drawn, options.out / "examples.jsonl")
     print(
         f"{kept} of {len(questions)} questions have an answer that keeps all rules: {options.out / 'examples.jsonl'}."
@@ -68,7 +68,13 @@ def _question(line: str, where: str) -> dict[str, str]:
 
 
 def draw(
-    engines: PairEngines, questions: Sequence[dict[str, str]], out: Path, samples: int, temperature: float, at_once: int
+    engines: PairEngines,
+    questions: Sequence[dict[str, str]],
+    out: Path,
+    samples: int,
+    temperature: float,
+    at_once: int,
+    new_tokens: int,
 ) -> dict[str, list[Answer]]:
     """All samples of each question by its id; those that `out` lacks are drawn now."""
     out.mkdir(parents=True, exist_ok=True)
@@ -77,11 +83,13 @@ def draw(
         path = out / f"samples-{seed}.jsonl"
         found = {answer.id: answer for answer in read_answers(path)}
         left = [Ask(q["id"], q["query"]) for q in questions if q["id"] not in found]
-        manner = Manner(NEW_TOKENS, PENALTIES, temperature, seed)
+        manner = Manner(new_tokens, PENALTIES, temperature, seed)
         written = answers(engines, left, "aligned", manner, at_once, with_shift=True)
-        for answer in tqdm(written, total=len(left), desc=f"samples {seed}", disable=not left):
-            keep(answer, path)
-            found[answer.id] = answer
+        with Bar(" answers", len(left), label=f"samples {seed}", is_shown=bool(left), stays=True) as bar:
+            for answer in written:
+                keep(answer, path)
+                found[answer.id] = answer
+                bar.step()
         for identity, list_of in drawn.items():
             list_of.append(found[identity])
     return drawn
@@ -96,7 +104,7 @@ def best(query: str, samples: Sequence[Answer]) -> Answer | None:
 def write_chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]], path: Path) -> int:
     """Writes the chosen answers as examples; returns how many there are."""
     lines = list(_chosen(questions, drawn))
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return len(lines)
 
 

@@ -1,6 +1,6 @@
 """Finds texts that are almost the same: Jaccard similarity of their word n-grams.
 
-Keeps duplicates, and queries of known benchmarks, out of the examples. Knows nothing about examples or files.
+Keeps duplicates, and queries of known benchmarks, out of the examples.
 """
 
 import re

@@ -1,7 +1,6 @@
 """Trains an aligned sibling: LoRA on a frozen base, loss on the answer tokens only.
 
-Seeded and resumable: what a step does follows from the recipe, the examples and its number alone. Knows models and
-examples; knows nothing about the command line.
+Seeded and resumable: what a step does follows from the recipe, the examples and its number alone.
 """
 
 import math
@@ -91,6 +90,7 @@ class Run:
     folder: Path
     fingerprint: str
     progress: Callable[[int, int, float], None]
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 def schedule(run: Run) -> list[list[int]]:
@@ -120,7 +120,7 @@ def train(run: Run) -> None:
         run.progress(step, len(plan), entry["loss"])
         if step % per_epoch == 0:
             _log_held_out(run, log, step)
-        if step == len(plan) or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if step == len(plan) or time.monotonic() - saved > run.checkpoint_seconds:
             _save(run, optimizer, step)
             saved = time.monotonic()
 

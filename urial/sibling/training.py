@@ -1,6 +1,6 @@
 """The command `sibling train`: reads the files, loads the base, trains, writes the adapter folder.
 
-Knows the parts and their order; the training itself is in `train.py`.
+The training itself is in `train.py`.
 """
 
 import argparse
@@ -9,10 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from urial.errors import SettingsError, WeightsMissing
 from urial.pairs import ModelSpec
+from urial.progress import Bar
 from urial.sibling.base_model import base_name, base_spec, training_placement
 from urial.sibling.cli import HERE
 from urial.sibling.examples import Example, load_examples, load_files
@@ -79,7 +79,7 @@ def _train(
     adapter = add_lora(loaded.model, recipe)
     if start is not None:
         start_from(adapter, start)
-    with tqdm(unit="step", desc="training") as bar:
+    with Bar("step", label="training", is_shown=True, stays=True) as bar:
         run = Run(
             learner=learner_of(loaded.model),
             adapter=adapter,
@@ -89,7 +89,7 @@ def _train(
             recipe=recipe,
             folder=out,
             fingerprint=fingerprint(recipe, base_name(spec), examples, held_out, start),
-            progress=lambda done, total, loss: _show(bar, done, total, loss),
+            progress=lambda done, total, loss: bar.move_to(done, total, f"loss={loss:.3f}"),
         )
         train(run)
     if start is not None:
@@ -97,9 +97,3 @@ def _train(
     from urial.sibling.adapter_files import write_adapter
 
     write_adapter(adapter, out / "adapter", base_name(spec), encoder.tokenizer.chat_template)
-
-
-def _show(bar: tqdm, done: int, total: int, loss: float) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
-    bar.set_postfix(loss=f"{loss:.3f}")

@@ -1,7 +1,7 @@
 """The stated rules by which an answer of the sibling's own is good enough to learn from.
 
 It came to an end by itself, does not loop, does not decline, is neither empty nor long, and where the question asks for
-a number of things it gives that many. Knows texts; knows nothing about models or files.
+a number of things it gives that many.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Ids and text of one model, in both directions: plain prompts, conversations under its template, single tokens.
 
-Every engine has one, wherever its model runs. Knows a transformers fast tokenizer; nothing about weights or servers.
+Every engine has one, wherever its model runs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class ChatTokenizer:
         self, tokenizer: PreTrainedTokenizerBase, *, name: str, ends: frozenset[int], rows: int | None = None
     ) -> None:
         """`name` is the model's, for messages; `rows` is how many ids it knows, None where that is not known."""
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.name = name
         self._rows = rows
         self._marked = MarkedText(tokenizer)
         self._names = TokenNames(tokenizer)
-        self._ends = ends
+        self.ends = ends
         self._special = frozenset(tokenizer.all_special_ids) | ends
 
     def encode(self, text: str) -> list[int]:
@@ -39,14 +39,14 @@ class ChatTokenizer:
         return self._checked(self._marked.encode_plain(text))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        if not self._tokenizer.chat_template:
+        if not self.tokenizer.chat_template:
             raise MismatchError(
                 f"The aligned model {self.name} has no chat template; name one in models.yaml (chat_template), or put "
                 "a chat_template.jinja beside its tokenizer or into its adapter's folder."
             )
         turns = [message.model_dump() for message in messages]
         try:
-            return self._marked.render(turns, partial(render, self._tokenizer))
+            return self._marked.render(turns, partial(render, self.tokenizer))
         except Exception as error:  # a template is a program of its own and may raise anything
             raise PromptError(
                 f"The chat template of {self.name} does not take this conversation ({reason_of(error)}); "
@@ -60,14 +60,14 @@ class ChatTokenizer:
         return self._names[token_id]
 
     def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        return pieces_of(self._tokenizer, ids)
+        return pieces_of(self.tokenizer, ids)
 
     def is_special(self, token_id: int) -> bool:
         return token_id in self._special
 
     def vocabulary(self) -> dict[str, int]:
         """Token strings and their ids, to compare two siblings."""
-        return self._tokenizer.get_vocab()
+        return self.tokenizer.get_vocab()
 
     def _checked(self, ids: list[int]) -> list[int]:
         """Raise MismatchError for an id that the model has no row for: a tokenizer of another model."""

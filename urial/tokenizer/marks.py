@@ -2,7 +2,6 @@
 
 A tokenizer turns `<|im_end|>` into the end of a turn wherever it stands. What a user typed is text: a mark in it is
 read as the characters that it is written with, so that nobody opens a turn of the model by typing one.
-Knows a transformers fast tokenizer; nothing about models or prompts.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class MarkedText:
 
     def encode_rendered(self, rendered: str) -> list[int]:
         """Ids of a rendered conversation: marks of its template are marks, typed ones are characters."""
-        typed = getattr(rendered, "typed", frozenset())
+        typed: frozenset[int] = getattr(rendered, "typed", frozenset())
         if not typed:
             return self._encode(str(rendered))
         aliases, _ = self._plain

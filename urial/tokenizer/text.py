@@ -1,6 +1,6 @@
 """Token ids to text: a whole answer piece by piece, and one token alone.
 
-Knows nothing about models; reads only a transformers fast tokenizer.
+Reads only a transformers fast tokenizer.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TokenNames:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._anchor = tokenizer.encode("a", add_special_tokens=False)[-1]
-        self._anchor_text = tokenizer.decode([self._anchor])
+        self._anchor_text = str(tokenizer.decode([self._anchor]))
         self._names: dict[int, str] = {}
 
     def __getitem__(self, token_id: int) -> str:
@@ -77,7 +77,7 @@ class TokenNames:
 
     def _name(self, token_id: int) -> str:
         # Decoders drop a leading space at the start of a text, so the token is read behind another one.
-        joined = self._tokenizer.decode([self._anchor, token_id], clean_up_tokenization_spaces=False)
+        joined = str(self._tokenizer.decode([self._anchor, token_id], clean_up_tokenization_spaces=False))
         text = joined[len(self._anchor_text) :]
         if not text or INCOMPLETE in text or not joined.startswith(self._anchor_text):
             return str(self._tokenizer.convert_ids_to_tokens(token_id) or f"<unnamed id {token_id}>")

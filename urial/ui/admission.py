@@ -1,7 +1,6 @@
 """How many comparisons run at once, and the line of those that wait: first come, first served, with honest words.
 
 The estimate is from what the last ones took: it is "about", and there is none before a first one has ended.
-Knows time; nothing about models or pages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The named endpoints (`/compare`, `/score`, `/dial` and others), for `gradio_client`, plain HTTP and MCP.
 
 Each docstring is what a caller reads, one line for each argument: Gradio reads them so. It also reads the types, and as
-they are: annotations must not be kept as text here. Knows Gradio and the service; the page itself uses none of these.
+they are: annotations must not be kept as text here. The page itself uses none of these.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,13 +26,14 @@ Result = TypeVar("Result")
 
 def add_endpoints(service: Service, default_pair: str) -> None:
     """Register the endpoints, inside an open Blocks; model work waits in the service's own line."""
-    waits = {"concurrency_limit": None}
-    gr.api(compare_endpoint(service, default_pair), api_name="compare", **waits)
-    gr.api(brief_endpoint(service, default_pair), api_name="brief", **waits)
-    gr.api(score_endpoint(service, default_pair), api_name="score", **waits)
-    gr.api(dial_endpoint(service, default_pair), api_name="dial", **waits)
-    gr.api(nudge_endpoint(service, default_pair), api_name="nudge", **waits)
-    gr.api(pairs_endpoint(service), api_name="pairs")
+    waits: dict[str, Any] = {"concurrency_limit": None}
+    api: Any = gr.api  # type: ignore[attr-defined]  # gradio documents it and does not export it
+    api(compare_endpoint(service, default_pair), api_name="compare", **waits)
+    api(brief_endpoint(service, default_pair), api_name="brief", **waits)
+    api(score_endpoint(service, default_pair), api_name="score", **waits)
+    api(dial_endpoint(service, default_pair), api_name="dial", **waits)
+    api(nudge_endpoint(service, default_pair), api_name="nudge", **waits)
+    api(pairs_endpoint(service), api_name="pairs")
 
 
 def compare_endpoint(service: Service, default_pair: str) -> Callable[..., ComparisonJson]:

@@ -1,7 +1,4 @@
-"""A comparison in brief, as JSON text: what a reader with little room needs, such as a language model with tools.
-
-Knows the record; nothing about Gradio or models.
-"""
+"""A comparison in brief, as JSON text: what a reader with little room needs, such as a language model with tools."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def brief(comparison: Comparison) -> str:
 def context(shift: ContextShift) -> dict[str, Any]:
     """The summary, and at most MOST_TOKENS tokens of the class shifted, those of the highest KL."""
     rows = [row for row in shift.tokens if row.shift_class == "shifted" and not row.is_special]
-    most = sorted(rows, key=lambda row: row.kl, reverse=True)[:MOST_TOKENS]
+    most = sorted(rows, key=lambda row: row.kl or 0.0, reverse=True)[:MOST_TOKENS]
     shown = sorted(most, key=lambda row: row.position)
     return {
         "summary": shift.summary.model_dump(),
@@ -45,8 +42,12 @@ def token(row: TokenShift) -> dict[str, Any]:
         "position": row.position,
         "text": row.text,
         "base_rank": row.base_rank,
-        "kl": round(row.kl, 4),
-        "base_probability": round(row.base_probability, 4),
-        "aligned_probability": round(row.aligned_probability, 4),
+        "kl": rounded(row.kl),
+        "base_probability": rounded(row.base_probability),
+        "aligned_probability": rounded(row.aligned_probability),
         "base_first_choice": row.base_top[0][1] if row.base_top else None,
     }
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

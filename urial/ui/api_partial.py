@@ -1,7 +1,7 @@
 """A comparison that is still being written, as a record: what a stop at this moment would leave.
 
 Texts and token ids grow, and each context's summary counts the rows so far; the rows themselves, prompts' ids and times
-come with the last record. Knows events and the record; nothing about models or Gradio.
+come with the last record.
 """
 
 from __future__ import annotations

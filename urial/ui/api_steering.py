@@ -1,20 +1,22 @@
 """The named endpoints `/dial` and `/nudge`; see `api.py` for how Gradio reads them.
 
-Knows Gradio and the service; annotations must not be kept as text here.
+Annotations must not be kept as text here.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import gradio as gr
 
+from urial.compare.steering_events import SteeringEvent
 from urial.errors import UrialError
 from urial.steering_records import DialRecord, NudgeRecord
 from urial.ui import steering
 from urial.ui.api_types import MessageJson, MethodName, json_type
 from urial.ui.service import Service, Work
 
-DialJson, NudgeJson = json_type(DialRecord), json_type(NudgeRecord)
+DialJson: Any = json_type(DialRecord)
+NudgeJson: Any = json_type(NudgeRecord)
 Context = Literal["zero_shot", "urial"]
 Kind = Literal["logits", "adapter"]
 
@@ -133,7 +135,8 @@ def known(values: dict[str, Any]) -> dict[str, Any]:
 def answers(service: Service, prepare: Callable[[], Work], request: gr.Request) -> Iterator[dict[str, Any]]:
     """Each record as JSON values as it comes, or gr.Error with one sentence."""
     try:
-        for record in steering.growing(service.events(prepare(), str(request.session_hash))):
+        events = service.events(prepare(), str(request.session_hash))
+        for record in steering.growing(cast(Iterator[list[SteeringEvent]], events)):
             yield record.model_dump(by_alias=True)
     except UrialError as error:
         raise gr.Error(str(error), print_exception=False) from error

@@ -1,7 +1,6 @@
 """The types of what the named endpoints give, in the form that Gradio reads: typed dictionaries.
 
-Those of the record are made from `records.py`, so that the two cannot differ. Knows pydantic and records; nothing
-about Gradio or models.
+Those of the record are made from `records.py`, so that the two cannot differ.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ MethodName = Literal["urial", "urial_no_refusal", "vanilla_icl", "retrieval_icl"
 def json_type(model: type[BaseModel]) -> Any:
     """A model's JSON as a TypedDict, by alias; keys that are there only sometimes are left out."""
     always = {name: field for name, field in model.model_fields.items() if field.exclude_if is None}
-    return TypedDict(model.__name__, {field.alias or name: _plain(field.annotation) for name, field in always.items()})
+    keys = {field.alias or name: _plain(field.annotation) for name, field in always.items()}
+    return TypedDict(model.__name__, keys)  # type: ignore[operator]  # made while it runs
 
 
 def _plain(annotation: Any) -> Any:
@@ -29,9 +29,9 @@ def _plain(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return json_type(annotation)
     if origin is list:
-        return list[_plain(inner[0])]
+        return list.__class_getitem__(_plain(inner[0]))
     if origin is dict:
-        return dict[str, _plain(inner[1])]
+        return dict.__class_getitem__((str, _plain(inner[1])))
     if origin in (Union, types.UnionType):
         return Union[tuple(_plain(each) for each in inner)]  # noqa: UP007  (made at run time)
     return annotation

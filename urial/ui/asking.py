@@ -1,7 +1,4 @@
-"""What a visitor asks, as it comes from the page, a link or the API: checked, then turned into a request for the core.
-
-Knows the closed form of a question and the limits of this page; nothing about engines or Gradio.
-"""
+"""What a visitor asks, from the page, a link or the API: values are checked and become a request of the core."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from urial.errors import SettingsError
 from urial.pairs import Pair
 from urial.prompts import check_history, check_query, method
 from urial.records import Comparison, Message, SideName, SidePenalties
+from urial.validation import first_wrong
 
 TOKEN_LIMIT = 1024  # new tokens a side: longer answers belong to the command line
 SAMPLED_TEMPERATURE = 0.7  # of "Again" where the settings are greedy: the greedy answer would come out the same
@@ -47,9 +45,9 @@ def parse(values: Mapping[str, Any]) -> Ask:
     try:
         ask = Ask.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(step) for step in first["loc"]).replace("_", " ") or "the question"
-        raise SettingsError(f"The setting “{name}” cannot be used: {first['msg'].lower()}.") from error
+        wrong = first_wrong(error)
+        name = wrong.key.replace("_", " ") or "the question"
+        raise SettingsError(f"The setting “{name}” cannot be used: {wrong.message.lower()}.") from error
     check_query(ask.query)
     check_history(ask.history)
     return ask

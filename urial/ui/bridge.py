@@ -3,7 +3,6 @@
 Gradio keeps the queue, its limits and its cancelling; the script keeps the view. A feed's value is one batch of JSON
 text, never markup: its template is a constant, so that model text is never rendered or evaluated by Gradio.
 Functions, not subclasses: Gradio writes a stub file beside every module that subclasses a component.
-Knows Gradio; nothing about comparisons.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def feed(name: str) -> gr.HTML:
     )
 
 
-def host(name: str, events: Sequence[str], server_functions: Sequence[Callable]) -> gr.HTML:
+def host(name: str, events: Sequence[str], server_functions: Sequence[Callable[..., Any]]) -> gr.HTML:
     """The element that the page's script fills; it asks through `server_functions` and triggers `events`."""
     quoted = ", ".join(f"'{event}'" for event in events)  # Gradio finds event names by their quotes
     return gr.HTML(

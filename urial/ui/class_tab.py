@@ -1,6 +1,6 @@
 """The Class tab: the way in for students and for a teacher. A class has light pages of its own under `class/`.
 
-Knows Gradio and addresses; the pages are in `urial/workshop/`.
+The pages are in `urial/workshop/`.
 """
 
 from __future__ import annotations

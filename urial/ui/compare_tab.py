@@ -1,6 +1,6 @@
 """The Compare tab: the form, the place of the answers, and the doors to the server.
 
-Knows Gradio and the service; what the place of the answers looks like is the script's (`assets/`).
+What the place of the answers looks like is the script's (`assets/`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The Corpus tab: the figures of many questions, and each answer in the token view. No model is needed.
-
-Knows Gradio and a corpus to look into; nothing about models.
-"""
+"""The Corpus tab: the figures of many questions, and each answer in the token view. No model is needed."""
 
 from __future__ import annotations
 

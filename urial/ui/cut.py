@@ -1,12 +1,10 @@
-"""One comparison as one of its visitors sees it: what they have stopped ends for them, whatever goes on for others.
-
-Knows events and the record; nothing about models or who else looks on.
-"""
+"""One comparison as one of its visitors sees it: what they have stopped ends for them, whatever goes on for others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.engines.base import UNKNOWN_ID
@@ -101,7 +99,9 @@ class Cut:
 
     def _record(self, whole: Comparison) -> Comparison:
         """`whole` with the sides as they ended here, and the rows that came."""
-        sides = {name: written.ended for name, written in self._sides.items() if written.ended is not None}
+        sides: dict[str, Any] = {
+            name: written.ended for name, written in self._sides.items() if written.ended is not None
+        }
         shift = {name: self._context(found, name) for name, found in whole.shift.items()}
         return whole.model_copy(update={**sides, "shift": shift, "problems": self._problems})
 

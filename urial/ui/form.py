@@ -1,7 +1,6 @@
 """The form of the Compare tab: what is asked, of which pair, with which method and settings.
 
-The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`). Knows Gradio and the names of
-pairs and methods; nothing about running anything.
+The order of `Form.inputs` is the order in which the page's script reads them (`FIELDS`).
 """
 
 from __future__ import annotations
@@ -68,11 +67,12 @@ FIELDS = tuple(field.name for field in fields(Form))
 
 def method_choices() -> list[tuple[str, str]]:
     """(words, "name/count") for every method that the page offers; "file" belongs to the command line."""
-    choices = []
+    choices: list[tuple[str, str]] = []
     for name, info in METHODS.items():
         if name == "file":
             continue
-        for count in sorted(info.counts, key=lambda each: each != info.default) or [None]:
+        counts: list[int | None] = [*sorted(info.counts, key=lambda each: each != info.default)]
+        for count in counts or [None]:
             choices.append((method_words(info.title, count), name if count is None else f"{name}/{count}"))
     return choices
 
@@ -115,7 +115,9 @@ def build_form(pairs: list[tuple[str, str]], default_pair: str) -> tuple[Form, B
             choosers = pair_and_method(pairs, default_pair)
             settings = folded_settings()
         examples = example_buttons()
-    form = Form(query, *choosers, *settings)
+    pair, method = choosers
+    temperature, top_p, length, seed, base_penalty, aligned_penalty = settings
+    form = Form(query, pair, method, temperature, top_p, length, seed, base_penalty, aligned_penalty)
     for button, text in examples:
         button.click(None, form.inputs, form.query, js=example_script(text), show_progress="hidden")
     return form, buttons
@@ -173,7 +175,7 @@ def pair_and_method(pairs: list[tuple[str, str]], default_pair: str) -> tuple[gr
     return pair, method
 
 
-def folded_settings() -> tuple[gr.components.Component, ...]:
+def folded_settings() -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Slider]:
     """Decoding, in the order of the form; the line that stands for them follows their values."""
     with gr.Accordion(settings_words(0, DEFAULT_TOKENS), open=False, elem_id="settings") as folded:
         heat = gr.Slider(0, 2, value=0, step=0.05, label="Temperature", info="0 is greedy: the most probable token")

@@ -1,6 +1,6 @@
 """The Gallery tab: recorded comparisons, opened one at a time, without any model.
 
-Recordings are read when the first visitor opens the tab. Knows Gradio and the gallery; nothing about models.
+Recordings are read when the first visitor opens the tab.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def listed(entry: Entry) -> Answer:
     }
 
 
-def chosen(items: list, index: object) -> Any:
+def chosen(items: list[Any], index: object) -> Any:
     """Raises SettingsError for an index that is none."""
     if type(index) is not int or not 0 <= index < len(items):
         raise SettingsError("There is no such recording; load the page again.")

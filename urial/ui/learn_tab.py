@@ -1,6 +1,6 @@
 """The Learn tab: what this page shows, in one screen, with the page itself as its picture and a recorded answer to try.
 
-Knows Gradio and a text; the recorded answer is a gallery recording in the token view itself.
+The recorded answer is a gallery recording in the token view itself.
 """
 
 from __future__ import annotations

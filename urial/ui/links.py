@@ -1,7 +1,6 @@
 """A link that carries a question: its values as query parameters, checked like any other input.
 
-A wrong value is left out and named; it never keeps the page from opening. Knows the form's values; nothing about
-Gradio's components or models.
+A wrong value is left out and named; it never keeps the page from opening.
 """
 
 from __future__ import annotations

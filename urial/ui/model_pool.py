@@ -1,7 +1,5 @@
 """The models of this process: loaded in the background, lent to one comparison after another, exchanged when another
 pair is asked for.
-
-Knows pairs and a function that opens one; nothing about engines' inside, prompts or pages.
 """
 
 from __future__ import annotations
@@ -17,10 +15,10 @@ from typing import Literal
 from urial.engines.pair import PairEngines
 from urial.errors import PairsError, UrialError
 from urial.pairs import Pair
+from urial.progress import Progress
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, float | None], None]
 Opener = Callable[[Pair, Progress], PairEngines]
 State = Literal["absent", "loading", "ready", "failed"]
 READY, NOT_HERE = "ready now", "not on this computer"
@@ -58,6 +56,7 @@ class ModelPool:
         absent: Mapping[str, str] | None = None,
         downloads: Collection[str] = (),
         capacity: int = 1,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """`absent` names pairs that cannot run on this machine, each with a sentence why, for who runs this machine.
 
@@ -69,6 +68,7 @@ class ModelPool:
         self._downloads = set(downloads)
         self._open_pair = open_pair
         self._capacity = capacity
+        self.retry_seconds = retry_seconds
         self._changed = threading.Condition()
         self._places = {name: PooledPair() for name in self.pairs}
         self._order: list[str] = []  # in memory or on the way, least recently asked for first
@@ -133,7 +133,7 @@ class ModelPool:
             place = self._places[name]
             if place.status.state in ("loading", "ready"):
                 return False
-            if place.status.state == "failed" and time.monotonic() - place.failed_at < RETRY_SECONDS:
+            if place.status.state == "failed" and time.monotonic() - place.failed_at < self.retry_seconds:
                 return False
             place.status, place.error = Status("loading", LOADING), None
             return True

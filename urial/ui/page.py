@@ -1,7 +1,4 @@
-"""The whole page as one `gr.Blocks`, and the arguments of its launch. Each tab is a file; `TABS` is their register.
-
-Knows Gradio and the tabs; loads nothing.
-"""
+"""The whole page as one `gr.Blocks`, and the arguments of its launch. Each tab is a file; `TABS` is their register."""
 
 from __future__ import annotations
 

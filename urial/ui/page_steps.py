@@ -3,7 +3,6 @@
 A batch is one JSON text: {"run", "seq", "do": [[name, argument], ...]} where every `do` names a step of the token view
 (`reset`, `append`, `sideDone`, `fail`, `done`, ...) or of the page (`say`, `line`, `refuse`). Model text travels in it
 as JSON strings and nowhere else; `<` is escaped, so that no part of it looks like markup to anyone on the way.
-Knows events and the view's data; nothing about Gradio.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finished comparisons, kept for downloads and for the same question asked again: bounded, packed, newest kept.
 
 A record of some hundred tokens takes megabytes as objects and a tenth of that packed, so records are kept as
-compressed JSON. Knows records; nothing about how they came about.
+compressed JSON.
 """
 
 from __future__ import annotations

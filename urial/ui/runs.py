@@ -1,7 +1,7 @@
 """The comparisons that run or have just run: how to stop them, what they have sent, what came out.
 
 A run is named by its page with an unguessable id, so that a side can be stopped from another event and a batch that
-was lost on the way can be fetched again. Bounded, and empty of what has been let go. Knows nothing about Gradio.
+was lost on the way can be fetched again. Bounded, and empty of what has been let go.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urial.cli.main import EXIT_DONE, OneLineParser, ended, whole_number
 from urial.errors import SettingsError
@@ -41,7 +41,7 @@ def make_parser(environment: Mapping[str, str]) -> OneLineParser:
 def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ) -> None:
     """All flags; a default from the environment is checked like a flag."""
 
-    def add(flag: str, default: str | None, meaning: str, **kind: object) -> None:
+    def add(flag: str, default: str | None, meaning: str, **kind: Any) -> None:
         variable = "URIAL_" + flag.removeprefix("--").replace("-", "_").upper()
         parser.add_argument(flag, default=environment.get(variable) or default, help=f"{meaning} ({variable})", **kind)
 

@@ -1,7 +1,7 @@
-"""What the page asks beside a stream: a kept answer, a stop, lost batches, a download, a saved file, how loading goes.
+"""Functions that the page's script calls beside the stream of a run: a cached result, a stop, batches that were lost, a
+download, a saved file, the state of loading.
 
-Every question takes one JSON object and gets one: plain values, or {"error": one sentence}. Knows the service and
-records; nothing about Gradio.
+Every question takes one JSON object and gets one: plain values, or {"error": one sentence}.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Functions take plain values and give plain values, so that they can be tested without a browser and called from
 Gradio, from the API or from a worker process. What is asked beside a stream is in `server_functions.py`.
-Knows the core, the pool of models, the runs; nothing about Gradio.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from urial.compare import run as core
 from urial.compare.events import Done, Event
@@ -177,7 +176,7 @@ class Service:
             joined.thread.start()
         return joined
 
-    def _watch(self, run: Run, shared: SharedRun) -> Iterator[tuple[list[page_steps.Step], list[Event]]]:
+    def _watch(self, run: Run, shared: SharedRun) -> Generator[tuple[list[page_steps.Step], list[Event]]]:
         """What the shared run brings: steps before it begins, then events, all that this visitor has not stopped."""
         cut, seen, before = Cut(), 0, None
         try:
@@ -257,7 +256,7 @@ class Service:
         shared.say(["say", {"message": message, "fraction": None}])
         events = self.perform(work.ask.pair, engines, work.task, shared.control)
         try:
-            for some in page_steps.gather(events):
+            for some in page_steps.gather(cast(Iterator[Event], events)):  # or those of a steering task
                 if work.reusable and isinstance(some[-1], Done):
                     self.remember(work.ask, some[-1].comparison)
                 shared.add(some)
@@ -281,8 +280,10 @@ def is_whole(comparison: Comparison) -> bool:
 
 def side_name(side: str) -> SideName:
     """Raises SettingsError for anything but a side."""
-    if side == "base" or side == "aligned":
-        return side
+    if side == "base":
+        return "base"
+    if side == "aligned":
+        return "aligned"
     raise SettingsError(f"There is no side {side!r}; choose base or aligned.")
 
 

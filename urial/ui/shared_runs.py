@@ -2,7 +2,6 @@
 
 A shared run keeps what it has brought, so that who joins late gets everything from the start. It is stopped when its
 last visitor has left or has stopped it; while others look on, a stop is the visitor's own (`cut.py`).
-Knows events; nothing about models, pages or how the work is done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The dial and nudging as the page and programs ask for them: checked values, and records that grow.
-
-Knows tasks and their events; nothing about Gradio or models.
-"""
+"""The dial and nudging as the page and programs ask for them: checked values, and records that grow."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from urial.compare.declines import declines
 from urial.compare.dial import POSITIONS, checked_positions
 from urial.compare.events import Failed
 from urial.compare.nudge import GREEDY
 from urial.compare.nudge_rules import parse_rule
+from urial.compare.refusal_phrases import declines
 from urial.compare.steering_events import (
     NudgeToken,
     PositionDone,

@@ -1,6 +1,6 @@
 """What a run can do once models are there, as values that can travel to another process.
 
-Each task turns engines and a control into the core's events. Knows the core; nothing about pages or streams.
+Each task turns engines and a control into the core's events.
 """
 
 from __future__ import annotations

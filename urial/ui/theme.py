@@ -1,6 +1,6 @@
 """The page's colours and type for Gradio's own parts, taken from the token view's palette; nothing is fetched.
 
-Knows Gradio's theme variables; the layout is in `assets/page.css`.
+The layout is in `assets/page.css`.
 """
 
 from __future__ import annotations

@@ -16,16 +16,17 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 import torch
 
 from urial.compare.events import Event
 from urial.compare.request import Control
+from urial.compare.steering_events import SteeringEvent
 from urial.engines.pair import PairEngines
 from urial.errors import EngineError, UrialError
 from urial.records import SideName
@@ -35,8 +36,8 @@ HOME = os.getpid()  # the process that was there before any fork
 SECONDS = 120  # asked of ZeroGPU for one call; a visitor's quota pays for what is used
 INHERITED: dict[str, PairEngines] = {}  # engines by pair, put here before the first fork
 
-Perform = Callable[[str, PairEngines, Task, Control], Iterator[Event]]
-Function = TypeVar("Function", bound=Callable)
+Perform = Callable[[str, PairEngines, Task, Control], Generator[Event | SteeringEvent]]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class FileControl(Control):
@@ -62,7 +63,7 @@ class FileControl(Control):
         return super().is_stopped(side) or os.path.exists(os.path.join(self.folder, side))
 
 
-def is_zero_gpu(environment: dict[str, str] | os._Environ = os.environ) -> bool:
+def is_zero_gpu(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
     """Whether this is a ZeroGPU Space, by the variable that `spaces` itself reads."""
     return environment.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t") and has_spaces()
 
@@ -80,7 +81,7 @@ def on_gpu(function: Function) -> Function:
     return spaces.GPU(duration=SECONDS)(function)
 
 
-def inherited_events(pair: str, task: Task, folder: str) -> Iterator[Event | UrialError]:
+def inherited_events(pair: str, task: Task, folder: str) -> Generator[Event | SteeringEvent | UrialError]:
     """A task on engines that this process inherited; plain values in and out, an error in place of what it ended."""
     keep_to_one_thread()
     try:
@@ -99,16 +100,16 @@ def keep_to_one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
+def perform_here(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[Event | SteeringEvent]:
     """In this process, in the calling thread."""
-    return task.events(engines, control)
+    yield from task.events(engines, control)
 
 
 def perform_on_lent_gpu() -> Perform:
     """In ZeroGPU's worker. Called once, before the launch, so that `spaces` sees the decorated function."""
     decorated = on_gpu(inherited_events)
 
-    def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Iterator[Event]:
+    def perform(pair: str, engines: PairEngines, task: Task, control: Control) -> Generator[Event | SteeringEvent]:
         if not isinstance(control, FileControl):
             raise TypeError("ZeroGPU needs a control that another process can read")
         return unpacked(decorated(pair, task, control.folder))
@@ -116,7 +117,7 @@ def perform_on_lent_gpu() -> Perform:
     return perform
 
 
-def unpacked(sent: Generator[Event | UrialError]) -> Iterator[Event]:
+def unpacked(sent: Generator[Event | SteeringEvent | UrialError]) -> Generator[Event | SteeringEvent]:
     """The worker's events; raises the error that it sent, and EngineError where ZeroGPU lends nothing or fails."""
     with closing(sent):
         try:

@@ -2,7 +2,7 @@
 
 A key that says how an adapter was made, or trained, changes nothing once it is made. A key that says how it runs has to
 be one that this program runs. A key that nobody here knows may be anything, so it has to be empty.
-Keys: peft's `LoraConfig`, https://huggingface.co/docs/peft/package_reference/lora. Knows nothing about tensors.
+Keys: peft's `LoraConfig`, https://huggingface.co/docs/peft/package_reference/lora.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MADE = frozenset(
     "task_type auto_mapping peft_version base_model_name_or_path revision inference_mode lora_dropout megatron_core "
     "qalora_group_size runtime_config loftq_config eva_config corda_config lora_ga_config".split()
 )
-NEUTRAL = (None, False, {}, [], "")  # what a key says that asks for nothing
+NEUTRAL: tuple[object, ...] = (None, False, {}, [], "")  # what a key says that asks for nothing
 
 
 def unknown_settings(config: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@
 only, so that base and aligned run side by side and nothing is switched on or off. A plain adapter (a pair of low-rank
 matrices for each of some linear layers) needs no peft, whose import alone takes seconds. Anything beyond may change
 the base's own tensors, so it goes through peft over a copy of them.
-Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3. Knows nothing about where adapters come from.
+Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -87,7 +87,7 @@ def _quantised_state(module: nn.Module) -> dict[int, Any]:
     if not type(module).__module__.startswith("bitsandbytes."):
         return {}
     if getattr(module.weight, "CB", None) is not None:
-        module.init_8bit_state()
+        module.init_8bit_state()  # type: ignore[operator]  # bitsandbytes has no types
     states = [getattr(module, name, None) for name in ("state", "quant_state")]
     return {id(state): state for state in states if state is not None}
 
@@ -152,8 +152,8 @@ def _halves_by_layer(adapter: Adapter) -> dict[str, dict[str, torch.Tensor]]:
     """Layer name -> {"lora_A": [r, in], "lora_B": [out, r]}."""
     halves: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in adapter.tensors.items():
-        layer, half = LORA_NAME.fullmatch(name).groups()
-        halves.setdefault(layer, {})[half] = tensor
+        if (found := LORA_NAME.fullmatch(name)) is not None:  # as `read_adapter` has made sure
+            halves.setdefault(found[1], {})[found[2]] = tensor
     return halves
 
 
@@ -163,8 +163,8 @@ def _low_rank(tree: PreTrainedModel, name: str, half: dict[str, torch.Tensor], a
     wanted = (getattr(layer, "in_features", None), getattr(layer, "out_features", None))
     if wanted != (down.shape[1], up.shape[0]) or len(down) != up.shape[1]:
         raise adapter.unfit(f"{name!r} maps {wanted}, the adapter {(down.shape[1], up.shape[0])}.")
-    to = {"device": layer.weight.device, "dtype": tree.dtype}  # a large model lies on several devices
-    return LowRankLinear(layer, down.to(**to), (up.float() * scale_of(adapter.config, name, len(down))).to(**to))
+    like = cast(torch.Tensor, layer.weight).device, tree.dtype  # a large model lies on several devices
+    return LowRankLinear(layer, down.to(*like), (up.float() * scale_of(adapter.config, name, len(down))).to(*like))
 
 
 def scale_of(config: dict[str, Any], name: str, rank: int) -> float:
@@ -186,7 +186,7 @@ def _with_room(tree: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
     embeddings = tree.get_input_embeddings()
     name = next(name for name, module in tree.named_modules() if module is embeddings)
     brought = [len(tensor) for key, tensor in adapter.tensors.items() if key.endswith(f"{name}.weight")]
-    if brought and brought[0] != len(embeddings.weight):
+    if brought and brought[0] != len(cast(torch.Tensor, embeddings.weight)):
         tree.config = copy.deepcopy(tree.config)  # the base's own says how many it has
         tree.resize_token_embeddings(brought[0], mean_resizing=False)
     return tree

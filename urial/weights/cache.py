@@ -2,7 +2,6 @@
 
 A build happens in a folder of its own under a lock between processes, is described by a marker with each file's size
 and SHA-256, and appears under its key by one rename; whatever stops it leaves nothing that looks finished.
-Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from urial.errors import WeightsError
-from urial.weights.progress import Progress
+from urial.files import write_whole
+from urial.progress import Progress
 
 MARKER = "complete.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -133,23 +133,21 @@ def _build_and_publish(folder: Path, build: Callable[[Path], None]) -> None:
         build(work)
         paths = sorted(work.iterdir())
         for path in paths:
-            _flush(path)
+            flush(path)
         _write_marker(work, {path.name: _describe(path) for path in paths})
         os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Onto the disk, so that a power cut after the rename cannot leave empty files behind a good marker."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def _write_marker(folder: Path, files: dict[str, Any]) -> None:
-    draft = folder / f"{MARKER}.{os.getpid()}"
-    draft.write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
-    os.replace(draft, folder / MARKER)
+    write_whole(folder / MARKER, json.dumps({"files": files}, indent=2))
 
 
 def _explain(error: OSError, folder: Path) -> str:

@@ -1,7 +1,4 @@
-"""The tokenizer and chat template that come with an adapter, and the tokens at which a turn ends.
-
-Knows nothing about weights.
-"""
+"""The tokenizer and chat template that come with an adapter, and the tokens at which a turn ends."""
 
 from __future__ import annotations
 
@@ -73,7 +70,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 def render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
     """The conversation with an open assistant turn. Raises whatever the template raises."""
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
 
 def reason_of(error: Exception) -> str:
@@ -120,6 +117,6 @@ def _after_answer(tokenizer: PreTrainedTokenizerBase) -> str:
     """What the template writes behind an assistant's words; nothing if it cannot render a finished turn."""
     turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
     try:
-        return tokenizer.apply_chat_template(turns, tokenize=False).rpartition(PROBE)[2]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(PROBE)[2]
     except Exception:  # rendering a real chat will say what is wrong; a base may never need to
         return ""

@@ -2,7 +2,6 @@
 
 Streaming because the whole model in float32 and its packed form need not be in memory together.
 Format of the tensors' file: https://github.com/huggingface/safetensors (8 bytes of length, JSON header, data).
-Knows nothing about caches or locks.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from urial.progress import Progress
 from urial.weights.gemma import build_tokenizer, model_config, special_ids, stored_plus_one, tensor_name
 from urial.weights.gemma import tokenizer_config as gemma_tokenizer_config
 from urial.weights.gguf_file import GgufFile, TensorInfo
-from urial.weights.progress import Progress
 
 DTYPE_CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
@@ -57,7 +56,7 @@ def write_tensors(gguf: GgufFile, dtype: str, path: Path, progress: Progress) ->
         _write_header(file, infos, dtype)
         for info in infos:
             for values in _values(gguf, info):
-                file.write(_as_bytes(values, dtype))
+                file.write(as_bytes(values, dtype))
                 done += values.size
                 progress("Converting the weights", done / total)
 
@@ -84,5 +83,5 @@ def _values(gguf: GgufFile, info: TensorInfo) -> Iterator[np.ndarray]:
         yield values - 1 if stored_plus_one(info.name) else values
 
 
-def _as_bytes(values: np.ndarray, dtype: str) -> memoryview:
-    return memoryview(torch.from_numpy(values).to(getattr(torch, dtype)).view(torch.uint8).numpy())
+def as_bytes(values: np.ndarray, dtype: str) -> memoryview:
+    return torch.from_numpy(values).to(getattr(torch, dtype)).view(torch.uint8).numpy().data

@@ -2,7 +2,7 @@
 
 The rules are those of llama.cpp's conversion read backwards: RMS-norm weights are stored plus one; a token of
 several spaces is stored as spaces where the vocabulary means U+2581; merges are left out, because the order of the
-vocabulary implies them. Knows nothing about files or caches.
+vocabulary implies them.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from urial.errors import WeightsError
 from urial.pairs import Dtype
+from urial.progress import Progress
 from urial.weights.checkpoint import write_checkpoint
 from urial.weights.gguf_file import GgufFile, parse_gguf
-from urial.weights.progress import Progress
 from urial.weights.reports import quiet_transformers
 
 OWN = "gemma3"  # the architecture that `gemma.py` converts

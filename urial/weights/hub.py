@@ -1,7 +1,4 @@
-"""Fetching a model or an adapter from the hub into huggingface_hub's own cache.
-
-Knows nothing about what the files mean.
-"""
+"""Fetching a model or an adapter from the hub into huggingface_hub's own cache."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is of whichever HTTP client it has
     GatedRepoError,
     HFValidationError,
     HTTPError,
@@ -21,7 +18,7 @@ from huggingface_hub.errors import (
 from tqdm import tqdm
 
 from urial.errors import WeightsMissing
-from urial.weights.progress import Progress
+from urial.progress import Progress
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 OTHER_FORMATS = ["original/*", "consolidated*", "onnx/*", "metal/*"]  # the same weights again

@@ -1,21 +1,19 @@
-"""Models in memory: one, or a pair that shares every tensor it can.
-
-Knows nothing about prompts or about how a model is run.
-"""
+"""Models in memory: one, or a pair that shares every tensor it can."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
+from urial.progress import Progress, silent
 from urial.weights.adapters import read_adapter, with_adapter
 from urial.weights.chat import adapters_tokenizer, check_chat_template, end_ids_of, with_template_file
 from urial.weights.placement import Placement, unpack_on_processors
-from urial.weights.progress import Progress, silent
 from urial.weights.reports import check_report, clear_errors, quiet_transformers
 from urial.weights.sameness import same_weights
 from urial.weights.sources import locate_adapter, locate_model, locate_tokenizer
@@ -104,9 +102,10 @@ def _load_plain(spec: ModelSpec, placement: Placement, progress: Progress) -> Lo
     progress("Loading the model", None)
     with quiet_transformers(), clear_errors(found.folder, FOREIGN):
         tokenizer = AutoTokenizer.from_pretrained(words)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    model, report = loaded  # with output_loading_info it is a pair
     check_report(report, found.folder)
     model.eval().requires_grad_(False)
     unpack_on_processors(model)

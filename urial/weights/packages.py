@@ -1,7 +1,6 @@
 """Weights that come with pip: which packages hold the parts of which GGUF file, and what it must hash to.
 
 The digest is pinned here, so a changed package is noticed whatever it says about itself.
-Knows nothing about what is inside the file.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ def read_package(package: PackagedGguf) -> np.ndarray:
     data = np.empty(package.size, dtype=np.uint8)
     filled = 0
     for path in part_paths(package):
-        filled += _read_into(path, memoryview(data)[filled:], package)
-    if filled != package.size or hashlib.sha256(data).hexdigest() != package.sha256:
+        filled += _read_into(path, data.data[filled:], package)
+    if filled != package.size or hashlib.sha256(data.data).hexdigest() != package.sha256:
         raise _damaged(package)
     return data
 

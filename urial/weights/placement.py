@@ -1,7 +1,4 @@
-"""Where and how precisely a model is to live, as arguments for `from_pretrained`.
-
-Knows nothing about which model it is.
-"""
+"""Where and how precisely a model is to live, as arguments for `from_pretrained`."""
 
 from __future__ import annotations
 

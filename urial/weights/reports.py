@@ -1,7 +1,6 @@
 """What transformers only warns of while it loads a checkpoint, as errors in one sentence.
 
 It makes up tensors that are not there and drops those that have no place: both give answers of another model.
-Knows nothing about where a model comes from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Whether two models hold the same weights, adapters included: then no shift comes from tuning.
-
-Knows tensors; nothing about where they come from.
-"""
+"""Whether two models hold the same weights, adapters included: then no shift comes from tuning."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def _is_same(one: torch.Tensor, other: torch.Tensor, by_value: bool) -> bool:
 
 def _tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """By name, as if no low-rank layer whose product is zero were there."""
-    found = dict(model.named_parameters(remove_duplicate=False))
+    found: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
     for name, layer in model.named_modules():
         if isinstance(layer, LowRankLinear):
             down, up = found.pop(f"{name}.down"), found.pop(f"{name}.up")

@@ -1,7 +1,6 @@
 """From a model's entry in models.yaml to a folder on this machine that `from_pretrained` can read.
 
 A GGUF, packaged or a file, is converted once into the cache, a hub id is fetched, a folder is taken as it is.
-Knows nothing about models in memory.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from urial.errors import WeightsMissing
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, TokenizerSpec
+from urial.progress import Progress
 from urial.weights.cache import cached_folder, file_digest
 from urial.weights.packages import PackagedGguf, find_package, part_paths, read_package
-from urial.weights.progress import Progress
 
 CONVERSION = 3  # raise it whenever the converted files would come out differently
 BYTES_PER_VALUE = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -1,5 +1,5 @@
 """A class of thirty: rooms, guesses, blind votes, tallies, kept in SQLite. No model runs: what is shown is recorded.
 
-`rooms.py` has the rules, `kinds.py` the register of what can be asked, `routes.py` the pages. Knows records and the
-gallery; nothing about models or Gradio. Nothing about a person is stored but a random number and a nickname.
+`rooms.py` has the rules, `kinds.py` the register of what can be asked, `routes.py` the pages.
+Nothing about a person is stored but a random number and a nickname.
 """

@@ -2,7 +2,7 @@
 
 A write begins with BEGIN IMMEDIATE (one that reads first and then writes may fail busy in spite of any timeout) and is
 on disk when it returns: synchronous FULL. Where the folder cannot do WAL, SQLite's rollback journal is used and `note`
-says so. Knows SQL; nothing about rules.
+says so.
 """
 
 from __future__ import annotations

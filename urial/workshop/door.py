@@ -1,7 +1,4 @@
-"""Who is let in: a code tried, counted where it is a guess, and right or wrong.
-
-Knows rooms and the guard; nothing about HTTP.
-"""
+"""Who is let in: a code tried, counted where it is a guess, and right or wrong."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How things travel between a browser and a class: the student's cookie, JSON bodies, views, files to keep.
-
-Knows Starlette; nothing about rooms.
-"""
+"""How things travel between a browser and a class: the student's cookie, JSON bodies, views, files to keep."""
 
 from __future__ import annotations
 

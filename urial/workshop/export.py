@@ -1,7 +1,4 @@
-"""All of a class as `urial.workshop/1` (JSON) and as a table (CSV), without names: a voter is a random number.
-
-Knows the database; nothing about pages.
-"""
+"""All of a class as `urial.workshop/1` (JSON) and as a table (CSV), without names: a voter is a random number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class's own pages, scripts and texts as responses. Knows files and headers only."""
+"""The class's own pages, scripts and texts as responses."""
 
 from __future__ import annotations
 

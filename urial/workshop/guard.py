@@ -1,7 +1,7 @@
 """How often an address may try: wrong codes, and rooms opened. Kept in memory only; no address is ever stored.
 
 Only wrong tries count, so a school behind one address is not held back: whoever is in a class is not asked again, and
-the QR code carries a key that needs no guess. Knows time only.
+the QR code carries a key that needs no guess.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The register of what a class can be asked. A new kind is one class here and its two views in `pages/`.
 
-`Predict`: which words did tuning put there? `Vote`: which of two unnamed answers is better? Knows materials and words;
-nothing about rooms or pages.
+`Predict`: which words did tuning put there? `Vote`: which of two unnamed answers is better?
 """
 
 from __future__ import annotations

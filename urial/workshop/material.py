@@ -1,7 +1,6 @@
 """What a class needs of a comparison: both answers, and each token of the aligned one with its rank under the base.
 
-The paper's setting is taken (the base sees only the question) where the record has it. Knows the record; nothing about
-rooms.
+The paper's setting is taken (the base sees only the question) where the record has it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from urial.errors import WorkshopError
-from urial.records import Comparison, classify
+from urial.records import Comparison, ContextName, classify
 
 LIMIT = 60_000  # characters of an answer: a phone has to show it
 
@@ -41,21 +40,23 @@ def of_comparison(comparison: Comparison) -> Material:
         raise WorkshopError(
             f"An answer of more than {LIMIT:,} characters is too long for a class; choose a shorter one."
         )
-    name = next((each for each in ("zero_shot", "urial") if each in comparison.shift), "")
+    names: tuple[ContextName, ...] = ("zero_shot", "urial")
+    name = next((each for each in names if each in comparison.shift), None)
     rows = [row for row in comparison.shift[name].tokens if not row.is_special] if name else []
-    if "".join(row.text for row in rows) != comparison.aligned.text:  # scoring was cut short
-        rows = []
+    tokens = [(row.text, row.base_rank) for row in rows if row.base_rank is not None]
+    if "".join(text for text, _ in tokens) != comparison.aligned.text:  # cut short, or some tokens have no rank
+        tokens = []
     return Material(
         query=comparison.query,
         history=[message.model_dump() for message in comparison.history],
         base_name=comparison.pair.base,
         aligned_name=comparison.pair.aligned,
         method=comparison.settings.method,
-        context=name,
-        exact=bool(rows) and comparison.shift[name].exact,
+        context=name or "",
+        exact=bool(name and tokens and comparison.shift[name].exact),
         base=comparison.base.text,
         aligned=comparison.aligned.text,
-        tokens=[(row.text, row.base_rank) for row in rows],
+        tokens=tokens,
     )
 
 

@@ -1,4 +1,4 @@
-"""Codes, secrets and nicknames: how they are made, cleaned and compared. Knows nothing about rooms."""
+"""Codes, secrets and nicknames: how they are made, cleaned and compared."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A room's code lets students in; the host's secret, shown once, lets the host act. A student is a random number in a
 cookie. Votes are taken while an item is open and never after its reveal. What the host does is in
-`stepping.py`. Knows the database; nothing about pages.
+`stepping.py`.
 """
 
 from __future__ import annotations

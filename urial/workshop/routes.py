@@ -1,13 +1,14 @@
 """A class over HTTP: students under `/class/`, the host under `/class/host`, both by polling small JSON views.
 
 All addresses in pages are relative, so that the class works under any path of a proxy. Work with the database runs in
-threads of its own, apart from the page's. Knows Starlette, rooms and views; nothing about Gradio or models.
+threads of its own, apart from the page's.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,7 +45,7 @@ class Class:
 
     database: Database
     shelf: Shelf = field(default_factory=Shelf)
-    clock: rooms.Clock = rooms.time.time
+    clock: rooms.Clock = time.time
     codes: Guard = field(default_factory=lambda: Guard(CODE_TRIES, 60.0, "tries"))
     opened: Guard = field(default_factory=lambda: Guard(ROOM_TRIES, 3600.0, "many_rooms"))
     threads: anyio.CapacityLimiter | None = None
@@ -180,7 +181,8 @@ async def shelf(found: Class, request: Request) -> Response:
 async def open_room(found: Class, request: Request) -> Response:
     found.opened.count(address_of(request))
     data = await body(request, LARGE)
-    asked = data.get("items") if isinstance(data.get("items"), list) else []
+    found_items = data.get("items")
+    asked: list[Any] = found_items if isinstance(found_items, list) else []
 
     def work() -> rooms.Opened:
         if len(asked) > rooms.ITEMS:

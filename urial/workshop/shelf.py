@@ -1,6 +1,6 @@
 """What a teacher can choose from: the gallery's recordings and the ready sets, and records of the teacher's own.
 
-Recordings are read once, when the first teacher asks. Knows the gallery and records; nothing about rooms.
+Recordings are read once, when the first teacher asks.
 """
 
 from __future__ import annotations

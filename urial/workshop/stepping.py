@@ -1,6 +1,6 @@
 """What the host of a class does: open, close and reveal items, go on, lock the door, remove a student, end, delete.
 
-Each step is one transaction that checks the host's secret. Knows rooms and the database; nothing about pages.
+Each step is one transaction that checks the host's secret.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pages to keep: a student's own (their guesses, the reveals), and the class's for the teacher. One HTML file each.
 
 No script, no request: the policy allows this style by its hash and nothing else. Every text is escaped where it goes
-in. Knows views and texts; nothing about HTTP.
+in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A class's votes as counts, shares and intervals, beside the paper's human result. Knows numbers only."""
+"""A class's votes as counts, shares and intervals, beside the paper's human result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The words of the class's pages, one file a language under `languages/`; keys are the same in all.
 
 A key that counts has a form for each of the language's plural categories: `answered.one`, `answered.other` in English,
-`answered.other` in Japanese. `{name}` is a place for a value. Knows files only.
+`answered.other` in Japanese. `{name}` is a place for a value.
 """
 
 from __future__ import annotations

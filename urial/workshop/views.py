@@ -1,7 +1,4 @@
-"""What a student and a host see of a room at a moment, as plain JSON values; nothing early, nothing of others.
-
-Knows rooms and kinds; nothing about HTTP.
-"""
+"""What a student and a host see of a room at a moment, as plain JSON values; nothing early, nothing of others."""
 
 from __future__ import annotations
 

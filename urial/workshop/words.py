@@ -1,7 +1,7 @@
 """An aligned answer as words to tap, and what a guess about them is worth.
 
 A word is a run of tokens up to the next white space; scripts that write without spaces are cut at each token. A word
-counts as shifted where any of its tokens has a base rank above 3. Knows materials; nothing about rooms.
+counts as shifted where any of its tokens has a base rank above 3.
 """
 
 from __future__ import annotations

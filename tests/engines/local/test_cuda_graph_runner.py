@@ -278,7 +278,7 @@ def test_a_step_that_cannot_be_captured_runs_as_it_is_and_the_log_says_so_once(
         finally:
             raise RuntimeError("a capture that was broken has ended")
 
-    monkeypatch.setattr(Graphs, "_captured", refuse)
+    monkeypatch.setattr(Graphs, "captured", refuse)
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.inference_mode())
     twin = Twin(tiny.unchanged("llama", 0), capture=None)
     for length in (5, 30):  # the second voids what there is, and would be captured anew

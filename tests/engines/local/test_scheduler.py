@@ -13,11 +13,11 @@ import torch
 from tests.support import tiny
 from tests.support.runners import Gate, Watched, engine_over, until
 from urial.engines.base import Sampling
+from urial.engines.local.bounded_stream import BUFFERED
 from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.scheduler import STEP_TOKENS, scheduler
 from urial.engines.local.sequence import HELD_ROWS, SharedModel
-from urial.engines.local.stream import BUFFERED
 from urial.engines.local.torch_runner import SequentialRunner, TorchRunner
 
 MODEL = "llama"

@@ -169,9 +169,14 @@ def test_text_without_ids_ends_as_it_should() -> None:
 
 def mixed(aligned_tells: tuple[str, ...], base_tells: tuple[str, ...] = ("ids", "rows", "ranks")) -> PairEngines:
     """Two servers that tell different things."""
+    return mixed_with(fake(told=aligned_tells), base_tells)
+
+
+def mixed_with(aligned_server: FakeServer, base_tells: tuple[str, ...] = ("ids", "rows", "ranks")) -> PairEngines:
+    """The same where a test has more to say to the aligned one."""
     local = local_pair()
     base = engine_of(client_of(fake(told=base_tells).transport()), "base")
-    aligned = engine_of(client_of(fake(told=aligned_tells).transport()), "aligned")
+    aligned = engine_of(client_of(aligned_server.transport()), "aligned")
     return PairEngines(info=local.info, base=base, aligned=aligned, vocabulary=local.vocabulary)
 
 
@@ -217,8 +222,8 @@ def test_llama_cpp_names_the_penalty_in_its_own_way() -> None:
 
 def test_where_ids_are_left_out_the_text_goes_on_and_the_shift_ends() -> None:
     """As a real llama.cpp server does it: of a character that spans tokens it tells only the last one's id."""
-    engines = mixed(("content",))
-    client, words = engines.aligned._client, tiny.tokenizer()
+    server = fake(told=("content",))
+    engines, words = mixed_with(server), tiny.tokenizer()
     whole, split = words.encode("the", add_special_tokens=False), words.encode("𓀅", add_special_tokens=False)
     assert len(split) > 1
 
@@ -228,10 +233,8 @@ def test_where_ids_are_left_out_the_text_goes_on_and_the_shift_ends() -> None:
         return event(text=text, logprobs={"content": content})
 
     events = [*(said(i, words.decode([i])) for i in whole), said(split[-1], "𓀅"), *(said(i, "the") for i in whole)]
-    transport = httpx.MockTransport(lambda r: streamed([*events, event(finish_reason="stop"), DONE]))
-    client._http._transport, before = transport, client._http._transport
+    server.overrides.append(lambda r: streamed([*events, event(finish_reason="stop"), DONE]))
     found = list(compare(engines, asked()))
-    client._http._transport = before
     done = found[-1].comparison
     assert done.aligned.text.startswith("the𓀅the") and done.aligned.token_ids == whole
     assert done.aligned.stop_reason == "stop" and len(done.shift["urial"].tokens) == len(whole)

@@ -15,7 +15,7 @@ from urial.compare.events import Done, Failed, ShiftRows, SideDone
 from urial.compare.run import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
-from urial.engines.server.retry import Patience
+from urial.engines.server.retry import Timeouts
 from urial.errors import EngineError, PairsError, SettingsError, UrialError
 from urial.pairs import load_pairs
 
@@ -202,7 +202,7 @@ def test_scores_that_are_not_there_end_the_shift_and_leave_the_answers(server: F
 
 
 def test_patience_stretches_the_waits_for_words_and_not_those_for_a_connection() -> None:
-    slow, usual = Patience().times(5), Patience()
+    slow, usual = Timeouts().times(5), Timeouts()
     assert (slow.first, slow.stall, slow.whole, slow.away) == (600, 150, 900, 900)
     assert (slow.connect, slow.first_pause, slow.longest_pause) == (
         usual.connect,

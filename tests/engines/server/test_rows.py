@@ -13,13 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engines.server.test_engine import asked, fake, local_pair, mixed
+from tests.engines.server.test_engine import asked, fake, local_pair, mixed, mixed_with
 from tests.support.fake_server import FakeServer, client_of, engine_of
 from urial.compare.events import Failed
 from urial.compare.run import compare, result
 from urial.engines.base import NoRow, TopRow
 from urial.engines.pair import PairEngines
-from urial.engines.server.rows import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
+from urial.engines.server.logprobs import IMPOSSIBLE, MISSING, named_lists, own_rows, read_row
 from urial.records import Comparison, TokenShift, from_json, to_json
 
 TOP = 20
@@ -256,9 +256,8 @@ def test_a_broken_row_takes_no_other_with_it(how: str, side: str) -> None:
 
 @pytest.mark.parametrize("tells", [("ids", "own"), ("content",)], ids=["vllm", "llama.cpp"])
 def test_a_broken_row_of_what_a_server_writes_takes_no_other_with_it(tells: tuple[str, ...]) -> None:
-    engines, clean = mixed(tells), result(compare(mixed(tells), asked()))
-    client = engines.aligned._client
-    server = client._http._transport.handler.__self__
+    server = fake(told=tells)
+    engines, clean = mixed_with(server), result(compare(mixed(tells), asked()))
     tell, seen = server.told_of, []
 
     def told_of(body: dict[str, Any], token_id: int, row: torch.Tensor) -> dict[str, Any]:

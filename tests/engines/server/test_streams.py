@@ -19,9 +19,8 @@ from urial.compare.events import Failed, SideDone
 from urial.compare.run import compare
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.server import ServerEngine
-from urial.engines.server.parsing import parse
-from urial.engines.server.pieces import PieceReader
-from urial.engines.server.protocol import Telling
+from urial.engines.server.protocol import LogprobSupport, parse
+from urial.engines.server.stream import PieceReader
 from urial.errors import PromptError
 
 MARK = b"\xef\xbb\xbf"
@@ -163,7 +162,7 @@ def test_token_texts_joined_are_the_text_however_events_are_cut(
     if not is_apart and len(events) > 1:
         events.pop()
         events[-1]["finish_reason"] = end
-    reader = PieceReader(words, {1, 3}, set(words.all_special_ids), Telling("token_ids"), 1000)
+    reader = PieceReader(words, {1, 3}, set(words.all_special_ids), LogprobSupport("token_ids"), 1000)
     pieces = [piece for event in events for piece in reader.pieces(event)]
     assert reader.has_ended and reader.held() == []
     assert [piece.id for piece in pieces if piece.id != UNKNOWN_ID] == ids

@@ -164,7 +164,7 @@ def test_the_record_says_that_it_is_not_exact(found: list[Both]) -> None:
 def test_a_salt_is_taken_and_an_answer_scored_again_has_the_same_ranks(served: PairEngines) -> None:
     """What a prefix cache still holds of the first time changes nothing."""
     ids = served.base.encode("The quick brown fox jumps over the lazy dog.")
-    assert served.base._telling.salted and served.base._telling.top == 20
+    assert served.base.telling.salted and served.base.telling.top == 20
     first, second = (served.base.open_score(ids[:3], 20).extend(ids[3:]).rows() for _ in range(2))
     assert all(isinstance(row, TopRow) for row in first)
     assert [row.rank for row in first] == [row.rank for row in second]

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from urial.engines.local.bounded_stream import BUFFERED, Stream
 from urial.engines.local.sequence import HELD_ROWS, Sequence
-from urial.engines.local.stream import BUFFERED, Stream
 
 Choose = Callable[[list[torch.Tensor]], int]  # from the rows [1, V] of those that write
 Compare = Callable[[list[list[torch.Tensor]], list[int]], Any]  # from n rows of each sequence, and n tokens

@@ -1,7 +1,4 @@
-"""The layers under a model's head, and how to have them read on behind a cache, whatever the family calls things.
-
-Knows nothing about heads, sampling or text.
-"""
+"""The layers under a model's head, and how to have them read on behind a cache, whatever the family calls things."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The longest text that a model reads, whatever its family calls that.
-
-Knows configurations; nothing about weights or prompts.
-"""
+"""The longest text that a model reads, whatever its family calls that."""
 
 from __future__ import annotations
 

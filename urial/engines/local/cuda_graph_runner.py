@@ -1,29 +1,30 @@
 """Decoding steps as CUDA graphs: one launch in place of a thousand, where launches would take longer than the work.
 
-UNMEASURED ON A GPU: nothing says yet that this is quicker than transformers' own `StaticCache` with
-`torch.compile(mode="reduce-overhead")`. Tested on a processor: its numbers are those of `TorchRunner`, and a captured
-step never waits for the device.
+No GPU was at hand: whether this is quicker than transformers' own `StaticCache` with
+`torch.compile(mode="reduce-overhead")` is not known. On a processor its numbers are those of `TorchRunner`.
 
 A graph replays the same shapes over the same addresses. So every sequence that decodes has a slot in two tensors a
-layer [slots, G, length, S], and which positions a slot sees is a mask. A slot that a step leaves out rides along: what
-it writes at its position is written again by its next token. `TorchRunner` reads prompts; they move into a slot with
-their first single token.
-https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs says what may be captured.
+layer [slots, G, length, S] and a mask of what it sees; one that a step leaves out takes part too, and its next token
+writes again what it wrote. `TorchRunner` reads prompts; they move into a slot with their first single token.
+What may be captured: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from urial.engines.local.family_trial import one_line
+from urial.engines.local.kv_cache import RaggedCache, begun_with
 from urial.engines.local.runner import Chunk, Prefix
-from urial.engines.local.torch_runner import RaggedCache, TorchRunner, begun_with
+from urial.engines.local.torch_runner import MAX_SEQUENCES, TorchRunner
 from urial.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ WARM_UPS = 2  # runs before a capture: kernels are chosen and workspaces made at
 
 Step = Callable[[], torch.Tensor]  # reads and writes tensors that stay where they are; returns a new one
 Pair = tuple[torch.Tensor, torch.Tensor]
+Decoding = Sequence[tuple[int, "Chunk[SlotCache]"]]  # each with its slot
 
 
 @dataclass(slots=True, eq=False)
@@ -40,10 +42,12 @@ class SlotCache:
     """A sequence's keys and values: in a cache of its own while its prompt is read, then in a slot."""
 
     own: RaggedCache
-    capacity: int
     index: int | None = None  # of the slot
     adapter: float = 0.0
     nbytes: int = 0  # of the slot
+
+    def decodes(self, chunk: Chunk[SlotCache]) -> bool:
+        return self.index is not None or (len(chunk.tokens) == chunk.rows == 1 and bool(self.own.layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ class SlotKeys:
         """One query a slot [slots, H, 1, S]; heads that share their keys go as several queries of one head."""
         slots, heads, _, size = query.shape
         grouped = query.reshape(slots, self.keys.shape[1], -1, size)
-        attend = functional.scaled_dot_product_attention
-        return attend(grouped, self.keys, self.values, self.mask, scale=scale).reshape(slots, 1, heads, -1)
+        found = functional.scaled_dot_product_attention(grouped, self.keys, self.values, self.mask, scale=scale)
+        return found.reshape(slots, 1, heads, -1)
 
 
 class SlotPass:
@@ -67,79 +71,65 @@ class SlotPass:
 
     def __init__(self, layers: dict[int, Pair], windows: Sequence[int | None], positions: torch.Tensor) -> None:
         self._layers, self._windows, self._positions = layers, windows, positions
-        like = layers[0][0]
-        self._masks = {window: self._mask(window, like) for window in set(windows)}
+        self._masks = {window: self._mask(window, layers[0][0]) for window in set(windows)}
 
     def _mask(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
         places = torch.arange(like.shape[2], device=like.device)
         hidden = places > self._positions
-        if window is not None:
-            hidden |= places <= self._positions - window
-        mask = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device)
-        return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
+        hidden |= places <= self._positions - (window or like.shape[2])
+        shown = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device)
+        return shown.masked_fill_(hidden, -torch.inf)[:, None, None]
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
     ) -> tuple[SlotKeys, None]:
         """Write each slot's position, [slots, G, 1, S] in all."""
-        count = len(self._positions)
-        index = self._positions[:, None, None].expand(keys.shape)
-        rooms = zip(self._layers[layer_idx], (keys, values), strict=True)
-        held = [room[:count].scatter_(2, index, new) for room, new in rooms]
+        count, index = len(self._positions), self._positions[:, None, None].expand(keys.shape)
+        room = self._layers[layer_idx]
+        held = room[0][:count].scatter_(2, index, keys), room[1][:count].scatter_(2, index, values)
         return SlotKeys(*held, self._masks[self._windows[layer_idx]]), None
 
 
-def begins_to_decode(chunk: Chunk[SlotCache]) -> bool:
-    return len(chunk.tokens) == chunk.rows == 1 and bool(chunk.cache.own.layers)
+class CudaGraphRunner:
+    """One-token steps as graphs over slots; `TorchRunner` for all else."""
 
-
-class CudaGraphRunner(TorchRunner):
-    """`TorchRunner` whose one-token steps are graphs over slots."""
-
+    batch_invariant, max_sequences, worth_reading = False, MAX_SEQUENCES, 1
     can_rewind = False  # what is in a slot is not given out again
 
     def __init__(
         self, model: PreTrainedModel, capture: Graphs | None = None, length_step: int = 512, kept_bytes: int = 2**30
     ) -> None:
-        """`model` carries the adapter where there is one, and lies on one device.
-
-        Slots grow by `length_step` positions: each growth moves all keys and voids what was captured. Those of up to
-        `kept_bytes` stay when nobody is left, so that the next answer finds them and their graphs.
-        """
-        super().__init__(model)
+        """Slots grow by `length_step` positions, which voids what was captured. Those of up to `kept_bytes` stay when
+        nobody is left, so that the next answer finds them and their graphs. `model` lies on one device."""
+        self._torch, self._like = TorchRunner(model), next(model.parameters())
         self._capture = capture or Graphs(model.device)
         self._length_step, self._kept_bytes = length_step, kept_bytes
-        self._taken: dict[int, SlotCache] = {}
+        self._taken: dict[int, SlotCache] = {}  # by the slot's number
         self._layers: dict[int, Pair] = {}
-        self._inputs, self._factors = torch.empty(0), torch.empty(0)
+        self._inputs = self._factors = torch.empty(0)
         self._steps: dict[int, Step] = {}  # by the number of slots
 
     def open(self, capacity: int, prefix: Prefix[SlotCache] | None) -> SlotCache:
-        own = begun_with(Prefix(prefix.cache.own, prefix.length), capacity) if prefix else RaggedCache(capacity)
-        return SlotCache(own, capacity)
+        return SlotCache(begun_with(Prefix(prefix.cache.own, prefix.length) if prefix else None, capacity))
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[SlotCache]]) -> Sequence[torch.Tensor]:
-        decoding = [chunk for chunk in batch if chunk.cache.index is not None or begins_to_decode(chunk)]
-        for chunk in decoding:
-            self._take_slot(chunk)
-        found = {id(chunk): state for chunk, state in zip(decoding, self._decode(decoding), strict=True)}
+        going = [chunk for chunk in batch if chunk.cache.decodes(chunk)]
+        decoding = [(self._take_slot(chunk), chunk) for chunk in going]
+        found = {id(chunk): rows for chunk, rows in zip(going, self._decode(decoding), strict=True)}
         prompts = [chunk for chunk in batch if id(chunk) not in found]
-        own = [replace(chunk, cache=chunk.cache.own) for chunk in prompts]
-        found |= zip(map(id, prompts), super().forward(own) if own else (), strict=True)
-        for chunk in decoding:  # now that nothing can fail
+        own = [Chunk(chunk.cache.own, chunk.tokens, chunk.rows, chunk.adapter) for chunk in prompts]
+        found |= zip(map(id, prompts), self._torch.forward(own) if own else (), strict=True)
+        for chunk in going:  # now that nothing can fail
             chunk.cache.own.length += len(chunk.tokens)
         return [found[id(chunk)] for chunk in batch]
 
-    def _decode(self, decoding: list[Chunk[SlotCache]]) -> list[torch.Tensor]:
+    def _decode(self, decoding: Decoding) -> list[torch.Tensor]:
         """Logits after the wanted tokens of each: one step for the first token of all, one for the second, ..."""
-        states: list[list[torch.Tensor]] = [[] for _ in decoding]
-        for ahead in range(max((len(chunk.tokens) for chunk in decoding), default=0)):
-            step = self._step(decoding, ahead)
-            for chunk, own in zip(decoding, states, strict=True):
-                own += step[chunk.cache.index : chunk.cache.index + 1] if ahead < len(chunk.tokens) else ()
-        pairs = zip(decoding, states, strict=True)
-        return [self.head(torch.stack(own)[len(own) - chunk.rows :]) for chunk, own in pairs]
+        most = max((len(chunk.tokens) for _, chunk in decoding), default=0)
+        steps = [self._step(decoding, ahead) for ahead in range(most)]
+        spans = [(index, len(chunk.tokens) - chunk.rows, len(chunk.tokens)) for index, chunk in decoding]
+        return [self._torch.head(torch.stack([step[i] for step in steps[start:stop]])) for i, start, stop in spans]
 
     def close(self, cache: SlotCache) -> None:
         """Free the slot for another answer, and large room when nobody is left."""
@@ -149,14 +139,14 @@ class CudaGraphRunner(TorchRunner):
             self._layers = {}
             self._void()
 
-    def _take_slot(self, chunk: Chunk[SlotCache]) -> None:
-        """Copy what was read into a slot. Raises EngineError where the memory has no room for one more."""
+    def _take_slot(self, chunk: Chunk[SlotCache]) -> int:
+        """Its slot; at first what was read is copied there. Raises EngineError where the memory is full."""
         cache = chunk.cache
         if cache.index is not None:
-            return
+            return cache.index
         index = next(index for index in range(len(self._taken) + 1) if index not in self._taken)
         try:
-            self._make_room(cache.own, index + 1, cache.capacity + 1)  # riding along, a full answer still writes
+            self._make_room(cache.own, index + 1, cache.own.capacity + 1)  # riding along, a full answer still writes
         except torch.OutOfMemoryError as error:
             raise EngineError(NO_ROOM) from error
         for number, pair in cache.own.layers.items():
@@ -167,50 +157,48 @@ class CudaGraphRunner(TorchRunner):
         cache.index, cache.adapter = index, chunk.adapter
         cache.nbytes = sum(room[index].nbytes for pair in self._layers.values() for room in pair)
         self._taken[index] = cache
+        return index
 
     def _make_room(self, like: RaggedCache, count: int, length: int) -> None:
         """Slots in powers of two. Both rooms exist at once for a layer only; what there was stays if one fails."""
-        slots, held = self._layers[0][0].shape[0::2] if self._layers else (0, 0)
-        slots, length = max(slots, 1 << (count - 1).bit_length()), -(-max(held, length) // self._length_step)
-        length *= self._length_step
-        if self._layers and self._layers[0][0].shape[0::2] == (slots, length):
+        held = tuple(self._layers[0][0].shape[0::2]) if self._layers else (0, 0)
+        length = -(-max(held[1], length) // self._length_step) * self._length_step
+        slots = max(held[0], 1 << (count - 1).bit_length())
+        if held == (slots, length):
             return
         self._void()
         grown: dict[int, Pair] = {}
         for number, pair in like.layers.items():
-            new = tuple(tensor.new_zeros(slots, tensor.shape[1], length, tensor.shape[3]) for tensor in pair)
-            for room, old in zip(new, self._layers.get(number, ()), strict=False):
+            keys, values = (t.new_zeros(slots, t.shape[1], length, t.shape[3]) for t in pair)
+            for room, old in zip((keys, values), self._layers.get(number, ()), strict=False):
                 room[: old.shape[0], :, : old.shape[2]] = old
-            grown[number] = new
+            grown[number] = keys, values
         self._layers = grown
+        self._inputs = torch.zeros(2, slots, dtype=torch.long, device=self._like.device)
+        self._factors = torch.zeros(slots, 1, 1, dtype=self._like.dtype, device=self._like.device)
 
     def _void(self) -> None:
         """The tensors that steps were captured over are about to move."""
         self._steps.clear()
-        self._inputs = torch.empty(0)
         self._capture.clear()
 
-    def _step(self, decoding: Sequence[Chunk[SlotCache]], ahead: int) -> torch.Tensor:
+    def _step(self, decoding: Decoding, ahead: int) -> torch.Tensor:
         """Hidden states [slots, D] after token `ahead` of each that has one; a copy."""
         count = 1 << max(self._taken).bit_length()
         if count not in self._steps:
-            slots, like = len(self._layers[0][0]), self._like
-            if len(self._inputs) == 0:
-                self._inputs = torch.zeros(2, slots, dtype=torch.long, device=like.device)
-                self._factors = torch.zeros(slots, 1, 1, dtype=like.dtype, device=like.device)
             self._fill((), 0)  # a capture's first runs write only what will be written again
             self._steps[count] = self._capture(partial(self._run, count))
         self._fill(decoding, ahead)
         return self._steps[count]().clone()
 
-    def _fill(self, decoding: Sequence[Chunk[SlotCache]], ahead: int) -> None:
+    def _fill(self, decoding: Decoding, ahead: int) -> None:
         """Two copies to the device, which the host does not wait for."""
         slots, pin = self._inputs.shape[1], self._like.is_cuda
         tokens, positions, factors = [0] * slots, [0] * slots, [0.0] * slots
         for index, cache in self._taken.items():
             positions[index], factors[index] = cache.own.length, cache.adapter
-        for chunk in decoding:
-            index, read = chunk.cache.index, min(ahead, len(chunk.tokens))
+        for index, chunk in decoding:
+            read = min(ahead, len(chunk.tokens))
             positions[index] += read  # one that has no more tokens rides along behind its last
             tokens[index] = chunk.tokens[read] if read < len(chunk.tokens) else 0
         self._inputs.copy_(torch.tensor([tokens, positions], pin_memory=pin), non_blocking=True)
@@ -219,19 +207,19 @@ class CudaGraphRunner(TorchRunner):
     def _run(self, count: int) -> torch.Tensor:
         """Hidden states [count, D] of one step over the first slots: no shape and no branch depends on a value."""
         tokens, positions = self._inputs[:, :count].unsqueeze(-1)
-        self.factors.column = self._factors[:count]
-        cache = SlotPass(self._layers, self.windows, positions)
-        output = self.layers(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
+        self._torch.factors.column = self._factors[:count]
+        cache = SlotPass(self._layers, self._torch.windows, positions)
+        output = self._torch.layers(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True)
         return output.last_hidden_state[:, 0]
 
 
+@dataclass
 class Graphs:
     """Steps as CUDA graphs over one pool of memory; one that cannot be captured, and all after it, run as they are."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._pool: tuple[int, int] | None = None
-        self._works = True
+    device: torch.device
+    _pool: Any = None
+    _works: bool = True
 
     def clear(self) -> None:
         self._pool = None  # a pool goes with its last graph
@@ -240,26 +228,24 @@ class Graphs:
         if not self._works:
             return step
         try:
-            with torch.cuda.device(self._device):
-                return self._captured(step)
+            with torch.cuda.device(self.device):
+                return self.captured(step)
         except RuntimeError as error:  # torch's word for what CUDA refuses; out of memory is one of them
             self._works = False
-            while error.__context__:  # the end of a broken capture raises an error of its own
-                error = error.__context__
-            reason = str(error).strip().split("\n")[0]
-            log.warning("this model's step cannot be captured as a CUDA graph, so it decodes more slowly: %s", reason)
+            first: BaseException = error
+            while first.__context__:  # the end of a broken capture raises an error of its own
+                first = first.__context__
+            log.warning("this model's step cannot be captured, so it decodes more slowly: %s", one_line(first))
             return step
 
-    def _captured(self, step: Step) -> Step:
+    def captured(self, step: Step) -> Step:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        stream = torch.cuda.Stream()
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream())
-        graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(stream):  # left even where the end of a broken capture raises
             for _ in range(WARM_UPS):
                 step()
             with torch.cuda.graph(graph, self._pool, stream, capture_error_mode="thread_local"):
                 found = step()
         torch.cuda.current_stream().wait_stream(stream)
-
-        return lambda: (graph.replay(), found)[1]
+        return lambda: (graph.replay(), found)[1]  # type: ignore[func-returns-value]  # run for what it writes

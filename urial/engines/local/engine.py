@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.engines.base import Capabilities, Sampling
+from urial.engines.base import Capabilities, Sampling, check_fits
 from urial.engines.local.answer import Answer, Choose, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
+from urial.engines.local.request_outputs import LocalPieces, LocalScoreSession
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.sequence import SharedModel
-from urial.engines.local.streams import LocalPieces, LocalScoreSession
 from urial.engines.sampling import Sampler
-from urial.errors import SettingsError
 from urial.records import SideName
 from urial.tokenizer.chat import ChatTokenizer
 
@@ -53,7 +52,7 @@ class LocalEngine(ChatTokenizer):
         super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
         self.model = model.eval()
-        self._shared = shared
+        self.shared = shared
         self._adapter = 1.0 if side == "aligned" else 0.0
         self.context_length = context_length_of(config)
         self.vocabulary_size = int(config.vocab_size)
@@ -61,39 +60,35 @@ class LocalEngine(ChatTokenizer):
     @property
     def preparing(self) -> str:
         """What a first answer still waits for; empty where it waits for nothing."""
-        return PREPARING if self._shared.is_preparing else ""
+        return PREPARING if self.shared.is_preparing else ""
 
     # Running
 
     def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
         """Raise SettingsError where prompt and answer do not fit into the model."""
-        if prompt_tokens + max_new_tokens > self.context_length:
-            raise SettingsError(
-                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
-                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
-            )
+        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens)
 
     def read_ahead(self, ids: Sequence[int]) -> None:
         """Keep this beginning of prompts when the next one is read; later ones start behind it."""
         if ids:
-            self._shared.prefixes.want(ids)
+            self.shared.prefixes.want(ids)
 
     def forget(self, ids: Sequence[int]) -> None:
         """Free what is kept of a prompt that no request needs any more."""
-        self._shared.prefixes.forget(ids)
+        self.shared.prefixes.forget(ids)
 
     def reader(self, context_ids: Sequence[int], room: int, adapter: float | None = None) -> Reader:
         """This model behind a context, for an answer of up to `room` tokens; `adapter` None is this side's own."""
-        return Reader(self._shared, context_ids, room, self._adapter if adapter is None else adapter)
+        return Reader(self.shared, context_ids, room, self._adapter if adapter is None else adapter)
 
     def check(self) -> None:
         """Run the model for a moment. Raises WeightsError where it cannot be run, or not right.
 
         The families that have loops are held against transformers by tests; a start need not wait for them.
         """
-        if not self._shared.is_preparing:
-            scheduler().call(self._shared.prepare)
-            self._shared.runner.result()
+        if not self.shared.is_preparing:
+            scheduler().call(self.shared.prepare)
+            self.shared.runner.result()
 
     def generate(
         self,
@@ -133,16 +128,11 @@ class LocalEngine(ChatTokenizer):
         if compare is not None:
             answer.score_by(compare)
         scheduler().submit(answer)
-        return LocalPieces(answer, self._tokenizer, limit)
-
-    @property
-    def ends(self) -> frozenset[int]:
-        """The ids that end a turn."""
-        return self._ends
+        return LocalPieces(answer, self.tokenizer, limit)
 
     def shares_weights_with(self, other: LocalEngine) -> bool:
         """Whether both are one model in memory, told apart by the factor of its adapter."""
-        return self._shared is other._shared
+        return self.shared is other.shared
 
     def sampler(self, sampling: Sampling, prompt_ids: Sequence[int]) -> Sampler:
         """What chooses tokens of one answer after that prompt. Raises SettingsError."""
@@ -169,7 +159,7 @@ class LocalEngine(ChatTokenizer):
 
     def held(self) -> Held:
         """What this model keeps in memory beside its weights, of both sides where they share them."""
-        sequences = scheduler().held(self._shared)
+        sequences = scheduler().held(self.shared)
         caches = [sequence.cache for sequence in sequences if sequence.cache is not None]
-        size = sum(cache.nbytes for cache in caches) + self._shared.prefixes.nbytes
-        return Held(len(sequences), len(self._shared.prefixes), size)
+        size = sum(cache.nbytes for cache in caches) + self.shared.prefixes.nbytes
+        return Held(len(sequences), len(self.shared.prefixes), size)

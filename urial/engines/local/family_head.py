@@ -2,13 +2,13 @@
 
 Families scale, cap and shift before and after their output layer, under names that mean the opposite elsewhere
 (Granite divides by `logits_scaling`, HyperCLOVA X multiplies). So no table of names is trusted: the family's own
-forward is run with the layers under its head left out. Knows nothing about caches, sampling or statistics.
+forward is run with the layers under its head left out.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -77,5 +77,5 @@ def are_close(
 def some_states(model: PreTrainedModel, layer: nn.Module) -> torch.Tensor:
     """Hidden states [n, D] of no text in particular, always the same."""
     generator = torch.Generator().manual_seed(0)
-    width = layer.weight.shape[-1]
-    return torch.randn(TRIED, width, generator=generator).to(layer.weight.device, model.dtype)
+    weight = cast(torch.Tensor, layer.weight)
+    return torch.randn(TRIED, weight.shape[-1], generator=generator).to(weight.device, model.dtype)

@@ -1,7 +1,4 @@
-"""Work that goes on beside whatever comes next, and is waited for by who needs it.
-
-Knows nothing about what is made.
-"""
+"""Work that goes on beside whatever comes next, and is waited for by who needs it."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ It is compared with the family's own forward before it is first used: where they
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -39,6 +40,7 @@ class LmHead:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._layer = layer_first(model.get_output_embeddings())
+        self._weight = cast(torch.Tensor, self._layer.weight)
         self._postprocess = family_postprocess(model)
         # A plain layer in half precision on a GPU multiplies with a float32 result: no ties from rounding.
         self._plain = type(self._layer) is nn.Linear and self._layer.bias is None
@@ -53,8 +55,8 @@ class LmHead:
         return self._family is None
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        hidden = hidden.to(self._layer.weight.device)  # a model over several GPUs may end elsewhere
-        logits = self._own(hidden) if self.is_plain else self._family(hidden)
+        hidden = hidden.to(self._weight.device)  # a model over several GPUs may end elsewhere
+        logits = self._own(hidden) if self.is_plain or self._family is None else self._family(hidden)
         return logits.cpu() if logits.device.type in WITHOUT_FLOAT64 else logits
 
     @torch.inference_mode()
@@ -69,5 +71,5 @@ class LmHead:
     def _multiply(self, hidden: torch.Tensor) -> torch.Tensor:
         half = hidden.dtype in (torch.bfloat16, torch.float16)
         if self._plain and half and hidden.is_cuda:
-            return torch.mm(hidden, self._layer.weight.t(), out_dtype=torch.float32)
+            return torch.mm(hidden, self._weight.t(), out_dtype=torch.float32)
         return self._layer(hidden).float()

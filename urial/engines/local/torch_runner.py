@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from urial.engines.local.backbone import backbone_of, read_on
 from urial.engines.local.cpu_linear import put_weights_first
+from urial.engines.local.kv_cache import PLAIN_LAYERS, OwnCache, RaggedCache, begun_with
 from urial.engines.local.lm_head import LmHead
 from urial.engines.local.runner import Chunk, Prefix
 from urial.weights.adapters import LowRankLinear, share_tensors
@@ -28,7 +28,6 @@ from urial.weights.adapters import LowRankLinear, share_tensors
 RUNNER_ATTENTION = "urial_runner"
 MAX_SEQUENCES = 16  # beyond it a step gets slower about as fast as rows are added
 WORTH_READING = 16  # answer tokens for which a sequence is read alone
-PLAIN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)  # exact types: they rebind their tensors when they grow
 
 
 # The adapter
@@ -74,43 +73,7 @@ def runner_tree(model: PreTrainedModel, factors: AdapterFactors, attention: str 
     return tree
 
 
-# One sequence's keys and values
-
-
-@dataclass(slots=True, eq=False)
-class RaggedCache:
-    """Keys and values [1, G, capacity, S] of one sequence in each layer; only the first `length` positions count."""
-
-    capacity: int
-    length: int = 0
-    layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(tensor.nbytes for pair in self.layers.values() for tensor in pair)
-
-    def write(self, index: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put n new positions [1, G, n, S] behind those that count; returns all up to them."""
-        if index not in self.layers:
-            shapes = [(1, tensor.shape[1], self.capacity, tensor.shape[3]) for tensor in (keys, values)]
-            self.layers[index] = (keys.new_empty(shapes[0]), values.new_empty(shapes[1]))
-        stop = self.length + keys.shape[2]
-        if stop > self.capacity:
-            raise RuntimeError("a sequence has got longer than the room that was asked for")
-        for held, new in zip(self.layers[index], (keys, values), strict=True):
-            held[:, :, self.length : stop] = new
-        return self.layers[index][0][:, :, :stop], self.layers[index][1][:, :, :stop]
-
-
-def begun_with(prefix: Prefix[RaggedCache], capacity: int) -> RaggedCache:
-    """A cache of its own that begins with a copy of the prefix."""
-    cache = RaggedCache(capacity, prefix.length)
-    for index, pair in prefix.cache.layers.items():
-        grown = tuple(held.new_empty(*held.shape[:2], capacity, held.shape[3]) for held in pair)
-        for new, held in zip(grown, pair, strict=True):
-            new[:, :, : prefix.length] = held[:, :, : prefix.length]
-        cache.layers[index] = grown
-    return cache
+# Attention over the sequences of a pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +188,7 @@ class TorchRunner:
         self._like = next(model.parameters())
 
     def open(self, capacity: int, prefix: Prefix[RaggedCache] | None) -> RaggedCache:
-        return begun_with(prefix, capacity) if prefix else RaggedCache(capacity)
+        return begun_with(prefix, capacity)
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[RaggedCache]]) -> Sequence[torch.Tensor]:
@@ -244,32 +207,14 @@ class TorchRunner:
         """Nothing to give back: a cache goes with its object."""
 
 
-def wanted_rows(batch: Sequence[Chunk]) -> list[int]:
+def wanted_rows(batch: Sequence[Chunk[Any]]) -> list[int]:
     """Which of the N tokens of a pass are followed by logits that somebody wants."""
-    wanted, stop = [], 0
+    wanted: list[int] = []
+    stop = 0
     for chunk in batch:
         stop += len(chunk.tokens)
         wanted += range(stop - chunk.rows, stop)
     return wanted
-
-
-@dataclass(slots=True, eq=False)
-class OwnCache:
-    """A family's own cache in transformers."""
-
-    layers: DynamicCache
-
-    @property
-    def nbytes(self) -> int:
-        tensors = (getattr(layer, name, None) for layer in self.layers.layers for name in ("keys", "values"))
-        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
-    def fork(self) -> OwnCache:
-        """Grows on its own: layers that rebind their tensors share them, others are copied."""
-        twin = copy.copy(self.layers)
-        layers = self.layers.layers
-        twin.layers = [copy.copy(each) if type(each) in PLAIN_LAYERS else copy.deepcopy(each) for each in layers]
-        return OwnCache(twin)
 
 
 class SequentialRunner:

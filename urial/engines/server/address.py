@@ -1,7 +1,4 @@
-"""Where a server is and how to be let in: its address and its key, which nothing here ever shows.
-
-Knows nothing about requests.
-"""
+"""Where a server is and how to be let in: its address and its key, which nothing here ever shows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Places at a server: so many requests at once, the others wait in line, each knowing its number.
 
-Knows nothing about HTTP. Lives on one event loop; a ticket's number may be read from any thread.
+Lives on one event loop; a ticket's number may be read from any thread.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from contextlib import asynccontextmanager
 from urial.errors import EngineError
 
 
-class Ticket:
+class QueuePosition:
     """One request's number in line: 0 once it has a place, 1 for the next one."""
 
     def __init__(self) -> None:
         self.position = 0
 
 
-class Gate:
+class AdmissionQueue:
     """First come, first served. A line that is too long is refused at once instead of growing without end."""
 
     def __init__(self, places: int, longest_line: int) -> None:
         self._free = places
         self._longest_line = longest_line
-        self._line: list[tuple[Ticket, asyncio.Future[None]]] = []
+        self._line: list[tuple[QueuePosition, asyncio.Future[None]]] = []
 
     @property
     def waiting(self) -> int:
         return len(self._line)
 
     @asynccontextmanager
-    async def place(self, ticket: Ticket) -> AsyncIterator[None]:
+    async def place(self, ticket: QueuePosition) -> AsyncIterator[None]:
         """Hold a place. Raises EngineError where the line is full."""
         await self._enter(ticket)
         try:
@@ -40,7 +40,7 @@ class Gate:
         finally:
             self._leave()
 
-    async def _enter(self, ticket: Ticket) -> None:
+    async def _enter(self, ticket: QueuePosition) -> None:
         if self._free > 0:
             self._free -= 1
             return

@@ -1,12 +1,13 @@
-"""Requests to one server: one pool of connections, a line before it, time limits, and tries that are repeated safely.
+"""Requests to one server: one pool of connections, a queue before it, time limits, and tries that are repeated safely.
 
-Knows HTTP and the order of things; nothing about tokens or what a reply means. Everything here runs on one loop.
+A stream's format is the HTML standard's, section "Server-sent events". Everything here runs on one loop.
+`admission.py` is the queue, `retry.py` the limits and the tries, `failures.py` what is raised.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,12 +16,13 @@ import httpx
 
 from urial.engines.server import failures
 from urial.engines.server.address import Address
-from urial.engines.server.admission import Gate, Ticket
-from urial.engines.server.parsing import parse
-from urial.engines.server.retry import Patience, Tries, Wait
-from urial.engines.server.sse import data_fields
+from urial.engines.server.admission import AdmissionQueue, QueuePosition
+from urial.engines.server.protocol import MARK, parse
+from urial.engines.server.retry import Retries, Timeouts, Wait
+from urial.errors import EngineError
 
 DONE = "[DONE]"
+LONGEST_LINE = 8 * 2**20  # bytes; a stream without line ends must not fill the memory
 Body = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -42,15 +44,15 @@ class ServerClient:
         address: Address,
         *,
         limits: Limits | None = None,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         limits = limits or Limits()
         self.address = address
-        self.generating = Gate(limits.generating, limits.line)
-        self.scoring = Gate(limits.scoring, limits.line)
-        self._patience = patience or Patience()
-        self._http = httpx.AsyncClient(
+        self.generating = AdmissionQueue(limits.generating, limits.line)
+        self.scoring = AdmissionQueue(limits.scoring, limits.line)
+        self._patience = patience or Timeouts()
+        self.http = httpx.AsyncClient(
             headers=address.headers(),
             timeout=httpx.Timeout(None, connect=self._patience.connect),  # the other limits are kept here
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
@@ -64,26 +66,26 @@ class ServerClient:
         """The JSON at a path; no waiting in line, no repeated tries. Raises EngineError or SettingsError."""
         try:
             return await self._whole("GET", path, None)
-        except failures.Passing as error:
+        except failures.TransientError as error:
             raise error.final from None
 
-    async def ask(self, body: Body, ticket: Ticket | None = None, *, away: float | None = None) -> Any:
+    async def ask(self, body: Body, ticket: QueuePosition | None = None, *, away: float | None = None) -> Any:
         """The JSON answer to a completion request. Raises EngineError or SettingsError."""
-        async with self.scoring.place(ticket or Ticket()):
-            tries = Tries(self._patience, self._patience.away if away is None else away)
+        async with self.scoring.place(ticket or QueuePosition()):
+            tries = Retries(self._patience, self._patience.away if away is None else away)
             while True:
                 try:
                     return self._answered(await self._whole("POST", "/completions", body), has_begun=False)
-                except failures.Passing as error:
+                except failures.TransientError as error:
                     await tries.pause_or_raise(error)
 
-    async def stream(self, body: Body, ticket: Ticket) -> AsyncIterator[Any]:
+    async def stream(self, body: Body, ticket: QueuePosition) -> AsyncGenerator[Any, None]:
         """The events of a streamed completion, as JSON. Raises EngineError or SettingsError.
 
         Until the first event a failed try is repeated; after it, never: its words may be on a screen.
         """
         async with self.generating.place(ticket):
-            tries, has_begun = Tries(self._patience, self._patience.away), False
+            tries, has_begun = Retries(self._patience, self._patience.away), False
             while True:
                 try:
                     async with aclosing(self._events(body)) as events:
@@ -91,16 +93,16 @@ class ServerClient:
                             has_begun = True
                             yield event
                     return
-                except failures.Passing as error:
+                except failures.TransientError as error:
                     if has_begun:
                         raise failures.broke_off(self.address) from error
                     await tries.pause_or_raise(error)
 
     async def _whole(self, method: str, path: str, body: Body | None) -> Any:
-        """One try of a request that is answered at once. Raises Passing where another may succeed."""
+        """One try of a request that is answered at once. Raises TransientError where another may succeed."""
         try:
             async with asyncio.timeout(self._patience.whole):
-                reply = await self._http.request(method, self.address.url + path, json=body)
+                reply = await self.http.request(method, self.address.url + path, json=body)
         except TimeoutError as error:
             raise failures.silent(self.address, self._patience.whole, has_begun=False) from error
         except httpx.TransportError as error:
@@ -111,8 +113,8 @@ class ServerClient:
             raise failures.refused(self.address, reply.status_code, reply.content)
         return self._parsed(reply.content)
 
-    async def _events(self, body: Body) -> AsyncIterator[Any]:
-        """One try of a stream: its events up to the mark of its end. Raises Passing where another may succeed."""
+    async def _events(self, body: Body) -> AsyncGenerator[Any, None]:
+        """One try of a stream, up to the mark of its end. Raises TransientError where another may succeed."""
         wait = Wait(self._patience)
         try:
             reply = await self._opened(body)
@@ -138,8 +140,8 @@ class ServerClient:
 
     async def _opened(self, body: Body) -> httpx.Response:
         """The answer up to its headers."""
-        request = self._http.build_request("POST", self.address.url + "/completions", json=body)
-        reply = await self._within(self._patience.first, self._http.send(request, stream=True))
+        request = self.http.build_request("POST", self.address.url + "/completions", json=body)
+        reply = await self._within(self._patience.first, self.http.send(request, stream=True))
         if not reply.is_success:
             async with aclosing(reply):
                 content = await self._within(self._patience.stall, reply.aread())
@@ -156,3 +158,41 @@ class ServerClient:
             return parse(data)
         except ValueError as error:
             raise failures.not_json(self.address) from error
+
+
+async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+    """The data of each event; an event that the end of the stream cuts off is dropped, as the standard says.
+
+    Raises EngineError for a line without end and for bytes that are not UTF-8.
+    """
+    data: list[bytes] = []
+    before = MARK  # the standard: one leading byte order mark is ignored
+    async for line in lines(chunks):
+        line, before = line.removeprefix(before), b""
+        if not line and data:
+            yield decode(b"\n".join(data))
+            data = []
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Lines without their ends; what follows the last line end is dropped.
+
+    They end at a line feed only: a splitter for text would also cut at U+0085 or U+2028, which JSON may hold unescaped.
+    """
+    rest = b""
+    async for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+        if len(rest) > LONGEST_LINE:
+            raise EngineError("The server sent a line without an end; check that base_url leads to a model server.")
+
+
+def decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EngineError("The server sent text that is not UTF-8; look into its log, then try again.") from error

@@ -1,24 +1,32 @@
 """A model behind an OpenAI-compatible server as an engine: text and ids here, generating and scoring there.
 
-Knows nothing about pairs, prompts' meaning, statistics or pages.
+`connect` makes one from an entry of models.yaml; two models of one server share its client.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.base import Sampling
+from urial.engines.base import Sampling, check_fits
 from urial.engines.sampling import check_sampling
-from urial.engines.server.answer import Answer
-from urial.engines.server.client import ServerClient
-from urial.engines.server.pieces import PieceReader
-from urial.engines.server.probe import Abilities
+from urial.engines.server.address import Address
+from urial.engines.server.client import Limits, ServerClient
+from urial.engines.server.event_loop import background
+from urial.engines.server.probe import Abilities, probe
 from urial.engines.server.protocol import generation_body
+from urial.engines.server.retry import Timeouts
 from urial.engines.server.session import ServerScoreSession
-from urial.errors import SettingsError
+from urial.engines.server.stream import Answer, PieceReader
+from urial.engines.server.tokenizer import load_tokenizer
+from urial.pairs import ModelSpec, ServerSpec
+from urial.progress import Progress
 from urial.tokenizer.chat import ChatTokenizer
+
+_clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
+_clients_lock = threading.Lock()
 
 
 class ServerEngine(ChatTokenizer):
@@ -39,24 +47,20 @@ class ServerEngine(ChatTokenizer):
         self.vocabulary_size = len(tokenizer)
         self.no_rows_reason = abilities.reason
         self.preparing = ""
-        self._client = client
+        self.client = client
         self._model = model
-        self._telling = abilities.telling
+        self.telling = abilities.telling
 
     @property
     def waiting(self) -> int:
         """Answers in line before this server."""
-        return self._client.generating.waiting
+        return self.client.generating.waiting
 
     # Running
 
     def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
         """Raise SettingsError where prompt and answer, and the one token that scoring adds, do not fit."""
-        if prompt_tokens + max_new_tokens + 1 > self.context_length:
-            raise SettingsError(
-                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
-                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
-            )
+        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens, more=1)
 
     def read_ahead(self, ids: Sequence[int]) -> None:
         """Nothing to do: a server that keeps beginnings of prompts does so by itself."""
@@ -68,10 +72,36 @@ class ServerEngine(ChatTokenizer):
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
         check_sampling(sampling)
         self.check_length(len(prompt_ids), sampling.max_new_tokens)
-        body = generation_body(self._model, prompt_ids, sampling, sorted(self._ends), self._telling)
-        reader = PieceReader(self._tokenizer, self._ends, self._special, self._telling, sampling.max_new_tokens)
-        return Answer(self._client, body, reader)
+        body = generation_body(self._model, prompt_ids, sampling, sorted(self.ends), self.telling)
+        reader = PieceReader(self.tokenizer, self.ends, self._special, self.telling, sampling.max_new_tokens)
+        return Answer(self.client, body, reader)
 
     def open_score(self, context_ids: Sequence[int], room: int) -> ServerScoreSession:
         """Score an answer that follows `context_ids`, in pieces as it grows; a server needs no room beforehand."""
-        return ServerScoreSession(self._client, self._model, self._telling, context_ids)
+        return ServerScoreSession(self.client, self._model, self.telling, context_ids)
+
+
+def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
+    """Ask the server of `spec` what it can do, and wrap it.
+
+    Raises SettingsError (key, model), WeightsMissing (tokenizer), MismatchError (another
+    tokenizer there), EngineError (unreachable, or no model server).
+    """
+    server = spec.server
+    assert server is not None  # callers ask for it
+    client = client_of(server)
+    words = load_tokenizer(spec, progress)
+    progress(f"Asking the server {client.address.url}", None)
+    abilities = background().wait(probe(client, server.model, words.tokenizer))
+    return ServerEngine(client, server.model, abilities, words.tokenizer, words.ends)
+
+
+def client_of(spec: ServerSpec) -> ServerClient:
+    """The one client of a server: two models of one server share its connections and its line."""
+    address = Address(spec)
+    key = (address.url, spec.api_key_env, spec.at_once, spec.patience)
+    with _clients_lock:
+        if key not in _clients:
+            limits, patience = Limits(generating=spec.at_once), Timeouts().times(spec.patience)
+            _clients[key] = ServerClient(address, limits=limits, patience=patience)
+        return _clients[key]

@@ -1,7 +1,4 @@
-"""One event loop in a thread of its own, for all connections to servers; everything else here stays synchronous.
-
-Knows nothing about HTTP or models.
-"""
+"""One event loop in a thread of its own, for all connections to servers; everything else here stays synchronous."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What can go wrong between here and a server, each as one sentence that names what to change.
-
-Knows HTTP's status codes; nothing about models or events.
-"""
+"""What can go wrong between here and a server, each as one sentence that names what to change."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class Refused(EngineError):
         self.words = words
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A failure that may be over soon: the request may be sent again as long as nothing of it was shown.
 
     `final` is what to raise in the end. `is_away`: the server is down and may come back; otherwise it answers, but
@@ -41,17 +38,17 @@ class Passing(Exception):
         self.is_away = is_away
 
 
-def unreachable(address: Address, error: httpx.TransportError) -> Passing:
+def unreachable(address: Address, error: httpx.TransportError) -> TransientError:
     """The connection failed or broke."""
     kind = type(error).__name__
     sentence = f"The server {address.url} cannot be reached ({kind}); start it, or correct base_url in models.yaml."
-    return Passing(EngineError(sentence), is_away=True)
+    return TransientError(EngineError(sentence), is_away=True)
 
 
-def cut_short(address: Address) -> Passing:
+def cut_short(address: Address) -> TransientError:
     """The server closed an answer that had not ended."""
     sentence = f"The server {address.url} closed the connection before it answered; look into its log, then try again."
-    return Passing(EngineError(sentence), is_away=True)
+    return TransientError(EngineError(sentence), is_away=True)
 
 
 def broke_off(address: Address) -> EngineError:
@@ -100,8 +97,8 @@ def reported(address: Address, message: str, has_begun: bool) -> EngineError:
     return EngineError(f"The server {address.url} reports: {address.quote(message).rstrip('.')}; {end}")
 
 
-def refused(address: Address, status: int, body: bytes) -> UrialError | Passing:
-    """A status other than success: Passing where it may be over soon."""
+def refused(address: Address, status: int, body: bytes) -> UrialError | TransientError:
+    """A status other than success: TransientError where it may be over soon."""
     words = said(address, body)
     if status in (401, 403):
         return SettingsError(refused_key(address, status))
@@ -114,7 +111,7 @@ def refused(address: Address, status: int, body: bytes) -> UrialError | Passing:
         return EngineError(f"The server {address.url} has too many requests (429); wait a minute and try again.")
     if status >= 500:
         sentence = f"The server {address.url} failed ({status}{words}); look into its log, then try again."
-        return Passing(EngineError(sentence), is_away=status in BEHIND_A_PROXY)
+        return TransientError(EngineError(sentence), is_away=status in BEHIND_A_PROXY)
     sentence = f"The server {address.url} refused the request ({status}{words}); change what it names."
     return Refused(sentence, words)
 

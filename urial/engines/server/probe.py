@@ -1,13 +1,15 @@
 """What a server can do, found out by asking it: which models it has, how much they read, what it tells of a prompt.
 
 The ladder: exact ranks and lists of any text (vLLM), lists alone, lists of what the server itself writes (llama.cpp's
-server: enough for the aligned side), nothing. Knows replies; nothing about pairs or pages.
+server: enough for the aligned side), nothing. A server that refuses one wish refuses the whole request, and rarely says
+it in words made for programs: so everything is asked for at once, then less and less until it answers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -15,16 +17,26 @@ from transformers import PreTrainedTokenizerBase
 from urial.engines.base import Capabilities
 from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
-from urial.engines.server.failures import Malformed
-from urial.engines.server.ladder import ask_for_all
-from urial.engines.server.protocol import READERS, IdSource, Telling, find_ids, first_choice
-from urial.engines.server.rows import MISSING, own_rows, read_row
-from urial.errors import MismatchError, SettingsError
+from urial.engines.server.failures import Malformed, Refused
+from urial.engines.server.logprobs import MISSING, own_rows, read_row
+from urial.engines.server.protocol import (
+    READERS,
+    TOP_K,
+    IdSource,
+    LogprobSupport,
+    find_ids,
+    first_choice,
+    listing,
+    one_token_body,
+)
+from urial.errors import EngineError, MismatchError, SettingsError
 
 PROBE_TEXT = "The capital of France"
 PROBE_TOKENS = 3
 TELLS_CLASSES = 3  # entries of a list that tells the three classes apart where no rank is told
 UNLIMITED = 2**31  # where a server does not say how much it reads, it is left to refuse
+AWAY = 5.0  # seconds: at a start a server that is down is a mistake to report, not something to wait for
+SHORTER = {20: 10, 10: 5}  # lists to try where a server names no limit of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,7 @@ class Abilities:
     """What was found. `reason` says in one sentence why rows cannot be had, where they cannot."""
 
     capabilities: Capabilities
-    telling: Telling
+    telling: LogprobSupport
     context_length: int
     reason: str = ""
 
@@ -48,7 +60,7 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     if top:
         check_same_words(client, choice["prompt_logprobs"], ids, tokenizer)
     tells_own = not top and wish.own and tells_own_rows(choice, id_source, wish.top)
-    telling = Telling(id_source, own_rows=tells_own, top=top or wish.top, salted=wish.salted)
+    telling = LogprobSupport(id_source, own_rows=tells_own, top=top or wish.top, salted=wish.salted)
     found = Capabilities(
         has_logits=False, has_exact_rank=has_ranks, has_top=top > 0, rereads_context=True, tells_own=tells_own
     )
@@ -123,7 +135,7 @@ def check_same_words(
     """Raise MismatchError where the server reads the probe's ids as other words than the tokenizer here."""
     for entry, token_id in zip(entries[1:], ids[1:], strict=True):
         own = entry.get(str(token_id)) if isinstance(entry, dict) else None
-        there, here = own.get("decoded_token") if isinstance(own, dict) else None, tokenizer.decode([token_id])
+        there, here = own.get("decoded_token") if isinstance(own, dict) else None, str(tokenizer.decode([token_id]))
         if isinstance(there, str) and there.strip() != here.strip():
             raise MismatchError(
                 f"The server {client.address.url} reads token {token_id} as {client.address.quote(there)!r}, the "
@@ -140,3 +152,55 @@ def why_nothing(client: ServerClient, refusal: str, id_source: IdSource) -> str:
         f"No shift can be shown: the server {client.address.url} tells no {lacking}; "
         "vLLM does, started as docs/serving.md says."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One token after a tiny prompt, and lists of `top` entries: of the prompt, of the token; under a salt."""
+
+    top: int = TOP_K
+    prompt: bool = True
+    own: bool = True
+    salted: bool = True
+
+    def body(self, model: str, ids: Sequence[int]) -> dict[str, Any]:
+        body = one_token_body(model, ids, salted=self.salted) | {"return_token_ids": True}
+        body |= {"prompt_logprobs": self.top} if self.prompt else {}
+        return body | (listing(self.top) if self.own else {"logprobs": 1})
+
+    def less(self, refusal: EngineError) -> Wish | None:
+        """What to ask for next; None where nothing is left. Only a refusal in words is worth small steps."""
+        words = refusal.words.lower() if isinstance(refusal, Refused) else ""
+        if self.salted and "salt" in words:
+            return replace(self, salted=False)
+        if self.own and "logprob" in words and (top := named_limit(words, self.top) or SHORTER.get(self.top)):
+            return replace(self, top=top)
+        if self.salted and isinstance(refusal, Refused):
+            return replace(self, salted=False, top=TOP_K)
+        if self.prompt:
+            return replace(self, prompt=False, top=TOP_K)
+        return replace(self, own=False) if self.own else None
+
+
+def named_limit(words: str, below: int) -> int:
+    """The longest list that a refusal names as allowed; 0 where it names none."""
+    found = [int(number) for number in re.findall(r"\d{1,6}", words)]
+    return max((number for number in found if 1 <= number < below), default=0)
+
+
+async def ask_for_all(client: ServerClient, model: str, ids: Sequence[int]) -> tuple[Any, Wish, str]:
+    """The reply, the wish that it fulfils, and why the prompt's log-probabilities were refused, if they were.
+
+    Raises EngineError where nothing helps, SettingsError for a key or a name.
+    """
+    wish, first, refusal = Wish(), None, ""
+    while True:
+        try:
+            return await client.ask(wish.body(model, ids), away=AWAY), wish, "" if wish.prompt else refusal
+        except EngineError as error:
+            first = first or error
+            refusal = str(error) if wish.prompt else refusal
+            lower = wish.less(error)
+            if lower is None:
+                raise first from None
+            wish = lower

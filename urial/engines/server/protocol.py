@@ -1,27 +1,31 @@
-"""The words of the completions interface: bodies to send, replies to read.
+"""The words of the completions interface: bodies to send, replies to read, JSON as servers send it.
 
-Knows the JSON of `/v1/completions` as vLLM speaks it, and what others leave out; nothing about connections.
+It is `/v1/completions` as vLLM speaks it, and what others leave out.
 Sources: vLLM 0.32, its OpenAI completion protocol and serving modules; llama.cpp's server documentation for
 `logprobs.content`.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic_core import from_json
+
 from urial.engines.base import Sampling, ToldRow
 from urial.engines.server.failures import Malformed, error_message
-from urial.engines.server.rows import is_id, own_rows
+from urial.engines.server.logprobs import is_id, own_rows
 
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
+MARK = b"\xef\xbb\xbf"  # the byte order mark, which some servers put before their first byte
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class LogprobSupport:
     """What a server tells: where the ids of the tokens that it writes are, whether their rows are there too, how long
     a list may be (K entries), and whether it takes a salt for its prefix cache."""
 
@@ -46,7 +50,7 @@ class Delta:
 
 
 def generation_body(
-    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], telling: Telling
+    model: str, prompt_ids: Sequence[int], sampling: Sampling, ends: Sequence[int], telling: LogprobSupport
 ) -> dict[str, Any]:
     """A streamed completion. Every setting is named: servers have defaults of their own, some from the model."""
     body = {
@@ -84,7 +88,7 @@ def one_token_body(model: str, ids: Sequence[int], *, salted: bool) -> dict[str,
     return body | {"cache_salt": secrets.token_urlsafe(32)} if salted else body
 
 
-def scoring_body(model: str, ids: Sequence[int], telling: Telling) -> dict[str, Any]:
+def scoring_body(model: str, ids: Sequence[int], telling: LogprobSupport) -> dict[str, Any]:
     """The log-probabilities of a given text."""
     return one_token_body(model, ids, salted=telling.salted) | {"prompt_logprobs": telling.top}
 
@@ -103,13 +107,15 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     return choices[0]
 
 
-def read_delta(choice: Mapping[str, Any], telling: Telling) -> Delta:
+def read_delta(choice: Mapping[str, Any], telling: LogprobSupport) -> Delta:
     """Raises Malformed."""
     text, finish = choice.get("text") or "", choice.get("finish_reason")
     if not isinstance(text, str):
         raise Malformed("text")
     ids = READERS[telling.ids](choice)
-    rows = own_rows(choice, ids, telling.top) if telling.own_rows else [None] * len(ids)
+    rows: list[ToldRow | None] = [None] * len(ids)
+    if telling.own_rows:
+        rows[:] = own_rows(choice, ids, telling.top)
     return Delta(
         ids,
         rows,
@@ -151,3 +157,35 @@ def find_ids(choice: Mapping[str, Any]) -> IdSource:
         except Malformed:
             continue
     return "none"
+
+
+def parse(data: str | bytes) -> Any:
+    """The value; NaN and infinities are taken as such. Raises ValueError.
+
+    Half a character (`"\\ud83d"` alone), which a server sends that cuts an emoji in two, becomes a replacement
+    character: no file, page or tokenizer could hold it.
+    """
+    data = data.removeprefix(MARK) if isinstance(data, bytes) else data
+    try:
+        return from_json(data)
+    except ValueError:
+        return mended(loads(data))
+
+
+def loads(data: str | bytes) -> Any:
+    """Slower, and lenient about halves of characters."""
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def mended(value: Any) -> Any:
+    """Without halves of characters."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [mended(each) for each in value]
+    if isinstance(value, dict):
+        return {mended(key): mended(each) for key, each in value.items()}
+    return value

@@ -1,7 +1,4 @@
-"""How long to wait for a server, and when to send a request once more.
-
-Knows failures by whether they may pass; nothing about HTTP.
-"""
+"""How long to wait for a server, and when to send a request once more."""
 
 from __future__ import annotations
 
@@ -10,13 +7,13 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from urial.engines.server.failures import Passing
+from urial.engines.server.failures import TransientError
 
 TRIES = 6  # of a server that answers, but with a failure: one that dies does so for some seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """Seconds: to connect, to the first token, between two tokens, for a whole answer, and for a server that is down.
 
     A server under a class's load needs time to its first token; one that restarts needs a minute or two (`away`).
@@ -31,7 +28,7 @@ class Patience:
     first_pause: float = 0.3
     longest_pause: float = 5.0
 
-    def times(self, factor: float) -> Patience:
+    def times(self, factor: float) -> Timeouts:
         """For a slower server: all waits longer, except those that tell whether one is there at all."""
         waits = ("first", "stall", "whole", "away")
         return replace(self, **{name: getattr(self, name) * factor for name in waits})
@@ -40,7 +37,7 @@ class Patience:
 class Wait:
     """The clock of one streamed try: so long until its first word in all, then so long between two."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Timeouts) -> None:
         self._patience = patience
         self._first_until = time.monotonic() + patience.first
         self.has_begun = False
@@ -55,16 +52,16 @@ class Wait:
         return self._patience.stall if self.has_begun else max(self._first_until - time.monotonic(), 0.0)
 
 
-class Tries:
+class Retries:
     """One request's tries."""
 
-    def __init__(self, patience: Patience, away: float) -> None:
+    def __init__(self, patience: Timeouts, away: float) -> None:
         self._give_up = time.monotonic() + away
         self._left = TRIES - 1
         self._pause = patience.first_pause
         self._longest = patience.longest_pause
 
-    async def pause_or_raise(self, error: Passing) -> None:
+    async def pause_or_raise(self, error: TransientError) -> None:
         """Wait before the next try, or raise what failed. Jitter keeps a crowd from returning in step."""
         self._left -= not error.is_away
         if self._left < 0 or time.monotonic() + self._pause > self._give_up:

@@ -1,6 +1,6 @@
 """Scoring over HTTP: the server reads context and answer together and tells each position's most probable tokens.
 
-Knows rows; nothing about statistics. A server keeps nothing between two requests for prompt log-probabilities, so
+A server keeps nothing between two requests for prompt log-probabilities, so
 every call reads the context anew: callers score in few, growing pieces (see `Capabilities.rereads_context`).
 """
 
@@ -14,8 +14,8 @@ from urial.engines.server import failures
 from urial.engines.server.client import ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.failures import Malformed
-from urial.engines.server.protocol import Telling, first_choice, scoring_body
-from urial.engines.server.rows import read_rows
+from urial.engines.server.logprobs import read_rows
+from urial.engines.server.protocol import LogprobSupport, first_choice, scoring_body
 
 
 class RequestedRows:
@@ -35,17 +35,13 @@ class RequestedRows:
         """One row for each answer token; waits for them. Raises EngineError or SettingsError."""
         return self._work.result()
 
-    def close(self) -> None:
-        """They are not wanted any more."""
-        self._work.cancel()
-
 
 class ServerScoreSession:
     """Teacher forcing over a growing answer."""
 
     chunk = FIRST_REREAD
 
-    def __init__(self, client: ServerClient, model: str, telling: Telling, context_ids: Sequence[int]) -> None:
+    def __init__(self, client: ServerClient, model: str, telling: LogprobSupport, context_ids: Sequence[int]) -> None:
         self._client = client
         self._model = model
         self._telling = telling

@@ -1,11 +1,10 @@
 """The tokenizer of a model that runs elsewhere: from the same entry of models.yaml that would name its weights.
 
-A server is given ids and gives ids, so their words are made here. Knows nothing about connections.
+A server is given ids and gives ids, so their words are made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +12,13 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from urial.errors import WeightsMissing
 from urial.pairs import ModelSpec
+from urial.progress import Progress
 from urial.weights.chat import adapters_tokenizer, end_ids, with_template_file
 from urial.weights.sources import locate_adapter, locate_model, locate_tokenizer
 
-Progress = Callable[[str, float | None], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ServerTokenizer:
     """A tokenizer and the ids that end a turn."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -28,20 +26,20 @@ class Words:
     source: str
 
 
-def load_words(spec: ModelSpec, progress: Progress) -> Words:
+def load_tokenizer(spec: ModelSpec, progress: Progress) -> ServerTokenizer:
     """Reads no weights; a hub id without a folder fetches a few files.
 
     Raises WeightsMissing or WeightsError where there is no tokenizer to be had.
     """
     source, revision = locate(spec, progress)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, revision=revision)
     except (OSError, ValueError) as error:
         raise WeightsMissing(
             f"There is no tokenizer at {source}; name the model's folder or hub id beside its server in models.yaml."
         ) from error
     tokenizer = under_template(tokenizer, spec, progress)
-    return Words(tokenizer, end_ids(generation_settings(source, revision), tokenizer), source)
+    return ServerTokenizer(tokenizer, end_ids(generation_settings(source, revision), tokenizer), source)
 
 
 def under_template(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, progress: Progress) -> PreTrainedTokenizerBase:
@@ -61,12 +59,12 @@ def locate(spec: ModelSpec, progress: Progress) -> tuple[str, str | None]:
         return str(locate_model(spec, "float32", progress).folder), None
     if spec.folder is not None:
         return str(Path(spec.folder).expanduser()), None
-    return spec.hub or spec.server.model, spec.revision
+    return spec.hub or (spec.server.model if spec.server else ""), spec.revision
 
 
 def generation_settings(source: str, revision: str | None) -> GenerationConfig | None:
     """The model's own generation settings; None where it has no such file."""
     try:
-        return GenerationConfig.from_pretrained(source, revision=revision)
+        return GenerationConfig.from_pretrained(source, revision=revision or "main")
     except OSError:
         return None

@@ -15,7 +15,7 @@ from urial.compare.run import compare
 from urial.engines.base import Sampling
 from urial.engines.pair import PairEngines
 from urial.engines.server import ServerEngine
-from urial.engines.server.ladder import named_limit
+from urial.engines.server.probe import named_limit
 from urial.errors import EngineError
 
 Body = dict[str, object]

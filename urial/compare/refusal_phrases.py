@@ -1,7 +1,4 @@
-"""Whether an answer declines, told by its first words. A list of phrases and no judge: it can be wrong both ways.
-
-Knows text and nothing else.
-"""
+"""Whether an answer declines, told by its first words. A list of phrases and no judge: it can be wrong both ways."""
 
 from __future__ import annotations
 

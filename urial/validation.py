@@ -1,19 +1,45 @@
-"""A saved document: from JSON text to a model that has been checked, or one sentence that names the first wrong key.
+"""From JSON text to a model that has been checked, or one sentence that names the first wrong key.
 
-Knows JSON and pydantic; nothing about what a document holds.
+`first_wrong` is how every closed format here (pairs, records, lists, settings, replies) words pydantic's errors.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from urial.errors import RecordError
 
 Document = TypeVar("Document", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One thing that is wrong with a value: where, of which of pydantic's kinds, and pydantic's own words."""
+
+    path: tuple[str | int, ...]  # keys and places in lists, from the top; empty for the whole
+    kind: str  # pydantic's error type: missing, extra_forbidden, ...
+    message: str
+    found: Any
+    cause: Exception | None  # what a validator of ours raised
+    context: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """`turns.0.query`; empty for the whole."""
+        return ".".join(map(str, self.path))
+
+
+def first_wrong(error: ValidationError) -> Wrong:
+    """An unknown key before all others, since a missing one is often the same key misspelt; else the first."""
+    every = error.errors(include_url=False)
+    first = next((item for item in every if item["type"] == "extra_forbidden"), every[0])
+    context = first.get("ctx", {})
+    return Wrong(first["loc"], first["type"], first["msg"], first["input"], context.get("error"), context)
 
 
 def parse(text: str | bytes, model: type[Document], schema: str, source: str) -> Document:
@@ -35,9 +61,8 @@ def validated(data: object, model: type[Document], schema: str, source: str) -> 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f'{source}: key "{key}": {first["msg"]}.') from error
+        wrong = first_wrong(error)
+        raise RecordError(f'{source}: key "{wrong.key}": {wrong.message}.') from error
 
 
 def read(path: str | Path) -> bytes:

@@ -1,7 +1,7 @@
 """System 2 Attention on the aligned side: its first call, made before the comparison, and what is asked instead.
 
 Where the rewrite cannot be read the query itself is asked, and the record says why. Earlier turns stay as they were
-written; only the last one is rewritten. Knows engines through their interface; read `run.py` for the rest.
+written; only the last one is rewritten. Read `run.py` for the rest.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 scored: a number that may be wrong is worse than none.
 
 Impossible numbers do come: a prefix cache that hands out the values of an earlier request is the usual cause.
-Knows the JSON of log-probabilities (natural logarithms) and arithmetic; nothing about requests or statistics.
 """
 
 from __future__ import annotations

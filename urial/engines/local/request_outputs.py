@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Piece
 from urial.engines.local.answer import Answer, Compare
+from urial.engines.local.bounded_stream import Stream
 from urial.engines.local.scheduler import scheduler
 from urial.engines.local.sequence import Sequence as Reader
-from urial.engines.local.stream import Stream
 from urial.tokenizer.text import TextStream
 
 CHUNK = 1  # answer tokens for one `extend`: the scheduler waits for more where that is cheaper

@@ -1,7 +1,4 @@
-"""From what a comparison has brought to its record: sides, shift, settings, what failed.
-
-Knows prompts, rows and the record; nothing about how tokens are made.
-"""
+"""From what a comparison has brought to its record: sides, shift, settings, what failed."""
 
 from __future__ import annotations
 
