@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
@@ -13,8 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.support import weights_folders
 from tests.support.packable import adapted, gemma
-from urial.bench import growth, shapes, vllm, workload
+from tests.support.tiny_families import decoder
+from urial.bench import gpu, growth, llama_cpp, shapes, vllm, workload
 from urial.bench.gguf_adapter import write_adapter
+from urial.bench.gguf_model import write_model
 from urial.bench.measure import peak_rss_gb
 from urial.cli.main import main
 from urial.errors import SettingsError
@@ -111,6 +115,27 @@ def test_many_at_once_write_all_their_tokens(capsys: pytest.CaptureFixture) -> N
         assert row["times as fast"] == pytest.approx(row["one after another s"] / row["at once s"])
 
 
+def test_all_of_a_gpus_measurements_go_into_a_folder(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    asked = ["--shape", "tiny", "--device", "cpu", "--examples", "1", "--new-tokens", "4", "--out", str(tmp_path / "a")]
+    assert main(["bench", "--gpu", *asked]) == 0
+    assert (tmp_path / "a" / "gpu.md").read_text() in capsys.readouterr().out
+    report = json.loads((tmp_path / "a" / "gpu.json").read_text())
+    assert report["device"] == "cpu: no GPU was measured"
+    found = {row["what"]: row["measured"] for rows in report["parts"].values() for row in rows}
+    assert "not measured" not in found, found
+    assert found["ranks equal to float64"] == 100 and found["KL off float64 at most"] < 1e-5
+    assert found["steps captured as CUDA graphs"] == 0  # there is none here
+    assert all(found[name] > 0 for name in found if "at once" in name or "generate" in name)
+
+
+def test_a_part_that_cannot_run_says_why_and_the_others_go_on() -> None:
+    def broken() -> Iterator[gpu.Row]:
+        yield {"what": "first", "measured": 1.0, "unit": ""}
+        raise RuntimeError("out of\nmemory")
+
+    assert gpu.part_rows(broken) == [{"what": "not measured", "measured": "out of memory", "unit": ""}]
+
+
 def test_random_weights_run_against_rivals_too(capsys: pytest.CaptureFixture) -> None:
     report = shape(capsys, "--against", "naive")
     assert report["pair"] == "random-tiny" and report["agreement"]["naive"]["base_tokens"] == 1.0
@@ -122,6 +147,14 @@ def test_the_shape_of_8b_is_llamas() -> None:
     assert sum(weight.numel() for weight in model.parameters()) == 8_030_261_248
 
 
+@pytest.mark.parametrize(("shape", "weights"), [("smollm2-135m", 134_515_008), ("qwen2.5-0.5b", 494_032_768)])
+def test_the_shapes_for_processors_are_those_of_their_names(shape: str, weights: int) -> None:
+    config_class, model_class = shapes.FAMILIES.get(shape, (LlamaConfig, LlamaForCausalLM))
+    with torch.device("meta"):
+        model = model_class(config_class(**shapes.SHAPES[shape]))
+    assert sum(weight.numel() for weight in model.parameters()) == weights
+
+
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -129,6 +162,8 @@ def test_the_shape_of_8b_is_llamas() -> None:
         ["--shape", "tiny", "--device", "cpu", "--dtype", "nf4"],
         ["--shape", "tiny", "--device", "nowhere"],
         ["--shape", "tiny", "--device", "cpu", "--at-once", "0"],
+        ["--shape", "tiny", "--device", "cpu", "--gpu"],
+        ["--shape", "tiny", "--device", "cpu", "--out", "folder"],
     ],
 )
 def test_a_shape_that_cannot_run_is_one_sentence(capsys: pytest.CaptureFixture, mistake: list[str]) -> None:
@@ -159,6 +194,47 @@ def test_a_rival_that_cannot_run_is_one_sentence(
 ) -> None:
     assert main(bench(models_file, *mistake)) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize("name", ["SmolLM2", "Llama with biases", "Qwen2", "Qwen3"])
+@torch.inference_mode()
+def test_a_model_written_for_llama_cpp_is_read_back_to_the_last_bit(
+    name: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """transformers reads the file by llama.cpp's rules: names, order of rotary pairs, settings."""
+    model = decoder(name, dtype)
+    write_model(model, tmp_path / "model.gguf")
+    read = GGUFReader(tmp_path / "model.gguf")
+    stored = {tensor.name: tensor for tensor in read.tensors}
+    heads, width = model.config.num_attention_heads, model.config.hidden_size
+    found = stored["blk.1.attn_q.weight"].data.view(np.uint8).reshape(-1)
+    rows = torch.from_numpy(found.copy()).view(dtype).view(-1, width)
+    if model.config.model_type == "llama":  # neighbours there are halves here
+        rows = rows.view(heads, -1, 2, width).transpose(1, 2).reshape(-1, width)
+    assert torch.equal(rows, model.model.layers[1].self_attn.q_proj.weight)
+    assert len(stored) == len(list(model.named_parameters()))
+
+
+@pytest.mark.parametrize("name", ["SmolLM2", "Llama with biases", "Qwen2", "Qwen3"])
+@torch.inference_mode()
+def test_llama_cpp_writes_what_transformers_writes(name: str, tmp_path: Path) -> None:
+    """Its own reading of the file, greedy, in bfloat16; the vocabulary's placeholders are "w" and the id."""
+    pytest.importorskip("xllamacpp", reason="pip install -r requirements-bench.txt")
+    model, ids = decoder(name, torch.bfloat16), list(range(5, 25))
+    write_model(model, tmp_path / "model.gguf")
+    with llama_cpp.open_process(llama_cpp.Files((tmp_path / "model.gguf",), None), 1) as process:
+        request = {"prompt": ids, "n_predict": 8, "temperature": 0, "ignore_eos": True}
+        found = process.submit(llama_cpp.complete, request, 1).result()["choices"][0]["text"]
+    given = torch.tensor([ids])
+    options = {"do_sample": False, "max_new_tokens": 8, "min_new_tokens": 8, "eos_token_id": None}
+    answer = model.float().generate(given, attention_mask=torch.ones_like(given), **options)[0, len(ids) :]
+    assert found == "".join(f"w{token}" for token in answer.tolist())
+
+
+def test_a_family_that_is_not_written_for_llama_cpp_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="A olmo2 model in torch"):
+        write_model(decoder("OLMo2"), tmp_path / "model.gguf")
 
 
 def test_low_rank_layers_are_written_as_a_gguf_adapter(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.runners import Watched, engine_over, shared
 from urial.compare.dial import can_scale, dial
 from urial.compare.request import Request
 from urial.compare.run import compare, result
-from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.torch_runner import SequentialRunner, TorchRunner
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError
@@ -22,7 +22,7 @@ from urial.records import SidePenalties
 from urial.steering_records import DialRecord
 
 pytestmark = pytest.mark.slow
-RUNNERS = {"compiled": GemmaCpuRunner, "torch": TorchRunner, "one by one": SequentialRunner}
+RUNNERS = {"compiled": CompiledCpuRunner, "torch": TorchRunner, "one by one": SequentialRunner}
 
 
 @pytest.fixture(params=list(RUNNERS))

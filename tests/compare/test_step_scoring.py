@@ -15,9 +15,9 @@ from tests.support.runners import Gate, Watched, engine_over, shared, until
 from urial.compare.events import AlignedToken, ShiftRows
 from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
+from urial.engines.local.compiled_cpu import kernels, packing
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.engine import LocalEngine
-from urial.engines.local.gemma_cpu import kernels, packing
-from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
 from urial.engines.local.runner import Chunk
 from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
@@ -32,7 +32,7 @@ ROWS = 9  # more than two readings of the codes take
 @pytest.fixture
 def engines() -> PairEngines:
     """A packed base and its adapted sibling over one runner, as the embedded pair."""
-    return siblings(Watched(GemmaCpuRunner(adapted(packed()))))
+    return siblings(Watched(CompiledCpuRunner(adapted(packed()))))
 
 
 def packed() -> torch.nn.Module:
@@ -51,7 +51,7 @@ def engine(model: torch.nn.Module, held: object, side: SideName) -> LocalEngine:
 @pytest.fixture
 def twins() -> PairEngines:
     """The same model twice, each with a runner of its own, so that their steps never have the same company."""
-    made = [engine(model, shared(GemmaCpuRunner(model)), "base") for model in (packed(), packed())]
+    made = [engine(model, shared(CompiledCpuRunner(model)), "base") for model in (packed(), packed())]
     made[1].encode_chat = made[0].encode
     made[1].render_chat = lambda messages: method("zero_shot").render(messages[-1].content)
     return tiny.pair_of(*made)
@@ -82,7 +82,7 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 
 @pytest.mark.parametrize("kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least"])
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
-    matrix, random = packing.pack(weights(kind, 70, 128).numpy()), np.random.default_rng(2)
+    matrix, random = packing.pack(weights(kind, 70, 128)), np.random.default_rng(2)
     matrix = matrix._replace(
         down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((4, 70)).astype(np.float32)
     )
@@ -98,7 +98,7 @@ def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -
 
 def test_a_step_is_the_same_to_the_last_bit_alone_and_in_company() -> None:
     """Company of any factor and length of text, before and behind it."""
-    runner, ids = GemmaCpuRunner(adapted(gemma("in blocks of 32"))), list(range(3, 33))
+    runner, ids = CompiledCpuRunner(adapted(gemma("in blocks of 32"))), list(range(3, 33))
 
     def begin() -> object:
         cache = runner.open(80, None)
@@ -117,7 +117,7 @@ def test_a_step_is_the_same_to_the_last_bit_alone_and_in_company() -> None:
 def test_the_adapters_factor_is_each_sequences_own(kind: str) -> None:
     """0 gives the base and 1 the aligned model, to the last bit where the loops run; between, another model."""
     base = gemma("in blocks of 32")
-    make = GemmaCpuRunner if kind == "compiled" else TorchRunner
+    make = CompiledCpuRunner if kind == "compiled" else TorchRunner
     twin = adapted(base)
     plain, runner, ids = make(base), make(twin), list(range(3, 33))
     (wanted,) = plain.forward([Chunk(plain.open(40, None), ids, 5, 1.0)])

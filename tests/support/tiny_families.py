@@ -1,4 +1,7 @@
-"""Tiny random models of many more families than the usual ones: odd heads, positions, caches and attentions."""
+"""Tiny random models of many more families than the usual ones: odd heads, positions, caches and attentions.
+
+And of those that have compiled loops, `DECODERS`, in widths that the loops take.
+"""
 
 from __future__ import annotations
 
@@ -77,4 +80,57 @@ def model(family: str, seed: int = 0) -> PreTrainedModel:
         made.get_output_embeddings().weight.mul_(12)
     made.generation_config.eos_token_id = [1, 3]
     made.generation_config.pad_token_id = 1
+    return made
+
+
+# Families that have compiled loops
+
+WINDOWS = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SmolLM2": ("Llama", {"tie_word_embeddings": True}),
+    "Llama 3.1": ("Llama", {"rope_parameters": LLAMA_3}),
+    "Llama with biases": ("Llama", {"attention_bias": True, "mlp_bias": True}),
+    "Mistral": ("Mistral", {"sliding_window": 8}),
+    "Qwen2": ("Qwen2", {}),
+    "Qwen2 with windows": ("Qwen2", {**WINDOWS, "use_sliding_window": True, "max_window_layers": 1}),
+    "Qwen3": ("Qwen3", {"head_dim": 32}),
+    "OLMo2": ("Olmo2", {}),
+    "Gemma 3": ("Gemma3", {**WINDOWS, "head_dim": 16}),
+}
+
+
+def decoder(name: str, dtype: torch.dtype = torch.float32, seed: int = 0, vocabulary: int = VOCABULARY) -> Any:
+    """A random model whose norms and biases are no ones and zeros, so that each of them shows."""
+    family, own = DECODERS[name]
+    config_class = getattr(transformers, "Gemma3TextConfig" if family == "Gemma3" else f"{family}Config")
+    config = config_class(
+        vocab_size=vocabulary,
+        max_position_embeddings=LONGEST,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        **own,
+    )
+    torch.manual_seed(seed)
+    made = getattr(transformers, f"{family}ForCausalLM")(config).eval().requires_grad_(False)
+    for each, parameter in made.named_parameters():
+        if "norm" in each or "bias" in each:
+            parameter.add_(torch.randn_like(parameter) / 4)
+    made.get_output_embeddings().weight.mul_(12)
+    for parameter in made.parameters():  # buffers keep their precision, as in a checkpoint that is loaded
+        parameter.data = parameter.data.to(dtype)
+    made.config.dtype = dtype
     return made

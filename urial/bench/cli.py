@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urial.errors import SettingsError
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", metavar="FILE")
     parser.add_argument("--pair", metavar="NAME")
     parser.add_argument(
-        "--shape", choices=("8b", "tiny"), help="random weights of this shape in place of a pair's; 8b needs a GPU"
+        "--shape",
+        choices=("8b", "smollm2-135m", "qwen2.5-0.5b", "tiny"),
+        help="random weights of this shape in place of a pair's; 8b needs a GPU",
     )
     parser.add_argument("--device", metavar="D")
     parser.add_argument("--dtype", metavar="NAME")
@@ -38,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     other.add_argument("--decode", action="store_true", help="our decoding step against generate and the bandwidth")
     other.add_argument("--dial", action="store_true", help="five positions against one answer; what switch points add")
     other.add_argument("--at-once", metavar="N", type=int, help="N comparisons at once against one after another")
+    other.add_argument("--gpu", action="store_true", help="all that a GPU is measured for, into --out; no network")
+    parser.add_argument("--out", metavar="DIR", help="with --gpu: gpu.json and gpu.md go there")
     parser.add_argument("--json", action="store_true")
 
 
@@ -55,12 +60,26 @@ def run(options: argparse.Namespace) -> int:
     rivals = chosen_rivals(options.against)
     if options.at_once is not None and options.at_once < 1:
         raise SettingsError(f"--at-once {options.at_once}: choose how many comparisons, 1 or more.")
+    if options.gpu != bool(options.out):
+        raise SettingsError("--gpu and --out go together: --gpu --out DIR writes its tables into that folder.")
+    if options.gpu and not options.shape:
+        options.shape = "8b"  # no pair's weights are asked for
     work = load_work(options)
+    if options.gpu:
+        return run_gpu(work, options)
     if found := alone(work, options):
         print(json.dumps(found) if options.json else rows_as_text(found))
     else:
         report = measure(work, options, rivals)
         print(json.dumps(report) if options.json else as_text(report))
+    return 0
+
+
+def run_gpu(work: Workload, options: argparse.Namespace) -> int:
+    from urial.bench.gpu import as_markdown, measure_gpu
+
+    report = measure_gpu(work, Path(options.out).expanduser())
+    print(json.dumps(report) if options.json else as_markdown(report))
     return 0
 
 
@@ -158,6 +177,8 @@ def make_report(
     }
     keys = {"naive": "comparison_vs_naive", "llama.cpp": "comparison_vs_llama_cpp", "vllm": "comparison_vs_vllm"}
     ratios |= {keys[name]: timings.ratio(name, "ours") for name in rivals}
+    if "llama.cpp" in rivals:
+        ratios["answers_vs_llama_cpp"] = timings.ratio("llama.cpp", "ours without scoring")
     steps_per_second = work.new_tokens / timings.median("ours without scoring")
     return {
         "pair": work.pair.name,

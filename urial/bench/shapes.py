@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from urial.bench.workload import QUERIES, Workload
 from urial.errors import SettingsError
@@ -38,6 +38,29 @@ LLAMA_8B: dict[str, Any] = {  # Llama-3.1-8B's configuration
         "original_max_position_embeddings": 8192,
     },
 }
+SMOLLM2_135M: dict[str, Any] = {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+}
+QWEN2_0_5B: dict[str, Any] = {  # Qwen2.5-0.5B's
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
+}
 TINY: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -47,7 +70,9 @@ TINY: dict[str, Any] = {
     "vocab_size": 4096,
     "max_position_embeddings": 8192,
 }
-SHAPES = {"8b": LLAMA_8B, "tiny": TINY}
+SHAPES = {"8b": LLAMA_8B, "smollm2-135m": SMOLLM2_135M, "qwen2.5-0.5b": QWEN2_0_5B, "tiny": TINY}
+FAMILIES = {"qwen2.5-0.5b": (Qwen2Config, Qwen2ForCausalLM)}  # the others are Llamas
+FOR_GPUS = ("8b",)
 WORDS = 2000  # entries of the tokenizer: enough to cut the prompts' words about as usual
 CHAT_TEMPLATE = (
     "{% for m in messages %}<turn>{{ m['role'] }}\n{{ m['content'] }}<end>\n{% endfor %}"
@@ -61,7 +86,7 @@ def random_work(shape: str, *, device: str, dtype: str | None, examples: int, ne
     if dtype not in ("bfloat16", "float16", "float32"):
         raise SettingsError(f"--dtype {dtype}: random weights are not quantised; choose bfloat16, float16 or float32.")
     check_device(device)
-    if shape != "tiny" and not device.startswith("cuda"):
+    if shape in FOR_GPUS and not device.startswith("cuda"):
         raise SettingsError(f"--shape {shape} needs a GPU; --shape tiny runs on a processor and shows that all works.")
     words = tokenizer()
     with told_if_too_large(shape):
@@ -73,9 +98,10 @@ def random_work(shape: str, *, device: str, dtype: str | None, examples: int, ne
 
 def random_model(shape: str, device: str, dtype: str, words: PreTrainedTokenizerFast, seed: int) -> LoadedModel:
     torch.manual_seed(seed)
-    config = LlamaConfig(**SHAPES[shape], dtype=dtype)
+    config_class, model_class = FAMILIES.get(shape, (LlamaConfig, LlamaForCausalLM))
+    config = config_class(**SHAPES[shape], dtype=dtype)
     with torch.device(device):
-        model = LlamaForCausalLM._from_config(config, dtype=getattr(torch, dtype))
+        model = model_class._from_config(config, dtype=getattr(torch, dtype))
     model.eval().requires_grad_(False)
     model.generation_config.eos_token_id = None
     return LoadedModel(model, words, frozenset(), f"random weights {seed} of the shape {shape}", "random")

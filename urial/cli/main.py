@@ -46,7 +46,9 @@ def whole_number(low: int) -> Callable[[str], int]:
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", metavar="FILE", help="the pairs file (default: models.yaml of this project)")
     parser.add_argument("--pair", metavar="NAME", help="a pair of the file (default: its default)")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:0 ... (default: the GPU where there is one)")
+    parser.add_argument(
+        "--device", metavar="D", help="cpu, cuda, cuda:0 ... (default: the GPU where there is one), mps (untested)"
+    )
     parser.add_argument("--dtype", metavar="NAME", help="float32, bfloat16, float16, int8 or nf4")
 
 

@@ -6,13 +6,15 @@ Chooses device and precision where the user did not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from urial.engines.local.choose_runner import shared_model
+from urial.engines.local.choose_runner import WORTH_COMPILING, shared_model
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.futures import begin
+from urial.engines.local.lm_head import WITHOUT_FLOAT64
 from urial.engines.local.sequence import SharedModel
 from urial.engines.pair import PairEngines, check_same_tokens
 from urial.engines.server import ServerEngine, connect
@@ -72,11 +74,20 @@ def open_pair(
 
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
-    if pair.base.package is not None and device == "cpu" and precision.dtype == "float32":
-        from urial.engines.local.gemma_cpu.warmup import warm_up  # a compiler is imported only where it is of use
+    on_processor = device == "cpu" and precision.quantization is None
+    if on_processor and any(is_worth_compiling(model) for model in pair.local_models):
+        from urial.engines.local.compiled_cpu.warmup import warm_up  # a compiler is imported only where it is of use
 
         warm_up()
-    shift.prepare(torch.device(device))
+    shift.prepare(torch.device("cpu" if device in WITHOUT_FLOAT64 else device))
+
+
+def is_worth_compiling(spec: ModelSpec) -> bool:
+    """Whether its weights are many, as far as can be told before they are read; what comes from the hub usually is."""
+    if spec.folder is None:
+        return True
+    size = sum(path.stat().st_size for path in Path(spec.folder).expanduser().glob("*.safetensors"))
+    return size >= 2 * WORTH_COMPILING  # two bytes a weight, or more
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent
 SOURCES = (
     "numba_tools/*.py",
     "shift/numba_kernels.py",
-    "engines/local/gemma_cpu/*.py",
+    "engines/local/compiled_cpu/*.py",
 )  # every file that holds loops is here
 
 

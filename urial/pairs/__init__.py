@@ -18,6 +18,7 @@ from urial.pairs.schema import (
     PaperNumbers,
     Quantization,
     ServerSpec,
+    TokenizerSpec,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Precision",
     "Quantization",
     "ServerSpec",
+    "TokenizerSpec",
     "availability",
     "choose_precision",
     "default_file",

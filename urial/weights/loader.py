@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from urial.pairs import AdapterSpec, Dtype, ModelSpec, Quantization
 from urial.progress import Progress, silent
 from urial.weights.adapters import read_adapter, with_adapter
 from urial.weights.chat import adapters_tokenizer, check_chat_template, end_ids_of, with_template_file
 from urial.weights.placement import Placement, unpack_on_processors
-from urial.weights.reports import check_report, clear_errors
+from urial.weights.reports import check_report, clear_errors, quiet_transformers
 from urial.weights.sameness import same_weights
-from urial.weights.sources import locate_adapter, locate_model
+from urial.weights.sources import locate_adapter, locate_model, locate_tokenizer
 
 FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError)
 
@@ -101,9 +98,10 @@ def _weights_of(spec: ModelSpec) -> ModelSpec:
 def _load_plain(spec: ModelSpec, placement: Placement, progress: Progress) -> LoadedModel:
     options = placement.options()
     found = locate_model(spec, placement.dtype, progress)
+    words = locate_tokenizer(spec.tokenizer, progress).folder if spec.tokenizer else found.folder
     progress("Loading the model", None)
-    with _quiet_transformers(), clear_errors(found.folder, FOREIGN):
-        tokenizer = AutoTokenizer.from_pretrained(found.folder)
+    with quiet_transformers(), clear_errors(found.folder, FOREIGN):
+        tokenizer = AutoTokenizer.from_pretrained(words)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
@@ -130,7 +128,7 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
     found = locate_adapter(adapter, progress)
     progress("Loading the adapter", None)
     model = with_adapter(loaded.model, read_adapter(found.folder))
-    with _quiet_transformers(), clear_errors(found.folder, FOREIGN):
+    with quiet_transformers(), clear_errors(found.folder, FOREIGN):
         tokenizer = adapters_tokenizer(loaded.tokenizer, found.folder)
     ends = end_ids_of(model, tokenizer)
     model.generation_config.eos_token_id = sorted(ends)  # for whoever calls transformers' own generate
@@ -143,15 +141,3 @@ def _adapted(loaded: LoadedModel, adapter: AdapterSpec | None, progress: Progres
         revision=f"{loaded.revision}+{found.revision}",
         adapter_name=found.description,
     )
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """transformers' own bars off for a while: progress is told by whoever asked."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()

@@ -80,3 +80,15 @@ def told(error: Exception, said: list[str]) -> str:
     rows = [" ".join(row.replace("|", " ").split()) for row in reports[-1].split("\n")[1:]]
     facts = [row for row in rows if any(mark in row for mark in ("MISMATCH", "CONVERSION", "MISSING", "UNEXPECTED"))]
     return f"{reason} It says: {'; '.join(facts or rows)[:LONGEST]}"
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """transformers' own bars off for a while: progress is told by whoever asked."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

@@ -1,6 +1,6 @@
 """From a model's entry in models.yaml to a folder on this machine that `from_pretrained` can read.
 
-A packaged GGUF is converted once into the cache, a hub id is fetched, a folder is taken as it is.
+A GGUF, packaged or a file, is converted once into the cache, a hub id is fetched, a folder is taken as it is.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from urial.errors import WeightsMissing
-from urial.pairs import AdapterSpec, Dtype, ModelSpec
+from urial.pairs import AdapterSpec, Dtype, ModelSpec, TokenizerSpec
 from urial.progress import Progress
-from urial.weights.cache import cached_folder
+from urial.weights.cache import cached_folder, file_digest
 from urial.weights.packages import PackagedGguf, find_package, part_paths, read_package
 
 CONVERSION = 3  # raise it whenever the converted files would come out differently
 BYTES_PER_VALUE = {"float32": 4, "bfloat16": 2, "float16": 2}
 OTHER_BYTES = 40_000_000  # the tokenizer and the rest
-MODEL_FILE, ADAPTER_FILE = "config.json", "adapter_config.json"
+MODEL_FILE, ADAPTER_FILE, TOKENIZER_FILE = "config.json", "adapter_config.json", "tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,16 @@ def locate_model(spec: ModelSpec, dtype: Dtype, progress: Progress) -> Located:
         return _locate_on_hub(spec.hub, spec.revision, MODEL_FILE, progress)
     if spec.folder is not None:
         return _take_folder(spec.folder, MODEL_FILE)
+    if spec.gguf is not None:
+        return _locate_gguf(Path(spec.gguf).expanduser().absolute(), spec.tokenizer is None, dtype, progress)
     raise WeightsMissing("This model runs behind a server; no weights can be loaded for it here.")
+
+
+def locate_tokenizer(spec: TokenizerSpec, progress: Progress) -> Located:
+    """The folder with a GGUF file's tokenizer. Raises as `locate_model`."""
+    if spec.hub is not None:
+        return _locate_on_hub(spec.hub, spec.revision, TOKENIZER_FILE, progress)
+    return _take_folder(str(spec.folder), TOKENIZER_FILE)
 
 
 def locate_adapter(spec: AdapterSpec, progress: Progress) -> Located:
@@ -61,6 +70,10 @@ def missing_reason(spec: ModelSpec) -> str | None:
             part_paths(find_package(spec.package))
         if spec.folder is not None:
             _take_folder(spec.folder, MODEL_FILE)
+        if spec.gguf is not None:
+            _take_gguf(Path(spec.gguf).expanduser().absolute())
+        if spec.tokenizer is not None and spec.tokenizer.folder is not None:
+            _take_folder(spec.tokenizer.folder, TOKENIZER_FILE)
         if spec.adapter is not None and spec.adapter.folder is not None:
             _take_folder(spec.adapter.folder, ADAPTER_FILE)
     except WeightsMissing as error:
@@ -83,6 +96,27 @@ def _convert(package: PackagedGguf, dtype: Dtype, folder: Path, progress: Progre
 
     progress("Reading the packaged weights", None)
     write_checkpoint(parse_gguf(read_package(package)), dtype, folder, progress)
+
+
+def _locate_gguf(path: Path, with_tokenizer: bool, dtype: Dtype, progress: Progress) -> Located:
+    """The file, converted; its own digest is in the folder's name."""
+    from urial.weights.gguf_conversion import convert, mapped, values_of
+
+    _take_gguf(path)
+    progress("Reading the GGUF file", None)
+    gguf, digest = mapped(path), file_digest(path)
+    own = "" if with_tokenizer else " without tokenizer"
+    key = hashlib.sha256(f"{digest} {dtype} {CONVERSION}{own}".encode()).hexdigest()[:12]
+    size = values_of(gguf) * BYTES_PER_VALUE[dtype] + OTHER_BYTES
+    folder = cached_folder(
+        f"gguf-{dtype}-{key}", size, lambda work: convert(gguf, path, dtype, work, with_tokenizer, progress), progress
+    )
+    return Located(folder, f"{path.parent.name}/{path.name}", f"sha256:{digest[:12]}")
+
+
+def _take_gguf(path: Path) -> None:
+    if not path.is_file():
+        raise WeightsMissing(f"There is no GGUF file {path}; correct the path in models.yaml.")
 
 
 def _locate_on_hub(repository: str, revision: str | None, needed: str, progress: Progress) -> Located:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.packable import adapted, gemma, weights
-from urial.engines.local.gemma_cpu import attention, kernels, packing, scales
-from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
-from urial.engines.local.gemma_cpu.warmup import warm_up
+from urial.engines.local.compiled_cpu import attention, kernels, packing, scales
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
+from urial.engines.local.compiled_cpu.warmup import warm_up
 from urial.engines.local.runner import Chunk
 
 pytestmark = pytest.mark.slow
@@ -27,8 +27,8 @@ def test_a_real_model_compiles_nothing_more() -> None:
     warm_up()
     compiled = [set(loop.signatures) for loop in LOOPS]
     assert all(compiled)
-    runner = GemmaCpuRunner(adapted(gemma("in blocks of 32")))
+    runner = CompiledCpuRunner(adapted(gemma("in blocks of 32")))
     runner.forward([Chunk(runner.open(3, None), [3, 4, 5], 1, 0.5)])
-    packing.pack(weights("in blocks of 16", 64, 64).numpy())
-    packing.pack(weights("from their least", 64, 64).numpy())
+    packing.pack(weights("in blocks of 16", 64, 64))
+    packing.pack(weights("from their least", 64, 64))
     assert [set(loop.signatures) for loop in LOOPS] == compiled

@@ -10,7 +10,6 @@ import logging
 from concurrent.futures import Future
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner
@@ -23,7 +22,6 @@ from urial.engines.local.torch_runner import SequentialRunner, TorchRunner, atte
 
 log = logging.getLogger(__name__)
 
-COMPILED_FAMILIES = ("gemma3_text",)
 WORTH_COMPILING = 2**24  # weights; for fewer, a compiler's seconds are not won back
 KEPT_PREFIXES = 12  # of both sides: constant beginnings of the methods in use, and the prompts of running comparisons
 
@@ -35,15 +33,16 @@ def shared_model(model: PreTrainedModel, name: str = "", worth_compiling: int = 
     else there is needs the model's device and is made when it is first used. `name` is for messages.
     """
     prefixes = PrefixCache(KEPT_PREFIXES)
-    if supports_gemma_cpu(model, worth_compiling):
-        return SharedModel(begin(lambda: gemma_cpu_runner(model) or torch_runner(model, name)), prefixes)
-    return SharedModel(Future(), prefixes, make=lambda: torch_runner(model, name))
+    if supports_compiled_cpu(model, name, worth_compiling):
+        kinds = [compiled_cpu_runner, *torch_kinds(model)]
+        return SharedModel(begin(lambda: first_that_fits(model, kinds, name)), prefixes)
+    return SharedModel(Future(), prefixes, make=lambda: first_that_fits(model, torch_kinds(model), name))
 
 
-def torch_runner(model: PreTrainedModel, name: str) -> Runner[Any]:
-    """What reads a short text as the family's own forward does. Raises WeightsError where nothing does."""
+def torch_kinds(model: PreTrainedModel) -> list[Make]:
+    """What may run transformers' layers, the quickest first."""
     kinds: list[Make] = [TorchRunner, SequentialRunner] if attends_plainly(model) else [SequentialRunner]
-    return first_that_fits(model, [CudaGraphRunner, *kinds] if supports_cuda_graphs(model) else kinds, name)
+    return [CudaGraphRunner, *kinds] if supports_cuda_graphs(model) else kinds
 
 
 def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> bool:
@@ -56,19 +55,27 @@ def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> b
     return on_one and is_plain and not is_hooked and bool(is_quiet) and attends_plainly(model)
 
 
-def supports_gemma_cpu(model: PreTrainedModel, worth_compiling: int) -> bool:
-    """Float32 on a processor, large enough, and of a family that has loops."""
-    on_processor = model.device.type == "cpu" and model.dtype == torch.float32
-    has_loops = model.config.get_text_config().model_type in COMPILED_FAMILIES
-    return on_processor and has_loops and sum(p.numel() for p in model.parameters()) >= worth_compiling
-
-
-def gemma_cpu_runner(model: PreTrainedModel) -> Runner[Any] | None:
-    """Compiled loops; None where the weights do not pack or this machine cannot compile, or has no room."""
+def supports_compiled_cpu(model: PreTrainedModel, name: str, worth_compiling: int) -> bool:
+    """On a processor, large enough, and of a family that has loops; the log says what is missing."""
+    if model.device.type != "cpu" or sum(p.numel() for p in model.parameters()) < worth_compiling:
+        return False
     try:
-        from urial.engines.local.gemma_cpu.runner import packed_runner  # a compiler is imported only where it is of use
+        from urial.engines.local.compiled_cpu.families import why_not  # a compiler is imported only where it is of use
+    except ImportError:
+        log.warning("loops cannot be compiled here; steps go through transformers' layers", exc_info=True)
+        return False
+    reason = why_not(model)
+    if reason is not None:
+        log.info("%s runs through transformers' layers: %s", name or "the model", reason)
+    return reason is None
 
-        return packed_runner(model)
+
+def compiled_cpu_runner(model: PreTrainedModel) -> Runner[Any] | None:
+    """Compiled loops; None where this machine cannot compile or has no room."""
+    try:
+        from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
+
+        return CompiledCpuRunner(model)
     except (ImportError, RuntimeError, OSError, MemoryError):
         log.warning("the layers' loops could not be made; steps go through transformers' layers", exc_info=True)
         return None

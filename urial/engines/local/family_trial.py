@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 IDS = (0, 1, 2, 3)  # any text will do
 ROUGH = 0.25  # of the logits' size: in half precision a mixture of experts may choose otherwise for other batches
 
-Make = Callable[[PreTrainedModel], Runner[Any]]
+Make = Callable[[PreTrainedModel], Runner[Any] | None]  # None where it cannot be made, and that was told
 
 
 @torch.inference_mode()
@@ -48,6 +48,8 @@ def made_if_it_fits(make: Make, model: PreTrainedModel, wanted: torch.Tensor) ->
     """A runner whose logits, for the text read in two parts, are `wanted` [4, V]."""
     try:
         runner = make(model)
+        if runner is None:
+            return None
         cache, half = runner.open(len(IDS), None), len(IDS) // 2
         parts = [runner.forward([Chunk(cache, part, half, 1.0)])[0] for part in (IDS[:half], IDS[half:])]
         (last,) = runner.forward([Chunk(behind(runner, cache), IDS[-1:], 1, 1.0)]) if runner.can_rewind else parts[-1:]
@@ -55,7 +57,10 @@ def made_if_it_fits(make: Make, model: PreTrainedModel, wanted: torch.Tensor) ->
         log.info("%s cannot be run as %s", type(model).__name__, make, exc_info=True)
         return None
     found = torch.cat([*parts, last[-1:]])
-    return runner if are_close(found, torch.cat([wanted, wanted[-1:]]), precision_of(model), ROUGH) else None
+    if are_close(found, torch.cat([wanted, wanted[-1:]]), precision_of(model), ROUGH):
+        return runner
+    log.info("%s as %s gives other numbers than its own forward", type(model).__name__, type(runner).__name__)
+    return None
 
 
 def behind(runner: Runner[Any], cache: Any) -> Any:

@@ -16,6 +16,8 @@ from transformers import PreTrainedModel
 from urial.engines.local.cpu_linear import layer_first
 from urial.engines.local.family_head import FamilyHead, are_close, some_states
 
+WITHOUT_FLOAT64 = ("mps",)  # Apple's GPU (untested): exact statistics are worked out beside it, from the same memory
+
 Postprocess = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -54,7 +56,8 @@ class LmHead:
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         hidden = hidden.to(self._weight.device)  # a model over several GPUs may end elsewhere
-        return self._own(hidden) if self.is_plain or self._family is None else self._family(hidden)
+        logits = self._own(hidden) if self.is_plain or self._family is None else self._family(hidden)
+        return logits.cpu() if logits.device.type in WITHOUT_FLOAT64 else logits
 
     @torch.inference_mode()
     def _needed(self) -> FamilyHead | None:

@@ -1,7 +1,7 @@
 """What the scheduler needs of a model: one forward pass over a ragged batch, some tokens of each of some sequences.
 
-`torch_runner.py` runs any transformers family, a compiled one runs on a processor, `cuda_graph_runner.py` one-token
-passes as CUDA graphs; `choose_runner.py` says which model gets which.
+`torch_runner.py` runs any transformers family, `compiled_cpu/` the usual decoders on a processor,
+`cuda_graph_runner.py` one-token passes as CUDA graphs; `choose_runner.py` says which model gets which.
 Shapes: R wanted rows of a chunk, V entries of the vocabulary.
 """
 

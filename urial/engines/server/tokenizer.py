@@ -14,7 +14,7 @@ from urial.errors import WeightsMissing
 from urial.pairs import ModelSpec
 from urial.progress import Progress
 from urial.weights.chat import adapters_tokenizer, end_ids, with_template_file
-from urial.weights.sources import locate_adapter, locate_model
+from urial.weights.sources import locate_adapter, locate_model, locate_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ def under_template(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, progress
 
 def locate(spec: ModelSpec, progress: Progress) -> tuple[str, str | None]:
     """A folder or a hub id with its revision: what the entry names, else the server's name of the model."""
-    if spec.package is not None:
+    if spec.tokenizer is not None:
+        return str(locate_tokenizer(spec.tokenizer, progress).folder), None
+    if spec.is_packed:
         return str(locate_model(spec, "float32", progress).folder), None
     if spec.folder is not None:
         return str(Path(spec.folder).expanduser()), None

@@ -33,11 +33,11 @@ def products_of(block: int, most: int):
     def products(typing_context, codes, scales, rows, results, outputs, blocks, count, stride):
         def generate(context, builder, signature, arguments):
             codes, scales, rows, results, outputs, blocks, count, stride = arguments
-            for number in _each(builder, count, most):
+            for number in each(builder, count, most):
                 with cgutils.for_range(builder, outputs) as loop:
                     first = builder.mul(loop.index, blocks)
                     sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
-                    _store_totals(builder, sums, _address(builder, results, loop.index), stride)
+                    _store_totals(builder, sums, address_of(builder, results, loop.index), stride)
             return context.get_dummy_value()
 
         return types.void(*[types.uintp] * 4, *[types.intp] * 4), generate
@@ -59,13 +59,13 @@ def offset_products_of(block: int, most: int):
             codes, scales, offsets, totals, rows, results, outputs, blocks, count, stride = arguments
             lanes = blocks.type(LANES)
             vectors = builder.sdiv(builder.add(blocks, blocks.type(LANES - 1)), lanes)
-            for number in _each(builder, count, most):
+            for number in each(builder, count, most):
                 with cgutils.for_range(builder, outputs) as loop:
                     first = builder.mul(loop.index, blocks)
                     sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
-                    own = _address(builder, offsets, builder.mul(loop.index, builder.mul(vectors, lanes)))
+                    own = address_of(builder, offsets, builder.mul(loop.index, builder.mul(vectors, lanes)))
                     _add_offsets(builder, sums, own, totals, vectors)
-                    _store_totals(builder, sums, _address(builder, results, loop.index), stride)
+                    _store_totals(builder, sums, address_of(builder, results, loop.index), stride)
             return context.get_dummy_value()
 
         return types.void(*[types.uintp] * 6, *[types.intp] * 4), generate
@@ -86,12 +86,12 @@ def scores_of(most: int):
         def generate(context, builder, signature, arguments):
             vector, soon, others, results, width, count, stride = arguments
             vectors = builder.sdiv(width, width.type(LANES))
-            for number in _each(builder, count, most):
+            for number in each(builder, count, most):
                 sums = _zeros(builder, number)
                 with cgutils.for_range(builder, vectors) as loop:
                     place = builder.mul(loop.index, width.type(LANES))
                     value = _eight(builder, vector, place)
-                    _fetch(builder, _at(builder, soon, place, FLOAT))
+                    _fetch(builder, item(builder, soon, place, FLOAT))
                     for row, total in enumerate(sums):
                         entry = builder.add(builder.mul(width, width.type(row)), place)
                         _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))
@@ -115,7 +115,7 @@ def mixtures_of(most: int):
     def mixtures(typing_context, vectors, weights, sums, length, width, count, stride):
         def generate(context, builder, signature, arguments):
             vectors, weights, sums, length, width, count, stride = arguments
-            for number in _each(builder, count, most):
+            for number in each(builder, count, most):
                 with cgutils.for_range(builder, builder.sdiv(width, width.type(2 * LANES))) as columns:
                     place = builder.mul(columns.index, width.type(2 * LANES))
                     halves = [place, builder.add(place, width.type(LANES))]
@@ -125,13 +125,13 @@ def mixtures_of(most: int):
                         values = [_eight(builder, vectors, builder.add(begin, half)) for half in halves]
                         for row in range(number):
                             entry = builder.add(builder.mul(stride, width.type(row)), loop.index)
-                            weight = _spread(builder, builder.load(_at(builder, weights, entry, FLOAT)))
+                            weight = _spread(builder, builder.load(item(builder, weights, entry, FLOAT)))
                             for value, half in zip(values, totals, strict=True):
                                 _add_to(builder, half[row], _times(builder, weight, value))
                     for half, parts in zip(halves, totals, strict=True):
                         for row, total in enumerate(parts):
                             entry = builder.add(builder.mul(width, width.type(row)), half)
-                            builder.store(builder.load(total), _at(builder, sums, entry, FLOAT, FLOATS), align=4)
+                            builder.store(builder.load(total), item(builder, sums, entry, FLOAT, FLOATS), align=4)
             return context.get_dummy_value()
 
         return types.void(*[types.uintp] * 3, *[types.intp] * 4), generate
@@ -149,7 +149,7 @@ def pointer(typing_context, address):
     return types.voidptr(types.int64), generate
 
 
-def _each(builder, count, most):
+def each(builder, count, most):
     """Every number from 1 to `most`, the code written for each to run where `count` is that number."""
     for number in range(1, most + 1):
         with builder.if_then(builder.icmp_signed("==", count, count.type(number))):
@@ -163,11 +163,11 @@ def _block_sums(builder, codes, scales, rows, first, blocks, block, count):
     width = builder.mul(blocks, size)
     with cgutils.for_range(builder, blocks) as loop:
         here = builder.add(first, loop.index)
-        scale = _spread(builder, builder.load(_at(builder, scales, here, FLOAT)))
+        scale = _spread(builder, builder.load(item(builder, scales, here, FLOAT)))
         parts: list[ir.Value | None] = [None] * count
         for step in range(0, block, LANES):
             ahead = blocks.type(step)
-            code = _at(builder, codes, builder.add(builder.mul(here, size), ahead), CODE, CODES)
+            code = item(builder, codes, builder.add(builder.mul(here, size), ahead), CODE, CODES)
             number = builder.sitofp(builder.sext(builder.load(code, align=1), WHOLES), FLOATS)
             place = builder.add(builder.mul(loop.index, size), ahead)
             for row in range(count):
@@ -206,23 +206,23 @@ def _add_to(builder, place, values):
 def _store_totals(builder, sums, results, stride):
     for row, lanes in enumerate(sums):
         entry = builder.mul(stride, stride.type(row))
-        builder.store(_total(builder, builder.load(lanes)), _at(builder, results, entry, FLOAT))
+        builder.store(_total(builder, builder.load(lanes)), item(builder, results, entry, FLOAT))
 
 
-def _at(builder, address, index, kind, loaded=None):
+def item(builder, address, index, kind, loaded=None):
     """Where entry `index` of numbers of that kind lies, as a pointer to one or to eight."""
     place = builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
     return builder.bitcast(place, (loaded or kind).as_pointer())
 
 
-def _address(builder, address, index):
+def address_of(builder, address, index):
     """The address of number `index`."""
     return builder.add(address, builder.mul(builder.zext(index, address.type), address.type(4)))
 
 
 def _eight(builder, address, index):
     """The eight numbers from `index` on."""
-    return builder.load(_at(builder, address, index, FLOAT, FLOATS), align=4)
+    return builder.load(item(builder, address, index, FLOAT, FLOATS), align=4)
 
 
 def _fetch(builder, place):

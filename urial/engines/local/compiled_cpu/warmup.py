@@ -1,6 +1,7 @@
 """The loops, compiled while weights are still on their way.
 
-numba compiles for types of arrays, not for sizes: a tiny model of zeros, which pack like any whole steps, does for all.
+numba compiles for types of arrays, not for sizes: a tiny model of zeros does for all, whatever their family is and
+however their weights are stored.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from urial.engines.local.gemma_cpu.packing import pack
-from urial.engines.local.gemma_cpu.runner import GemmaCpuRunner
+from urial.engines.local.compiled_cpu.packing import pack
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 
 WIDTH = 32  # one block of codes
 
@@ -30,5 +31,5 @@ def warm_up() -> None:
     model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.zero_()
-    GemmaCpuRunner(model)
-    pack(torch.rand(WIDTH, WIDTH).numpy())  # fits none of the ways to pack, so all are tried
+    CompiledCpuRunner(model)
+    pack(torch.rand(WIDTH, WIDTH))  # fits none of the ways to pack, so all are tried

@@ -1,6 +1,7 @@
-"""The compiled loops: products with packed weights, and what lies between them and attention in Gemma 3.
+"""The compiled loops: products with weights as they are stored, and what lies between them and attention in a decoder.
 
-All are float32 sums, in any order; nothing is rounded to fewer bits.
+All are float32 sums, in any order; nothing is rounded to fewer bits. What a family leaves out (a norm, a bias) is an
+array of no entries, so one compilation serves all families and all ways to store weights.
 Shapes: R rows, D hidden size, H heads over G groups of keys, S head size.
 """
 
@@ -13,7 +14,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.local.gemma_cpu.simd import offset_products_of, products_of
+from urial.engines.local.compiled_cpu.simd import offset_products_of, products_of
+from urial.engines.local.compiled_cpu.stored import bfloat16, float16, float32, stored_products_of
 from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
 from urial.numba_tools.functions import exp
 
@@ -22,23 +24,30 @@ PARTS = 4  # of one row's work, for the cores to share
 TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 
 
-class PackedMatrix(NamedTuple):
-    """Weights [out, in] as steps: code times its block's scale, plus its block's offset; and a low-rank part."""
+class Matrix(NamedTuple):
+    """Weights [out, in] of one way to store them, a bias, and a low-rank part."""
 
-    codes: NDArray[np.int8] | Floats  # [out, in]
-    scales: Floats  # [out, blocks]
-    offsets: Floats  # [out, blocks and zeros up to a multiple of eight], or [0, 0] where all are zero
+    kind: int  # IN_32 and so on
+    codes: NDArray[np.uint8]  # [out, bytes]: steps of eight bits, or numbers as the checkpoint has them
+    scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
+    offsets: Floats  # [out, blocks and zeros up to a multiple of eight], added to them, or [0, 0] where all are zero
+    bias: Floats  # [out] or [0]
     down: Floats  # [parts * rank, in]
     up: Floats  # [rank, out]
     bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
+IN_32, IN_16, FROM_LEAST, FLOAT32, BFLOAT16, FLOAT16 = range(6)
+SILU, GELU = range(2)  # what the gate goes through
 ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
 
 _in_32 = products_of(32, ROWS_AT_ONCE)
 _in_16 = products_of(16, ROWS_AT_ONCE)
 _from_least = offset_products_of(32, ROWS_AT_ONCE)
+_in_float32 = stored_products_of(float32, ROWS_AT_ONCE)
+_in_bfloat16 = stored_products_of(bfloat16, ROWS_AT_ONCE)
+_in_float16 = stored_products_of(float16, ROWS_AT_ONCE)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -76,7 +85,7 @@ def _low(down, x, factors):
 
 @compiled
 def multiply(matrix, x, factors, out):
-    """x [R, in] times a PackedMatrix into out [R, out], plus the low-rank part times each row's factor [R]."""
+    """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
     _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, factors), factors, out)
 
 
@@ -87,6 +96,8 @@ def _multiply(matrix, x, sums, low, factors, out):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
         for first in range(0, rows, ROWS_AT_ONCE):
             _fill(matrix, x, sums, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
+        for r in range(rows if matrix.bias.shape[0] > 0 else 0):
+            add(out[r, begin:end], np.float32(1), matrix.bias[begin:end])
         for r in range(rows):
             if factors[r] != 0:
                 _add_low(matrix, low[r], begin, end, out[r])
@@ -106,19 +117,21 @@ def _add_low(matrix, low, begin, end, out):
 def _fill(matrix, x, sums, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
     codes, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
-    outputs, blocks, stride = end - begin, scales.shape[1], out.shape[1]
+    outputs, blocks, width, stride = end - begin, scales.shape[1], x.shape[1], out.shape[1]
     code, scale, offset = codes.ctypes.data, scales.ctypes.data, offsets.ctypes.data
     given, totals, into = x[first:].ctypes.data, sums[first:].ctypes.data, out[first:, begin:].ctypes.data
-    if codes.itemsize != 1:
-        for r in range(first, first + count):
-            for o in range(outputs):
-                out[r, begin + o] = scales[o, 0] * _dot(codes[o], x[r])
-    elif offsets.shape[0] > 0:
-        _from_least(code, scale, offset, totals, given, into, outputs, blocks, count, stride)
-    elif codes.shape[1] == 32 * blocks:
+    if matrix.kind == IN_32:
         _in_32(code, scale, given, into, outputs, blocks, count, stride)
-    else:
+    elif matrix.kind == IN_16:
         _in_16(code, scale, given, into, outputs, blocks, count, stride)
+    elif matrix.kind == FROM_LEAST:
+        _from_least(code, scale, offset, totals, given, into, outputs, blocks, count, stride)
+    elif matrix.kind == FLOAT32:
+        _in_float32(code, given, into, outputs, width, count, stride)
+    elif matrix.kind == BFLOAT16:
+        _in_bfloat16(code, given, into, outputs, width, count, stride)
+    else:
+        _in_float16(code, given, into, outputs, width, count, stride)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -147,23 +160,34 @@ def _apply_rotary(x, cos, sin):
 
 
 @compiled
-def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, out):
+def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, size, out):
     """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
 
-    `norms` are the weights before the product [D], of queries [S] and of keys [S]; cos and sin are [R, S].
+    `norms` are the weights before the product [D], of queries and of keys; these are over a head [S] or over all of
+    them [H S], [G S]. Any may be [0], for none. cos and sin are [R, S].
     """
     before, of_queries, of_keys = norms
-    x = np.empty_like(hidden)
-    for r in range(hidden.shape[0]):
-        _normed(hidden[r], before, eps, x[r])
+    x = hidden
+    if before.shape[0] > 0:
+        x = np.empty_like(hidden)
+        for r in range(hidden.shape[0]):
+            _normed(hidden[r], before, eps, x[r])
     multiply(matrix, x, factors, out)
-    size = of_queries.shape[0]
     heads = out.shape[1] // size - 2 * groups
     for r in range(hidden.shape[0]):
+        _norm_parts(out[r, : heads * size], of_queries, eps)
+        _norm_parts(out[r, heads * size : (heads + groups) * size], of_keys, eps)
         for h in range(heads + groups):
-            part = out[r, h * size : h * size + size]
-            _normed(part, of_queries if h < heads else of_keys, eps, part)
-            _apply_rotary(part, cos[r], sin[r])
+            _apply_rotary(out[r, h * size : h * size + size], cos[r], sin[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def _norm_parts(x, weight, eps):
+    """RMS norm in place of each part of x that is as long as the weight; none where the weight is [0]."""
+    width = weight.shape[0]
+    for begin in range(0, x.shape[0] if width > 0 else 0, max(width, 1)):
+        part = x[begin : begin + width]
+        _normed(part, weight, eps, part)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -174,44 +198,58 @@ def add(sums, weight, values):
 
 
 @compiled
-def output_and_mlp(hidden, attended, matrices, factors, norms, eps):
+def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
     """The rest of the layer, in place: hidden [R, D] after attention's result attended [R, H S].
 
-    `matrices` are those of attention's output, of gate over up, and of down; `norms` [D] come after attention, before
-    the feed-forward part and after it.
+    `matrices` are those of attention's output, of gate over up, and of down; `norms`, each [D] or [0] for none, come
+    after attention, before the feed-forward part and after it; `activation` is SILU or GELU.
     """
     of_output, of_gate_and_up, of_down = matrices
     after_attention, before_forward, after_forward = norms
-    rows, width = hidden.shape
+    rows = hidden.shape[0]
     x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
     multiply(of_output, attended, factors, x)
     for r in range(rows):
-        _normed(x[r], after_attention, eps, x[r])
-        for k in range(width):
-            hidden[r, k] += x[r, k]
-        _normed(hidden[r], before_forward, eps, x[r])
+        _add_normed(x[r], after_attention, eps, hidden[r])
+        x[r] = hidden[r]
+        _norm_parts(x[r], before_forward, eps)
     multiply(of_gate_and_up, x, factors, inner)
-    _gate(inner)
+    _gate(inner, activation)
     multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), factors, x)
     for r in range(rows):
-        _normed(x[r], after_forward, eps, x[r])
-        for k in range(width):
-            hidden[r, k] += x[r, k]
+        _add_normed(x[r], after_forward, eps, hidden[r])
+
+
+@njit(fastmath=ANY_ORDER)
+def _add_normed(x, weight, eps, hidden):
+    """x [D], normed in place where the weight is not [0], added to hidden [D]."""
+    _norm_parts(x, weight, eps)
+    for k in range(x.shape[0]):
+        hidden[k] += x[k]
 
 
 @compiled_for_all_cores
-def _gate(inner):
-    """gelu(gate) times up, in place of the gate, from both side by side [R, 2 F]; gelu by tanh, as in training."""
+def _gate(inner, activation):
+    """The activated gate times up, in place of the gate, from both side by side [R, 2 F]."""
     rows, size = inner.shape[0], inner.shape[1] // 2
     for item in prange(rows * PARTS):
         part, r = item // rows, item % rows
         begin, end = part * size // PARTS, (part + 1) * size // PARTS
-        _gated(inner[r, begin:end], inner[r, size + begin : size + end])
+        if activation == GELU:
+            _gelu_gated(inner[r, begin:end], inner[r, size + begin : size + end])
+        else:
+            _silu_gated(inner[r, begin:end], inner[r, size + begin : size + end])
 
 
 @njit(fastmath=ANY_ORDER)
-def _gated(gate, up):
-    """In place of the gate; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
+def _gelu_gated(gate, up):
+    """gelu by tanh, as in training; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
     for k in range(gate.shape[0]):
         bend = TANH_SCALE * (gate[k] + np.float32(0.044715) * gate[k] * gate[k] * gate[k])
         gate[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))
+
+
+@njit(fastmath=ANY_ORDER)
+def _silu_gated(gate, up):
+    for k in range(gate.shape[0]):
+        gate[k] = gate[k] * up[k] / (np.float32(1) + exp(-gate[k]))

@@ -1,0 +1,122 @@
+"""Weights in the fewest bytes that hold them exactly.
+
+A checkpoint in bfloat16 or float16 stays as it is. A packed one (GGUF's Q8_0, Q6_K, Q5_0, Q4_K) unpacks to float32
+without gaining information: it was whole steps of a block's scale, which can be found again and take a quarter of the
+bytes to read at each decoding step. Nothing is rounded: a matrix whose steps do not give back every weight to the last
+bit stays in float32. Knows numbers; nothing about files or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from urial.engines.local.compiled_cpu import kernels
+from urial.engines.local.compiled_cpu.kernels import Floats, Matrix
+from urial.engines.local.compiled_cpu.scales import find_scales, find_scales_from_least
+from urial.engines.local.compiled_cpu.simd import LANES
+from urial.numba_tools.cores import all_cores
+
+BLOCKS = {32: kernels.IN_32, 16: kernels.IN_16}  # sizes that have a compiled product, larger first: fewer scales
+OFFSET_BLOCK = 32
+PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
+STORED = {torch.float32: kernels.FLOAT32, torch.bfloat16: kernels.BFLOAT16, torch.float16: kernels.FLOAT16}
+
+
+def pack(weight: torch.Tensor) -> Matrix:
+    """The matrix [out, in], of a type in `STORED`, in the fewest bytes that hold it exactly; no bias, no low-rank part.
+
+    What is no steps lies over the same memory as `weight` where that is contiguous.
+    """
+    found = in_steps(weight.numpy()) if weight.dtype == torch.float32 else None
+    return as_stored(weight) if found is None else found
+
+
+def in_steps(weight: Floats) -> Matrix | None:
+    """As eight-bit steps, if they give back every weight."""
+    for block in BLOCKS:
+        if (found := _in_steps(weight, block)) is not None:
+            return found
+    return _in_steps_from_least(weight, OFFSET_BLOCK)
+
+
+def as_stored(weight: torch.Tensor) -> Matrix:
+    """The numbers as they are."""
+    return _matrix(STORED[weight.dtype], weight.contiguous().view(torch.uint8).numpy(), inputs=weight.shape[1])
+
+
+def _matrix(
+    kind: int, codes: np.ndarray, inputs: int, scales: Floats | None = None, offsets: Floats | None = None
+) -> Matrix:
+    none = np.zeros((0, 0), np.float32)
+    return Matrix(
+        kind,
+        codes.view(np.uint8),
+        none if scales is None else scales,
+        none if offsets is None else _padded(offsets),
+        bias=np.zeros(0, np.float32),
+        down=np.zeros((0, inputs), np.float32),
+        up=np.zeros((0, len(codes)), np.float32),
+        bounds=np.array([0, len(codes)]),
+    )
+
+
+def _padded(offsets: Floats) -> Floats:
+    """With zeros up to whole vectors."""
+    missing = -offsets.shape[1] % LANES
+    return np.pad(offsets, ((0, 0), (0, missing)))
+
+
+def _in_steps(weight: Floats, block: int) -> Matrix | None:
+    def fill(part: Floats) -> Matrix | None:
+        codes, scales, failed = _empty(part, block)
+        with all_cores("packing"):
+            find_scales(part, block, codes, scales, failed)
+        return None if failed.any() else _matrix(BLOCKS[block], codes, part.shape[1], scales)
+
+    return _if_all(weight, block, fill)
+
+
+def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
+    def fill(part: Floats) -> Matrix | None:
+        codes, scales, failed = _empty(part, block)
+        offsets = np.empty_like(scales)
+        with all_cores("packing"):
+            find_scales_from_least(part, block, codes, scales, offsets, failed)
+        return None if failed.any() else _matrix(kernels.FROM_LEAST, codes, part.shape[1], scales, offsets)
+
+    return _if_all(weight, block, fill)
+
+
+def _empty(weight: Floats, block: int) -> tuple[np.ndarray, Floats, np.ndarray]:
+    outputs, inputs = weight.shape
+    return (
+        np.empty((outputs, inputs), np.int8),
+        np.empty((outputs, inputs // block), np.float32),
+        np.zeros(outputs, np.uint8),
+    )
+
+
+def _if_all(weight: Floats, block: int, fill: Callable[[Floats], Matrix | None]) -> Matrix | None:
+    """`fill` for the whole matrix if it works for its first rows."""
+    if weight.shape[1] % block or fill(weight[:PROBED]) is None:
+        return None
+    return fill(weight)
+
+
+def is_packed(matrix: Matrix) -> bool:
+    """Whether it is held as eight-bit steps."""
+    return matrix.kind in (*BLOCKS.values(), kernels.FROM_LEAST)
+
+
+def dense(matrix: Matrix) -> Floats:
+    """Back to float32 [out, in], without bias and low-rank part."""
+    if not is_packed(matrix):
+        stored = next(dtype for dtype, kind in STORED.items() if kind == matrix.kind)
+        return torch.from_numpy(matrix.codes).view(stored).float().numpy()
+    blocks = matrix.scales.shape[1]
+    size = matrix.codes.shape[1] // blocks
+    found = matrix.codes.view(np.int8) * np.repeat(matrix.scales, size, axis=1)
+    return found + np.repeat(matrix.offsets[:, :blocks], size, axis=1) if len(matrix.offsets) else found

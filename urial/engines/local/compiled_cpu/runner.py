@@ -1,0 +1,169 @@
+"""A runner for decoders on a processor: one compiled pass over the weights as they are stored serves all sequences.
+
+The sums are those of transformers' layers in float32, in another order; the weights are the same to the last bit
+(`packing`). Every token is a row of its own, so prompts and answers are read alike, and a row's numbers do not depend
+on the others. Shapes: N tokens of a pass, D hidden size, G groups of keys, S head size.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from urial.engines.local.compiled_cpu import attention, kernels
+from urial.engines.local.compiled_cpu.kernels import Floats
+from urial.engines.local.compiled_cpu.layers import Layer, head_of, last_norm, layers_of
+from urial.engines.local.runner import Chunk, Prefix
+from urial.engines.local.torch_runner import MAX_SEQUENCES, wanted_rows
+from urial.numba_tools.cores import all_cores
+
+MORE_POSITIONS = 1024  # that rotary tables grow by
+
+
+@dataclass(slots=True, eq=False)
+class CompiledCache:
+    """One sequence: for each layer its keys and values [G, capacity, S], and where they lie."""
+
+    length: int  # positions that count
+    capacity: int
+    layers: list[tuple[Floats, Floats]]
+    stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and the capacity
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for pair in self.layers for array in pair)
+
+
+class Pass(NamedTuple):
+    """What the layers share in one pass over N tokens."""
+
+    factors: Floats  # [N], of the low-rank parts
+    rotary: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
+    stored: NDArray[np.int64]  # [N, layers, 3]
+    positions: NDArray[np.int64]  # [N]
+
+
+class CompiledCpuRunner:
+    """Compiled layers and output layer, ready to run."""
+
+    batch_invariant = True  # each token is worked out by itself
+    can_rewind = True
+    max_sequences = MAX_SEQUENCES
+    worth_reading = 1
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """`model` is of a family in the table, and carries the adapter where there is one.
+
+        Packing the embedded pair takes two seconds, compiling about twenty, once for a machine.
+        """
+        inner = model.base_model
+        self._embed = Embedding(inner.embed_tokens)
+        self._last_norm = last_norm(model)
+        self._eps = np.float32(model.config.get_text_config().rms_norm_eps)
+        self._layers = layers_of(model)
+        self._rotary = {kind: RotaryTables(inner.rotary_emb, kind) for kind in {layer.kind for layer in self._layers}}
+        self._head = head_of(model)
+        self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
+
+    def open(self, capacity: int, prefix: Prefix[CompiledCache] | None) -> CompiledCache:
+        shapes = [(layer.groups, capacity, layer.size) for layer in self._layers]
+        layers = [(aligned_empty(*shape), aligned_empty(*shape)) for shape in shapes]
+        length = prefix.length if prefix else 0
+        for grown, held in zip(layers, prefix.cache.layers if prefix else (), strict=False):
+            for new, old in zip(grown, held, strict=True):
+                new[:, :length] = old[:, :length]
+        places = [(keys.ctypes.data, values.ctypes.data, capacity) for keys, values in layers]
+        return CompiledCache(length, capacity, layers, np.array(places, np.int64))
+
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[Chunk[CompiledCache]]) -> Sequence[torch.Tensor]:
+        """See `Runner`. Raises RuntimeError where a cache has no room for its tokens."""
+        if any(chunk.cache.length + len(chunk.tokens) > chunk.cache.capacity for chunk in batch):
+            raise RuntimeError("a sequence has got longer than the room that was asked for")
+        with all_cores("compiled layers"):
+            hidden = self._hidden(batch)
+            logits = self._logits(hidden[wanted_rows(batch)])
+        for chunk in batch:
+            chunk.cache.length += len(chunk.tokens)
+        return logits.split([chunk.rows for chunk in batch])
+
+    def close(self, cache: CompiledCache) -> None:
+        """Nothing to give back: keys and values go with the cache."""
+
+    def _hidden(self, batch: Sequence[Chunk[CompiledCache]]) -> Floats:
+        """Last hidden states [N, D] of all tokens; each is a row of its own, whatever sequence it belongs to."""
+        hidden = self._embed([token for chunk in batch for token in chunk.tokens])
+        caches = [chunk.cache for chunk in batch for _ in chunk.tokens]
+        positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
+        shared = Pass(
+            factors=np.array([chunk.adapter for chunk in batch for _ in chunk.tokens], np.float32),
+            rotary={kind: rotary.at(positions) for kind, rotary in self._rotary.items()},
+            stored=np.stack([cache.stored for cache in caches]),
+            positions=np.array(positions, np.int64),
+        )
+        for number, layer in enumerate(self._layers):
+            self._pass(number, layer, hidden, shared)
+        kernels.norm(hidden, self._last_norm, self._eps)
+        return hidden
+
+    def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
+        """One layer over hidden [N, D], in place."""
+        rows, factors, eps, (cos, sin) = len(hidden), shared.factors, self._eps, shared.rotary[layer.kind]
+        groups, size, outputs = layer.groups, layer.size, layer.after_attention
+        qkv = aligned_empty(rows, (layer.heads + 2 * groups) * size)
+        attended = aligned_empty(rows, layer.heads * size)
+        kernels.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
+        attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
+        kernels.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
+
+    def _logits(self, hidden: Floats) -> torch.Tensor:
+        """Logits [R, V] of R hidden states [R, D]."""
+        found = np.empty((len(hidden), len(self._head.codes)), np.float32)
+        if len(hidden):
+            kernels.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
+        return torch.from_numpy(found)
+
+
+class Embedding:
+    """Rows of the embeddings in float32, scaled as the family scales them (Gemma)."""
+
+    def __init__(self, layer: nn.Embedding) -> None:
+        self._layer = layer
+        self._scale = getattr(layer, "scalar_embed_scale", None)
+
+    def __call__(self, tokens: Sequence[int]) -> Floats:
+        """[N, D] of N token ids."""
+        rows = nn.functional.embedding(torch.tensor(tokens), self._layer.weight).float()
+        return (rows if self._scale is None else rows * self._scale).numpy()
+
+
+class RotaryTables:
+    """transformers' rotary cosines and sines [positions, S] of one kind of layer, as far as they were needed."""
+
+    def __init__(self, rotary: nn.Module, kind: str) -> None:
+        self._rotary = rotary
+        self._kind = [kind] if "layer_type" in inspect.signature(rotary.forward).parameters else []
+        self._cos = self._sin = np.zeros((0, 0), np.float32)
+
+    def at(self, positions: Sequence[int]) -> tuple[Floats, Floats]:
+        """Both for R positions, [R, S]."""
+        if max(positions) >= len(self._cos):
+            self._grow(max(positions) + MORE_POSITIONS)
+        return self._cos[positions], self._sin[positions]
+
+    def _grow(self, count: int) -> None:
+        found = self._rotary(torch.zeros(1), torch.arange(count)[None], *self._kind)
+        self._cos, self._sin = (table[0].numpy() for table in found)
+
+
+def aligned_empty(*shape: int) -> Floats:
+    """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
+    return torch.empty(shape).numpy()
