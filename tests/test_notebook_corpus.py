@@ -51,7 +51,7 @@ def test_shares_are_those_of_the_summary(found: CorpusFigures) -> None:
     table = found.shares()
     assert set(table["method"]) == set(METHODS) and len(table) == 2 * 2 * 3
     for row in table.itertuples():
-        figures = found.summary["methods"][row.method]["contexts"][row.context]
+        figures = found.summary["methods"][row.method]["contexts"][row.context]["without_repeats"]
         kind = table.columns.get_loc("class")
         name = table.iloc[row.Index, kind]
         assert row.share == figures["pooled"][name] and [row.low, row.high] == figures["interval"][name]

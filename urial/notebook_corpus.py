@@ -74,7 +74,8 @@ class CorpusFigures:
 
     def _shares(self) -> Iterator[dict[str, Any]]:
         for name in self.summary["methods"]:
-            for context, found in self._contexts(name):
+            for context, figures in self._contexts(name):
+                found = figures["without_repeats"]
                 for kind in KINDS:
                     low, high = found["interval"][kind] or (None, None)
                     row = {"share": found["pooled"][kind], "low": low, "high": high}
@@ -126,7 +127,7 @@ def run_corpus(
     return CorpusFigures(place, aggregate(place))
 
 
-def asked(questions: str | Iterable[str]) -> list[Question]:
+def asked(questions: str | Path | Iterable[str]) -> list[Question]:
     """A file or a name as `urial corpus` takes it, or the questions themselves, numbered from 1."""
     if isinstance(questions, str | Path):
         return read_questions(str(questions))

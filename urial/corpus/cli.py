@@ -191,7 +191,9 @@ def as_text(summary: dict[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def share_text(found: dict[str, Any]) -> str:
+def share_text(context: dict[str, Any]) -> str:
+    """The headline: repeats left out, the share with them beside it."""
+    found = context["without_repeats"]
     if not found["tokens"]:
         return "no tokens"
     parts = []
@@ -200,9 +202,9 @@ def share_text(found: dict[str, Any]) -> str:
         between = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
         parts.append(f"{100 * found['pooled'][name]:5.1f} %{between} {name}")
     counts = f"n = {found['answers']} answers, {found['tokens']} tokens"
-    if found["repeats"]:
-        share = 100 * found["with_repeats"]["pooled"]["shifted"]
-        counts += f"; {found['repeats']} repeated tokens left out (with them {share:.1f} % shifted)"
+    if context["repeats"]:
+        share = 100 * context["pooled"]["shifted"]
+        counts += f"; {context['repeats']} repeated tokens left out (with them {share:.1f} % shifted)"
     return f"{'  '.join(parts)}  KL {found['pooled']['mean_kl']:.3f}  {counts}"
 
 

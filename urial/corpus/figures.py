@@ -70,13 +70,11 @@ def of_context(corpus: Corpus, answers: Sequence[Answered], context: ContextName
     columns = [one.contexts[context] for one in held]
     fresh, end, every = counted(columns), with_end(columns), with_repeats(columns)
     return {
-        **figures(fresh),
+        **figures(every),
+        "without_repeats": figures(fresh),  # what a page's headline is, and all that follows but `with_end`
         "exact": all(one.exact for one in columns),
         "unscored": int(sum(((one.rank == 0) & ~one.special).sum() for one in columns)),
-        "repeats": int(every.wholes[:, 0].sum() - fresh.wholes[:, 0].sum()),  # tokens left out of all but the next two
-        "with_repeats": {
-            key: found for key, found in figures(every).items() if key in ("tokens", "pooled", "interval")
-        },
+        "repeats": int(every.wholes[:, 0].sum() - fresh.wholes[:, 0].sum()),  # tokens that are left out there
         "with_end": {"tokens": int(end.wholes[:, 0].sum()), "pooled": figures(end)["pooled"]},
         "ranks": ranks(columns),
         "openers": openers(columns),

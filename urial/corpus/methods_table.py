@@ -29,12 +29,14 @@ def methods_table(summary: dict[str, Any]) -> str:
     pair = summary["pair"] or {"base": "", "aligned": ""}
     told = (
         f"{summary['questions']} questions, {summary['failed']} failed; base {_cell(pair['base'])}, aligned "
-        f"{_cell(pair['aligned'])}. Shares of tokens in percent, in brackets 95 % intervals over questions."
+        f"{_cell(pair['aligned'])}. Shares of tokens in percent, in brackets 95 % intervals over questions; "
+        "repeated tokens are left out."
     )
     return "\n".join([told, "", *(f"| {line} |" for line in lines)])
 
 
-def _row(method: str, context: str, figures: dict[str, Any]) -> tuple[str, ...]:
+def _row(method: str, context: str, found: dict[str, Any]) -> tuple[str, ...]:
+    figures = found["without_repeats"]
     shares = [_share(figures["pooled"][name], figures["interval"][name]) for name in NAMES]
     kl = figures["pooled"]["mean_kl"]
     counts = (str(figures["answers"]), str(figures["tokens"]))

@@ -41,18 +41,24 @@ function sharesPanel(summary, state, choose) {
 }
 
 function shareRow(summary, state, choose, method, context, figures) {
-  const shown = state.ends ? figures.with_end.pooled : state.per === "answer" ? figures.per_answer : figures.pooled;
-  const limits = state.ends ? {} : state.per === "answer" ? figures.per_answer_interval : figures.interval;
+  const fresh = headline(figures);
+  const shown = state.ends ? figures.with_end.pooled : state.per === "answer" ? fresh.per_answer : fresh.pooled;
+  const limits = state.ends ? {} : state.per === "answer" ? fresh.per_answer_interval : fresh.interval;
   const name = h("button", { type: "button", class: "uc-link", "aria-pressed": String(state.method === method && state.context === context), on: { click: () => choose({ method, context }) } }, methodTitle(method));
   const cell = (key) => h("td", null, hundred(shown[key]), limits[key] && h("span", { class: "uc-between" }, ` [${between(limits[key])}]`));
   const kl = h("td", null, nats(shown.mean_kl), limits.mean_kl && h("span", { class: "uc-between" }, ` [${limits.mean_kl.map((value) => value.toFixed(2)).join(" to ")}]`));
-  const tokens = state.ends ? figures.with_end.tokens : figures.tokens;
+  const tokens = state.ends ? figures.with_end.tokens : fresh.tokens;
   return h("tr", null, h("th", { scope: "row" }, name), h("td", null, SEES[context]), h("td", null, shareBar(shown)), SHARES.map(cell), kl, h("td", null, figures.answers.toLocaleString("en")), h("td", null, tokens.toLocaleString("en")), h("td", null, state.ends || figures.repeats === undefined ? "none" : figures.repeats.toLocaleString("en")));
+}
+
+/* Without repeats; an older summary knows of none. */
+function headline(figures) {
+  return figures.without_repeats || figures;
 }
 
 function sharesTable(summary) {
   const head = ["method", "context", ...SHARES.flatMap((name) => [name, `${name}_low`, `${name}_high`]), "mean_kl_nats", "answers", "tokens", "repeats_left_out", "shifted_with_repeats"];
-  const rows = contextsOf(summary).map(({ method, context, figures }) => [method, context, ...SHARES.flatMap((name) => [figures.pooled[name], ...(figures.interval[name] || [null, null])]), figures.pooled.mean_kl, figures.answers, figures.tokens, figures.repeats || 0, (figures.with_repeats || figures).pooled.shifted]);
+  const rows = contextsOf(summary).map(({ method, context, figures }) => ({ method, context, figures, fresh: headline(figures) })).map(({ method, context, figures, fresh }) => [method, context, ...SHARES.flatMap((name) => [fresh.pooled[name], ...(fresh.interval[name] || [null, null])]), fresh.pooled.mean_kl, fresh.answers, fresh.tokens, figures.repeats || 0, figures.pooled.shifted]);
   return { head, rows };
 }
 
