@@ -7,6 +7,7 @@ the vocabulary are placeholders. Knows how llama.cpp names and lays out the fami
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def write_model(model: PreTrainedModel, path: Path) -> None:
     names = get_tensor_name_map(architecture, config.num_hidden_layers)
     for name, parameter in stored_parameters(model):
         stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        _write_tensor(writer, stored, as_llama_cpp(name, parameter, config))
+        _write_tensor(writer, stored or name, as_llama_cpp(name, parameter, config))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -65,7 +66,7 @@ def stored_parameters(model: PreTrainedModel) -> list[tuple[str, torch.Tensor]]:
     return found
 
 
-def _write_settings(writer: GGUFWriter, config) -> None:
+def _write_settings(writer: GGUFWriter, config: Any) -> None:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(config.max_position_embeddings)
@@ -90,7 +91,7 @@ def _write_words(writer: GGUFWriter, count: int) -> None:
     writer.add_token_merges(["w 0"])
 
 
-def as_llama_cpp(name: str, values: torch.Tensor, config) -> torch.Tensor:
+def as_llama_cpp(name: str, values: torch.Tensor, config: Any) -> torch.Tensor:
     """Queries and keys of Llama turn in pairs of neighbours there, in pairs of halves here."""
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     found = next((count for part, count in heads.items() if part in name), None)

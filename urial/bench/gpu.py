@@ -57,7 +57,7 @@ def part_rows(part: Callable[[], Iterator[Row]]) -> list[Row]:
     except Exception as error:  # whatever a card, its driver or a library trips over
         log.info("a part of the measurement failed", exc_info=True)
         said = " ".join(str(error).split())[:200] or type(error).__name__
-        return [row("not measured", said, "")]
+        return [{"what": "not measured", "measured": said, "unit": ""}]
 
 
 def machine(work: Workload) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def checks(work: Workload) -> Iterator[Row]:
 
 def static_cache(work: Workload) -> Iterator[Row]:
     """transformers' own fast way: a static cache and a compiled step."""
-    model = work.loaded.base.model
+    model: Any = work.loaded.base.model
     prompts = make_prompts(endless_engines(work), work.request(QUERIES[0]))
     tokens = torch.tensor([prompts.base_ids], device=model.device)
     options = {"attention_mask": torch.ones_like(tokens), "do_sample": False, "eos_token_id": None}
@@ -112,8 +112,8 @@ def static_cache(work: Workload) -> Iterator[Row]:
 def crowd(work: Workload) -> Iterator[Row]:
     """Comparisons at once against one after another."""
     for each in at_once(work, AT_ONCE):
-        yield row(f"{AT_ONCE} comparisons at once, {each['what']}", each["times as fast"], "times as fast")
-        yield row(f"{AT_ONCE} comparisons at once, {each['what']}", each["tokens a second"], "tokens a second")
+        yield row(f"{AT_ONCE} comparisons at once, {each['what']}", float(each["times as fast"]), "times as fast")
+        yield row(f"{AT_ONCE} comparisons at once, {each['what']}", float(each["tokens a second"]), "tokens a second")
 
 
 PARTS: dict[str, Callable[[Workload], Iterator[Row]]] = {
