@@ -12,7 +12,8 @@ WHOLE = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
 LOG = WHOLE.split("\n## ")[1]  # the faults; what follows are measurements
 ROWS = [line for line in LOG.splitlines() if line.startswith("| ") and re.search(r"`(?:\w+/)*test_", line)]
 TESTS = {
-    str(path.relative_to(ROOT / "tests")): path.read_text(encoding="utf-8") for path in ROOT.rglob("tests/**/test_*.py")
+    str(path.relative_to(ROOT / "tests")): path.read_text(encoding="utf-8")
+    for path in (ROOT / "tests").rglob("test_*.py")
 }
 
 

@@ -114,8 +114,11 @@ def test_a_corpus_is_labelled_once_and_its_harmful_requests_are_judged_for_safet
     assert [question.is_harmful for question in read_questions(tmp_path)] == [True, False]
     with JudgeServer() as server:
         assert main(["judge", str(tmp_path), "--judge", server.url, "--model", "judge"]) == 0
-        asked = {tuple(Seen.of(body).aspects) == ("safety",) for body in server.bodies[:2]}
-    assert asked == {True} and len(list((tmp_path / "just_eval").glob("*score_safety*"))) == 2
+        calls = [Seen.of(body) for body in server.bodies]
+    assert {tuple(call.aspects) == ("safety",) for call in calls if call.parts["question"] == "Question number 0?"} == {
+        True
+    }
+    assert len(list((tmp_path / "just_eval").glob("*score_safety*"))) == 2
 
 
 def test_a_guard_that_tells_no_probabilities(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.judge_server import Cut, Hang, JudgeServer, Seen, Status, Text, by_mark, save_corpus, verdict
-from tests.support.judging import BETTER, group, judge
+from tests.support.judging import BETTER, QUICK, group, judge
 from urial.judge import summary
 from urial.judge.client import retry_after
 from urial.judge.store import judgements
@@ -82,7 +82,6 @@ BAD = [
     ("cut at the length limit", lambda body: Text('{"helpfulness": {"rea', {"finish_reason": "length"}), 2),
     ("an empty reply", lambda body: Text(""), 2),
     ("too many requests", lambda body: Status(429, {"Retry-After": "0.2"}), 2),
-    ("a hang", lambda body: Hang(), 2),
     ("a cut stream", lambda body: Cut(), 2),
     ("a failure", lambda body: Status(503), 2),
     ("a proxy's page", lambda body: Status(200, {}, "<html>"), 2),
@@ -97,6 +96,13 @@ def test_a_bad_reply_is_mended_once(behaviour: Any, calls: int, tmp_path: Path) 
         outcome, _ = judge(tmp_path, server)
     assert outcome.judged == 1 and len(server.bodies) == calls + 1
     assert group(tmp_path)["items"][0]["verdicts"]["aligned"]["depth"]["score"] == 4
+
+
+def test_a_hang_is_given_up_and_asked_once_more(tmp_path: Path) -> None:
+    save_corpus(tmp_path, BETTER[:1])
+    with JudgeServer(behaviours=[Hang()]) as server:
+        outcome, _ = judge(tmp_path, server, waits=QUICK)
+    assert outcome.judged == 1 and len(server.bodies) >= 3
 
 
 def test_the_second_try_names_the_mistake_and_a_second_failure_is_counted(tmp_path: Path) -> None:

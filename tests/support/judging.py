@@ -16,12 +16,13 @@ from urial.judge.run import Outcome, plan, run
 from urial.judge.store import Store
 from urial.pairs import ServerSpec
 
-QUICK = Waits(connect=2, whole=0.6, longest_pause=1.5, first_pause=0.01, tries=3)
+PATIENT = Waits(connect=10, whole=30, longest_pause=1.5, first_pause=0.01, tries=3)  # however busy the machine is
+QUICK = Waits(connect=10, whole=2, longest_pause=1.5, first_pause=0.01, tries=3)  # where the server hangs
 BETTER = [("a [2]", "a [4]"), ("b [3]", "bb [3]"), ("c [1]", "c [5]"), ("d [4]", "d [3]")]
 
 
 def judge(
-    folder: Path, server: JudgeServer, rubric: str = "six-aspects", *, ceiling: int = 10**9, waits: Waits = QUICK
+    folder: Path, server: JudgeServer, rubric: str = "six-aspects", *, ceiling: int = 10**9, waits: Waits = PATIENT
 ) -> tuple[Outcome, Budget]:
     async def work() -> tuple[Outcome, Budget]:
         address = Address(ServerSpec(base_url=server.url, model="judge"))
