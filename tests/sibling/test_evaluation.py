@@ -256,7 +256,13 @@ def test_broken_answers_file_is_named(tmp_path: Path) -> None:
 
 def test_each_adapter_has_its_folder_and_other_questions_are_refused(tmp_path: Path) -> None:
     options = Namespace(
-        adapter=tmp_path / "one", out=tmp_path, base_folder=None, base_hub=None, base_package=None, penalty=1.0
+        adapter=tmp_path / "one",
+        out=tmp_path,
+        base_folder=None,
+        base_hub=None,
+        base_package=None,
+        penalty=1.0,
+        new_tokens=256,
     )
     options.adapter.mkdir()
     first = evaluate.claim(options, some_examples(), CHECKED)

@@ -78,7 +78,7 @@ def test_every_matrix_of_the_file_is_found_again_in_steps(loaded: LoadedModel) -
 
 @torch.inference_mode()
 def test_greedy_answers_are_transformers_in_float32(loaded: LoadedModel, engine: LocalEngine) -> None:
-    assert isinstance(engine._shared.runner.result(), CompiledCpuRunner)
+    assert isinstance(engine.shared.runner.result(), CompiledCpuRunner)
     for question in QUESTIONS:
         ids = prompt(loaded, question)
         wanted = loaded.model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=TOKENS)[0, len(ids) :]
