@@ -105,7 +105,7 @@ def error(browser: Browser, url: str, folder: Path) -> None:
     page = open_page(browser, url)
     page.locator("#query textarea").fill("why " * 20_000)
     page.locator("#go").click()
-    page.wait_for_selector(".turn .notice:visible")
+    page.wait_for_selector(".turn > .notice:visible")
     save(page, folder, "error", whole=False)
 
 

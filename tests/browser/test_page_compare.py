@@ -58,14 +58,14 @@ def test_enter_sends_and_shift_enter_breaks_the_line(visit: Visit) -> None:
 def test_an_empty_question_is_one_sentence_and_takes_no_place(visit: Visit) -> None:
     page = visit()
     page.locator("#go").click()
-    expect(page.locator(".turn .notice")).to_contain_text("The query is empty")
+    expect(page.locator(".turn > .notice")).to_contain_text("The query is empty")
 
 
 def test_a_question_of_100_000_characters_is_refused_and_stays_in_the_box(visit: Visit) -> None:
     page = visit()
     long = "why " * 25_000
     ask(page, long)
-    expect(page.locator(".turn .notice")).to_contain_text("100,000 characters")
+    expect(page.locator(".turn > .notice")).to_contain_text("100,000 characters")
     expect(page.locator("#query textarea")).to_have_value(long)
 
 

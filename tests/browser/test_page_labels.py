@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -73,7 +74,7 @@ def test_one_quiet_chip_a_side_after_the_answers(
     expect(page.locator(".live .uv-run")).to_contain_text("question safe; base unsafe")
     assert page.evaluate("window.__pwned") is None and page.locator(".live img").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    once_more(page, "Base")
+    once_more(page, "Aligned")
     expect(chips).to_have_count(2)
 
 
@@ -104,7 +105,7 @@ def test_system_2_attention_is_chosen_said_while_it_runs_and_its_fallback_is_sai
     expect(page.locator(".live .uv-fold[open]")).to_contain_text("What that call wrote")
     page.screenshot(path=tmp_path / "s2a.png", full_page=True)
     page.locator(".turn-keep [data-kind=link]").last.click()
-    assert "aligned_method=s2a" in page.url
+    expect(page).to_have_url(re.compile("aligned_method=s2a"))
     again = visit(page.url.replace(page.url.split("/?")[0], ""))
     again.locator("#settings button").first.click()
     expect(again.get_by_label("first rewrite it without opinion")).to_be_checked()

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 # Words in sight of the Compare tab and the heading; what people and models wrote, and names, are left out.
 IN_SIGHT = """() => {
   const kept =
-    ".uv-answer, .uv-pre, .uv-entry-name, .uv-before, .uv-formula, .turn-query, .away-one, bdi, kbd, #languages";
+    "h2[dir=auto], .uv-answer, .uv-pre, .uv-entry-name, .uv-before, .uv-formula, .turn-query, .away-one, bdi, kbd, " +
+    "#languages";
   const found = [];
   for (const root of document.querySelectorAll("#head, #tabs [role=tab], #tab-compare, footer")) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
@@ -27,7 +28,7 @@ IN_SIGHT = """() => {
       const parent = walker.currentNode.parentElement;
       if (!parent.checkVisibility({ visibilityProperty: true }) || parent.closest(kept)) continue;
       const text = walker.currentNode.data.trim();
-      if (/[A-Za-z]{3}/.test(text) && !/[ぁ-んァ-ヶ一-龠]/.test(text)) found.push(text);
+      if (/[A-Za-z]{3}/.test(text) && !/[ぁ-んァ-ヶ一-龠（]/.test(text)) found.push(text);
     }
   }
   return [...new Set(found)];

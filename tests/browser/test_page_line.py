@@ -57,7 +57,7 @@ def test_a_full_queue_is_one_sentence_and_leaves_no_trace(narrow: ui_server.Live
     ask(second, "waiting")
     expect_place(second)
     ask(third, "one too many")
-    expect(newest(third).locator(".notice")).to_have_text(
+    expect(newest(third).locator("> .notice")).to_have_text(
         "There is no free place right now: as many visitors wait as may. Try again in a minute."
     )
     wait_for(third, "failed")
@@ -101,7 +101,7 @@ def test_a_new_question_in_place_of_a_running_one_waits_for_its_turn(narrow: ui_
     ask(page, "kept")
     expect(newest(page).locator(".turn-query")).to_have_text("kept")
     wait_for(page, "running")
-    expect(newest(page).locator(".notice")).to_be_hidden()
+    expect(newest(page).locator("> .notice")).to_be_hidden()
     page.get_by_role("button", name="Stop both").click()
     wait_for(page, "done")
 
@@ -117,7 +117,7 @@ def test_the_line_is_told_in_words_and_as_it_moves(come) -> None:
             words = f"{number} before you." if number else "You are next."
             expect(newest(page).locator(".turn-status")).to_have_text(words)
         others[0].get_by_role("button", name="Stop both").click()
-        expect(newest(others[0]).locator(".notice")).to_have_text("Stopped before it began.")
+        expect(newest(others[0]).locator("> .notice")).to_have_text("Stopped before it began.")
         expect(newest(others[1]).locator(".turn-status")).to_have_text("You are next.")
         expect(newest(others[2]).locator(".turn-status")).to_have_text("1 before you.")
         first.get_by_role("button", name="Stop both").click()

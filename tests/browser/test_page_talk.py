@@ -77,7 +77,7 @@ def test_enter_goes_on_in_a_conversation(visit: Visit, demo: ui_server.Live) -> 
     record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
     assert [message.content for message in record.history if message.role == "user"] == ["turn one", "turn two"]
     ask(page, "why " * 25_000)  # refused: the conversation stays, and the next question takes its place
-    expect(newest(page).locator(".notice")).to_contain_text("100,000 characters")
+    expect(newest(page).locator("> .notice")).to_contain_text("100,000 characters")
     ask(page, "turn four")
     expect(page.locator(".turn")).to_have_count(4)
     wait_for(page, "done")

@@ -100,11 +100,12 @@ def test_what_the_base_sees_is_switched_without_running_anything(visit: Visit, d
     asked, live = requests_of(page), page.locator(".live")
     record = demo.service.results.get(newest(page).get_attribute("data-result")).comparison()
     open_more(page)
+    choices = live.get_by_role("group", name="How the answers are shown")
     for label, name in (("the URIAL prompt", "urial"), ("only the question", "zero_shot")):
-        live.get_by_label(label, exact=True).check()
+        choices.get_by_label(label, exact=True).check()
         row = record.shift[name].tokens[0]
         expect(tokens_of(page).first).to_have_attribute("aria-label", re.compile(f"base rank {row.base_rank:,}"))
-    live.get_by_label("both", exact=True).check()
+    choices.get_by_label("both", exact=True).check()
     expect(live.locator('[role="listbox"]:visible')).to_have_count(2)
     expect(live.locator(".uv-pane-title:visible")).to_have_text([re.compile("shifted$")] * 2)
     assert asked == []
