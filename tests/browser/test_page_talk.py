@@ -45,7 +45,9 @@ def test_buttons_never_move(visit: Visit, size: tuple[int, int]) -> None:
     expect(page.locator("#room-line")).not_to_be_empty()
     expect(page.locator("#go-on")).to_be_disabled()
     before = places(page)
+    is_phone = size[0] < 500
     ask(page, "where are you")
+    expect(page.locator("#form-fold")).to_be_visible(visible=is_phone)
     unfold_form(page)
     assert places(page) == before
     wait_for(page, "done")
@@ -55,6 +57,7 @@ def test_buttons_never_move(visit: Visit, size: tuple[int, int]) -> None:
     page.locator("#go-on").click()
     expect(page.locator(".turn")).to_have_count(2)
     wait_for(page, "done")
+    expect(page.locator("#form-fold")).to_be_visible(visible=is_phone)
     unfold_form(page)
     assert places(page) == before
 
