@@ -182,3 +182,21 @@ def test_report_needs_no_model(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == ["0", "False"]
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("command", [["compare", "Hi"], ["dial", "Hi"], ["nudge", "Hi", "--rule", "first:1"]])
+def test_where_nothing_can_be_written_is_said_before_models_are_loaded(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even before the pair's name is looked at."""
+    assert main([*command, "--pair", "nobody", "--save", str(tmp_path / "no" / "r.json")]) == 2
+    assert "its folder is not there" in capsys.readouterr().err
+    assert main([*command, "--pair", "nobody", "--save", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_is_no_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.json").write_text(records.to_json(build()), encoding="utf-8")
+    assert main(["report", str(tmp_path / "r.json"), "--html", str(tmp_path / ("n" * 300))]) == 2
+    said = capsys.readouterr().err
+    assert "choose another file" in said and "space" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ if TYPE_CHECKING:  # commands import what is heavy only when they run
     from urial.engines.pair import PairEngines
     from urial.pairs import Availability, Pair
     from urial.prompts import Method
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # of a disk; whatever else a path has is the user's to mend
 
 
 def pairs(options: argparse.Namespace) -> int:
@@ -139,6 +142,7 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
     from urial.engines.open import open_pair
     from urial.pairs import load_pairs
 
+    check_places(options)
     found = load_pairs(options.models)
     pair = found.get(options.pair or found.default)
     with Bar("%", 100, is_shown=shows_progress(options)) as bar:
@@ -151,13 +155,13 @@ def open_engines(options: argparse.Namespace) -> PairEngines:
 def finish(options: argparse.Namespace, events: Iterator[Event], preparing: str) -> int:
     """Read the stream to its end, then print and write what was asked for; `preparing` is what comes before it."""
     comparison, failures = follow(events, preparing, is_shown=shows_progress(options))
+    print(records.to_json(comparison) if options.json else as_text(comparison))  # first: a full disk loses no answer
     if options.save:
         write(options.save, records.to_json(comparison, indent=1))
     if options.html:
         from urial.render import report
 
         write(options.html, report.comparison_page(comparison))
-    print(records.to_json(comparison) if options.json else as_text(comparison))
     if failures:
         raise EngineError(failures[0])
     return 0
@@ -219,11 +223,21 @@ def read_text(path: str, what: str) -> str:
         raise PromptError(f"{path}: {what} is not UTF-8 text; save it as UTF-8.") from error
 
 
+def check_places(options: argparse.Namespace) -> None:
+    """Raise UserMistake for a file that cannot be written, before models have worked for it."""
+    for path in (options.save, getattr(options, "html", None)):
+        if path and Path(path).is_dir():
+            raise UserMistake(f"{path} is a folder; name a file in it.")
+        if path and not Path(path).parent.is_dir():
+            raise UserMistake(f"{path} cannot be written, because its folder is not there; make it, or choose another.")
+
+
 def write(path: str, text: str) -> None:
     """Write a whole file or say why not. A wrong path is the user's to mend, a full disk is a failure."""
     try:
         write_whole(Path(path), text)
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise UserMistake(f"{path} cannot be written ({error.strerror}); choose another file.") from error
     except OSError as error:
-        raise Failure(f"{path} could not be written ({error.strerror}); free some space and run it again.") from error
+        if error.errno in FULL:
+            message = f"{path} could not be written ({error.strerror}); free some space and run it again."
+            raise Failure(message) from error
+        raise UserMistake(f"{path} cannot be written ({error.strerror}); choose another file.") from error

@@ -94,9 +94,9 @@ def follow(events: Iterator[SteeringEvent], preparing: str, options: argparse.Na
 
 def finish(record: DialRecord | NudgeRecord, as_text: Callable[..., str], options: argparse.Namespace) -> int:
     """Print and write what was asked for. Raises EngineError with the first failure, after that."""
+    print(steering_records.to_json(record) if options.json else as_text(record))
     if options.save:
         write(options.save, steering_records.to_json(record, indent=1))
-    print(steering_records.to_json(record) if options.json else as_text(record))
     if record.problems:
         raise EngineError(record.problems[0])
     return 0
