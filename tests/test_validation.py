@@ -55,7 +55,7 @@ def test_the_whole_value_has_an_empty_key() -> None:
     [
         ("{", "is not JSON"),
         ("[" * 100_000, "nested too deeply"),
-        ("[]", "key \"schema\" is 'list'"),
+        ("[]", "no JSON object with the key"),
         ('{"schema": "a"}', 'key "parts"'),
     ],
 )
@@ -63,3 +63,9 @@ def test_a_document_is_refused_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(RecordError, match=r"^file") as caught:
         parse(text, Outer, "a", "file")
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "NaN", "3", '"x"'])
+def test_json_that_is_no_object_is_named_as_that(text: str) -> None:
+    with pytest.raises(RecordError, match=r'^a file holds no JSON object with the key "schema": "x/1"\.$'):
+        parse(text, Outer, "x/1", "a file")

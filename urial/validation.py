@@ -61,9 +61,12 @@ def parse(text: str | bytes, model: type[Document], schema: str, source: str) ->
 
 def validated(data: object, model: type[Document], schema: str, source: str) -> Document:
     """The same of parsed JSON. Raises RecordError."""
-    if not isinstance(data, dict) or data.get("schema") != schema:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise RecordError(f'{source}: key "schema" is {found!r}; it must be "{schema}"{written_by(schema)}.')
+    if not isinstance(data, dict):
+        raise RecordError(f'{source} holds no JSON object with the key "schema": "{schema}"{written_by(schema)}.')
+    if data.get("schema") != schema:
+        raise RecordError(
+            f'{source}: key "schema" is {data.get("schema")!r}; it must be "{schema}"{written_by(schema)}.'
+        )
     try:
         return model.model_validate(data)
     except ValidationError as error:

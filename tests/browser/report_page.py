@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Request, expect
 
 from tests.browser.chromium import PATIENCE
 from urial.records import Comparison
@@ -75,6 +76,32 @@ def show(chromium: Browser, pages: dict[str, Page], tmp_path: Path) -> Iterator[
     for page in shown:
         for event, listener in watch.items():
             page.remove_listener(event, listener)
+    assert complaints == []
+
+
+@contextmanager
+def watched_file(chromium: Browser, usual: Path, ready: str) -> Iterator[Open]:
+    """A function that opens a file, `usual` unless told, in a context of its own, until `ready` is there.
+
+    At the end an error, a dialog or a request beyond the file fails the test.
+    """
+    complaints: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def open_file(path: Path = usual, fragment: str = "", **options: object) -> Page:
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        contexts.append(chromium.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        for event, listener in _watches(complaints).items():
+            page.on(event, listener)
+        page.goto(path.as_uri() + fragment)
+        page.wait_for_selector(ready)
+        return page
+
+    yield open_file
+    for context in contexts:
+        context.close()
     assert complaints == []
 
 

@@ -9,8 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import PATIENCE
-from tests.browser.report_page import _watches
+from tests.browser.report_page import watched_file
 from tests.support.lines_builder import make_lines, write_lines
 from tests.support.records_builder import HOSTILE, build
 from urial.corpus.answers import read
@@ -40,24 +39,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def show(chromium: Browser, report: Path) -> Iterator:
     """Opens the report and fails the test for an error, a dialog or a request beyond the file."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_report(fragment: str = "", **options: object) -> Page:
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        contexts.append(chromium.new_context(**options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        for event, listener in _watches(complaints).items():
-            page.on(event, listener)
-        page.goto(report.as_uri() + fragment)
-        page.wait_for_selector(".uc-head")
-        return page
-
-    yield open_report
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    with watched_file(chromium, report, ".uc-head") as opened:
+        yield opened
 
 
 def rows(page: Page):
@@ -74,7 +57,7 @@ def test_a_tag_and_a_bar_filter_and_the_link_brings_it_back(show) -> None:
     page.locator(".uc-column:not([disabled])").first.click()
     fewer = rows(page).count()
     assert 0 <= fewer < found
-    again = show(page.url[page.url.index("#") :])
+    again = show(fragment=page.url[page.url.index("#") :])
     expect(rows(again)).to_have_count(fewer)
     again.locator(".uc-chips button").first.click()
     again.locator(".uc-chips button").first.click()

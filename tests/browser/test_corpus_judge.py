@@ -12,9 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import PATIENCE
 from tests.browser.demo_page import Visit, visit  # noqa: F401  (a fixture)
-from tests.browser.report_page import _watches
+from tests.browser.report_page import watched_file
 from tests.support import ui_server
 from tests.support.judge_server import JudgeServer, Seen, Text, verdict
 from tests.support.judging import judge
@@ -71,24 +70,8 @@ def judged(folder: Path) -> None:
 
 @pytest.fixture
 def show(chromium: Browser, folder: Path) -> Iterator:
-    complaints: list[str] = []
-    contexts = []
-
-    def open_report(path: Path = folder / "report.html", fragment: str = "", **options: object) -> Page:
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        contexts.append(chromium.new_context(**options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        for event, listener in _watches(complaints).items():
-            page.on(event, listener)
-        page.goto(path.as_uri() + fragment)
-        page.wait_for_selector(".uc-judge")
-        return page
-
-    yield open_report
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    with watched_file(chromium, folder / "report.html", ".uc-judge") as opened:
+        yield opened
 
 
 def group(folder: Path, rubric: str) -> dict[str, Any]:
