@@ -39,8 +39,9 @@ def visit(chromium: Browser, demo: ui_server.Live) -> Iterator[Visit]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.goto(path, timeout=PATIENCE)
-        shown = "#tab-gallery" if "tab=gallery" in path else "#open-saved"  # an address may open another tab
-        expect(page.locator(shown)).to_be_visible(timeout=PATIENCE)
+        # The tab's own button, for an address that opens another tab than the first.
+        shown = page.locator("#open-saved, #tab-gallery, #tab-corpus").filter(visible=True)
+        expect(shown.first).to_be_visible(timeout=PATIENCE)
         return page
 
     yield open_page
