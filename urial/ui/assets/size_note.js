@@ -4,10 +4,10 @@ const SMALL = 3; // billions of parameters: below it, wrong facts are the rule
 
 /* `billions` of parameters that each model has; not a number where nobody said. */
 function sizeWords(billions) {
-  if (!(billions > 0)) return "What these models state can be wrong; what is shown here is their style.";
+  if (!(billions > 0)) return "What these models state can be wrong; what is shown is style.";
   const size = billions < 1 ? `${Number((1000 * billions).toPrecision(3))} million` : `${billions} billion`;
-  if (billions < SMALL) return `Very small models (${size} parameters each): their facts are often wrong. What is shown here is their style.`;
-  return `Models of ${size} parameters each: their facts can be wrong. What is shown here is their style.`;
+  if (billions < SMALL) return `Very small models (${size} parameters): their facts are often wrong; what is shown is style.`;
+  return `Models of ${size} parameters: their facts can be wrong; what is shown is style.`;
 }
 
 function createSizeNote(billions) {

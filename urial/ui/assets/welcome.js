@@ -3,9 +3,9 @@
 
 /* How a mark looks, in a word that looks so; the name that the counts have for it; what both mean. */
 const MARKS = [
-  ["uv-c-u", "unmarked", "unshifted", ": number 1 on the base’s list, it would have written this too"],
-  ["uv-c-m", "dotted", "marginal", ": number 2 or 3 on that list"],
-  ["uv-c-s", "underlined", "shifted", ": further down, the small number says where; tuning put it there"],
+  ["uv-c-u", "unmarked", "unshifted", ", number 1 on the base’s list: it would have written this too"],
+  ["uv-c-m", "dotted", "marginal", ", number 2 or 3 on that list"],
+  ["uv-c-s", "underlined", "shifted", ", further down: tuning put it there; the small number says where"],
 ];
 
 async function createWelcome(place, ask, factsOf) {
@@ -13,15 +13,16 @@ async function createWelcome(place, ask, factsOf) {
   if (found.error) return; // no recordings: the form stands alone
   const body = make("div");
   const title = make("h2", { dir: "auto" }, plainText(found.record.query));
-  const said = make("p", { class: "quiet" }, "A recorded example; nothing was computed just now. Point at a word or tap it, then ask your own question above.");
-  place.append(said, title, markList(), createSizeNote(factsOf(found.record.pair.name).billions), body);
-  window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
+  const said = make("p", { class: "quiet" }, "A recorded example; nothing was computed just now. Tap a word or point at it, then ask your own above.");
+  place.append(said, title, markList(), body);
+  const view = window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
+  view.element.querySelector(".uv-columns").after(createSizeNote(factsOf(found.record.pair.name).billions));
 }
 
 function markList() {
   const items = MARKS.map(([style, look, name, meaning]) => {
     const number = style === "uv-c-s" ? make("sup", { class: "uv-number", "aria-hidden": "true" }, "12") : [];
-    return make("li", null, make("span", { class: `uv-mark ${style}` }, look, number), " ", make("b", null, name), meaning);
+    return make("li", null, make("span", { class: `uv-mark ${style}` }, look, number), ": ", make("b", null, name), meaning);
   });
   return make("div", { class: "urial-view", "data-theme": "host" }, make("ul", { class: "marks" }, items));
 }
