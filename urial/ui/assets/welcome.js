@@ -13,7 +13,7 @@ async function createWelcome(place, ask, factsOf) {
   if (found.error) return; // no recordings: the form stands alone
   const body = make("div");
   const title = make("h2", { dir: "auto" }, plainText(found.record.query));
-  const said = make("p", { class: "quiet" }, "A recorded example; nothing was computed just now. Tap a word or point at it, then ask your own above.");
+  const said = make("p", { class: "quiet" }, "A recorded example; nothing was computed now. Tap or point at a word, then ask your own.");
   place.append(said, title, markList(), body);
   const view = window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record });
   view.element.querySelector(".uv-columns").after(createSizeNote(factsOf(found.record.pair.name).billions));
