@@ -92,7 +92,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
     turn.view = view;
     view.clear();
     turn.parts.body.append(live);
-    turn.steering = turn.steering || createSteering(turn.ask, Object.hasOwn(offers, turn.ask.pair) ? offers[turn.ask.pair] : null, steer);
+    turn.steering = turn.steering || createSteering(turn.ask, Object.hasOwn(offers, turn.ask.pair) ? offers[turn.ask.pair] : null, (...asked) => steer(turn, ...asked));
     view.element.querySelector(".uv-what").after(turn.steering.el);
   }
 
@@ -244,13 +244,13 @@ function createConversation(place, askServer, trigger, tell, offers) {
   }
 
   /* A run beside the two answers, the dial or nudging; `apply` gets its steps, the last of which is steerDone or refuse. */
-  function steer(ask, how, apply) {
+  function steer(turn, ask, how, apply) {
     const id = newId();
     feeds.open(id, (name, argument) => {
       if (name === "steerDone" || name === "refuse") feeds.close(id);
       apply(name, argument);
     });
-    take("steer", { id, ask, how });
+    take("steer", { id, ask, how, of: turn.resultId });
     return { stop: () => askServer("stop", { id, side: "both" }) };
   }
 
