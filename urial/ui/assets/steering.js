@@ -31,7 +31,7 @@ function createSteering(ask, offer, steer) {
 
 function drawWords({ temperature, seed, aligned_method: alignedMethod }) {
   const how = temperature === 0 ? "Greedy: always the most probable token." : `Drawn at temperature ${temperature} with the same seed, ${seed}, at every amount.`;
-  const asked = alignedMethod === "s2a" ? " System 2 Attention: the tuned model is asked its own rewrite of the question, as above." : "";
+  const asked = alignedMethod === "s2a" ? " System 2 Attention: the tuned model is asked here what it was asked above." : "";
   return `${how} These are new answers; the two above stay as they are.${asked}`;
 }
 
