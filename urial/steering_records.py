@@ -16,6 +16,7 @@ from urial.records import (
     Part,
     Probability,
     Rank,
+    Rewrite,
     Settings,
     StopReason,
 )
@@ -51,6 +52,7 @@ class DialRecord(Part):
     positions: list[DialPosition]
     switch_points: list[Probability | None]
     problems: list[str] = Field([], exclude_if=lambda value: not value)
+    rewrite: Rewrite | None = Field(None, exclude_if=lambda value: value is None)  # only under `--aligned-method s2a`
 
 
 class NudgeRecord(Part):
@@ -71,6 +73,7 @@ class NudgeRecord(Part):
     mean_log_probability: float | None  # of its tokens under the aligned model, nats
     declines: bool  # by its words
     problems: list[str] = Field([], exclude_if=lambda value: not value)
+    rewrite: Rewrite | None = Field(None, exclude_if=lambda value: value is None)  # only under `--aligned-method s2a`
 
     @model_validator(mode="after")
     def _given_are_positions(self) -> NudgeRecord:

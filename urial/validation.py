@@ -1,4 +1,4 @@
-"""From JSON text to a model that has been checked, or one sentence that names the first wrong key.
+"""From JSON text to a value or a model that has been checked, or one sentence that names what is wrong with it.
 
 `first_wrong` is how every closed format here (pairs, records, lists, settings, replies) words pydantic's errors.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from urial.errors import RecordError
+from urial.errors import RecordError, UrialError
 
 WRITERS = {  # the command that writes a document which a person saves and opens
     "urial.comparison/1": "urial compare QUERY --save FILE",
@@ -50,13 +50,27 @@ def first_wrong(error: ValidationError) -> Wrong:
 
 def parse(text: str | bytes, model: type[Document], schema: str, source: str) -> Document:
     """Raises RecordError; `source` is what it calls the document."""
+    return validated(json_value(text, source, "choose a file saved by this program"), model, schema, source)
+
+
+def json_value(text: str | bytes, source: str, advice: str, error: type[UrialError] = RecordError) -> Any:
+    """The value of a JSON text that somebody sent. Raises `error`: what `source` is instead, and what to do."""
     try:
-        data = json.loads(text)
-    except RecursionError as error:
-        raise RecordError(f"{source} is nested too deeply; choose a file saved by this program.") from error
-    except ValueError as error:
-        raise RecordError(f"{source} is not JSON ({error}); choose a file saved by this program.") from error
-    return validated(data, model, schema, source)
+        return json.loads(text)
+    except RecursionError as cause:
+        raise error(f"{source} is nested too deeply; {advice}.") from cause
+    except json.JSONDecodeError as cause:
+        raise error(f"{source} is not JSON ({cause}); {advice}.") from cause
+    except UnicodeDecodeError as cause:
+        raise error(f"{source} is not UTF-8 text (byte {cause.start + 1}); {advice}.") from cause
+    except ValueError as cause:  # Python reads no whole number of more than 4,300 digits
+        raise error(f"{source} holds a number with too many digits; {advice}.") from cause
+
+
+def kind_of(value: object) -> str:
+    """What a value of JSON is, for a sentence."""
+    kinds = ((bool, "true or false"), (str, "a text"), (int | float, "a number"), (list, "a list"), (dict, "an object"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
 
 
 def validated(data: object, model: type[Document], schema: str, source: str) -> Document:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.demo_page import Visit, answered, new_page, newest, short, wait_for
+from tests.browser.demo_page import Visit, answered, new_page, newest, settled, short, wait_for
 from tests.browser.test_page_everyone import no_finding
 from tests.support import tiny, ui_server
 from tests.support.packable import adapted, gemma
@@ -112,6 +112,18 @@ def test_by_mouse_its_ends_are_the_two_answers(visit: Visit, demo: ui_server.Liv
     )
     page.wait_for_timeout(600)
     assert len(demo.service.runs) == runs  # what is there is shown without asking
+
+
+def test_with_system_2_attention_the_tuned_end_is_the_answer_above(visit: Visit, demo: ui_server.Live) -> None:
+    page = settled(visit("/?method=zero_shot&max_new_tokens=24&aligned_method=s2a"), 24)
+    page = answered(page, "I think it is 5. Turn it?")
+    expect(panel(page)).to_contain_text("System 2 Attention: the tuned model is asked here what it was asked above.")
+    right = record_of(page, demo)
+    assert right.rewrite is not None
+    turned(page)
+    pull(page, 1 / 6 * 4)
+    expect(dial(page).locator(".st-title")).to_have_text("1: the tuned model")
+    expect(dial(page).locator(".st-answer")).to_have_text(shown(right.aligned.text), use_inner_text=False)
 
 
 KEPT = "e => [...e.childNodes].filter((n) => n.nodeName !== 'INS').map((n) => n.textContent).join('')"

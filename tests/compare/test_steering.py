@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from tests.support import tiny
+from tests.support.steering import asked, compared, dialled, nudged
 from urial.compare.dial import checked_positions, dial
 from urial.compare.nudge import nudge
 from urial.compare.nudge_rules import parse_rule
 from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request
-from urial.compare.run import compare, result
-from urial.compare.steering_events import NudgeToken, PositionDone, PositionToken, SteeringDone, SteeringStarted
+from urial.compare.steering_events import NudgeToken, PositionDone, PositionToken, SteeringStarted
 from urial.engines.pair import PairEngines
 from urial.errors import RecordError, SettingsError
 from urial.prompts import method
-from urial.records import Comparison, ContextName, SidePenalties
-from urial.steering_records import DialRecord, NudgeRecord, load_dial, load_nudge, to_json
+from urial.records import ContextName, SidePenalties
+from urial.steering_records import load_dial, load_nudge, to_json
 
 CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
 
@@ -30,29 +30,6 @@ CONTEXTS: tuple[ContextName, ...] = ("zero_shot", "urial")
 @pytest.fixture(scope="module", params=["llama", "gemma3"])
 def engines(request: pytest.FixtureRequest) -> PairEngines:
     return tiny.pair(request.param)
-
-
-def asked(**options: object) -> Request:
-    settings = {"query": "what is the answer?", "method": method("urial", 0), "max_new_tokens": 24, **options}
-    return Request(**settings)
-
-
-def compared(engines: PairEngines, request: Request, context: ContextName) -> Comparison:
-    """The comparison whose base sees that context."""
-    chosen = request.method if context == "urial" else replace(request.method, name="zero_shot", examples=0, prefix="")
-    return result(compare(engines, replace(request, method=chosen)))
-
-
-def dialled(engines: PairEngines, request: Request, at: list[float], **options: object) -> DialRecord:
-    *_, last = dial(engines, request, at, **options)
-    assert isinstance(last, SteeringDone)
-    return last.record
-
-
-def nudged(engines: PairEngines, request: Request, rule: str, **options: object) -> NudgeRecord:
-    *_, last = nudge(engines, request, parse_rule(rule), **options)
-    assert isinstance(last, SteeringDone)
-    return last.record
 
 
 PENALTIES = [SidePenalties(base=1.1, aligned=1.0), SidePenalties(base=1.0, aligned=1.3)]

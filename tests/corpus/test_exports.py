@@ -146,14 +146,19 @@ def test_the_report_holds_every_answer_and_runs_nothing_of_theirs(folder: Path) 
 
 
 def test_a_large_report_stays_small_and_says_what_it_left_out(folder: Path) -> None:
+    """Lists are cut first, then the answers of the last questions; script, figures and rows stay."""
     summary = load(folder, "summary.json")
-    whole = len(report(folder, summary).encode())
-    least = len(report(folder, summary, 1).encode())  # no lists at all: script, figures and rows are never cut
-    assert least < whole
-    for limit in (whole - 1, (whole + least) // 2, least):
+    whole, least = (len(report(folder, summary, limit).encode()) for limit in (3_000_000, 1))
+    kept = []
+    for limit in (whole - 1, (whole + least) // 2, least + (whole - least) // 10, least):
         page = report(folder, summary, limit)
         assert len(page.encode()) <= limit and "alternatives are cut to" in page
-        assert page.count('type="text/plain"') == 13
+        places = [int(place) for place in re.findall(r'text/plain" id="question-(\d+)"', page)]
+        assert places == sorted(places) and places == [*range(len(places))]
+        left_out = f"The answers of the first {len(places)} of 13 questions are in this file"
+        assert (left_out in page) == (len(places) < 13)
+        kept.append(len(places))
+    assert kept[:2] == [13, 13] and 0 < kept[2] < 13 and kept[3] == 0
 
 
 def test_a_folder_and_its_recording_show_the_same(folder: Path) -> None:

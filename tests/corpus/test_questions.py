@@ -124,7 +124,7 @@ def test_equal_ids_become_unique(tmp_path: Path) -> None:
         ("", "empty"),
         ('{"answer": "x"}\n', "line 1 has no question"),
         ("[]", "holds no question"),
-        ("[1]", "question 1 is no object"),
+        ("[1]", "question 1 is a number and no object"),
         ("[{", "not JSON"),
         ("a,b\n1,2\n", "names no column"),
         ("just text", "names no column"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import tiny
-from urial import prompts, records
-from urial.cli.main import make_parser
+from urial import prompts, records, steering_records
+from urial.cli.main import main, make_parser
+from urial.compare.dial import dial
+from urial.compare.nudge import nudge
+from urial.compare.nudge_rules import parse_rule
 from urial.compare.request import Control, Request
 from urial.compare.run import again, compare, result
 from urial.engines.base import Piece, Sampling
@@ -20,6 +23,7 @@ from urial.engines.pair import PairEngines
 from urial.prompts import method, s2a
 from urial.records import Comparison, Message
 from urial.render import command_line, report, view
+from urial.steering_records import DialRecord, NudgeRecord
 
 QUERY = "I think it is 5. What is 2 plus 2?"
 GOOD = "Context: Two is added to two.\nQuestion: What is 2 plus 2?"
@@ -144,6 +148,57 @@ def test_it_is_shown_and_can_be_run_again() -> None:
     assert "--aligned-method s2a" in command_line.command(found) and "Two is added" in report.comparison_page(found)
     options = make_parser().parse_args(["compare", "q", "--aligned-method", "s2a"])
     assert options.aligned_method == "s2a"
+
+
+STEERED: dict[str, tuple[Callable[[PairEngines, Request], Iterator[Any]], type[DialRecord | NudgeRecord]]] = {
+    "dial": (lambda engines, asked: dial(engines, asked, [0, 0.5, 1], "urial"), DialRecord),
+    "nudge": (lambda engines, asked: nudge(engines, asked, parse_rule("rank>1")), NudgeRecord),
+}
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_the_dial_and_nudging_ask_the_rewrite_too(name: str) -> None:
+    """Their aligned end is the aligned answer of the comparison, which was asked the rewrite; the base's stays."""
+    steer, kind = STEERED[name]
+    right, engines = run(GOOD), tiny.pair()
+    writing(engines, GOOD)
+    *_, last = steer(engines, request())
+    found = last.record
+    assert found.rewrite.model_copy(update={"call": right.rewrite.call}) == right.rewrite
+    plain = [*steer(tiny.pair(), request(aligned_method="chat"))][-1].record
+    if name == "dial":
+        assert found.positions[2].token_ids == right.aligned.token_ids != plain.positions[2].token_ids
+        assert found.positions[0].token_ids == right.base.token_ids == plain.positions[0].token_ids
+    else:
+        assert found.token_ids == right.aligned.token_ids != plain.token_ids
+    assert kind.model_validate_json(steering_records.to_json(found)) == found
+    assert plain.rewrite is None and "rewrite" not in json.loads(steering_records.to_json(plain))
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_the_dial_and_nudging_use_a_rewrite_that_is_there(name: str) -> None:
+    engines, earlier = tiny.pair(), run(GOOD)
+    *_, last = STEERED[name][0](engines, request(rewrite=earlier.rewrite))
+    assert last.record.rewrite == earlier.rewrite
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_a_rewrite_that_cannot_be_read_is_said_by_the_dial_and_nudging(name: str) -> None:
+    *_, last = STEERED[name][0](tiny.pair(), request())
+    assert last.record.rewrite.asked == QUERY and "as it stands" in last.record.rewrite.fallback
+
+
+@pytest.mark.parametrize("arguments", [["dial", QUERY, "--at", "0,1"], ["nudge", QUERY, "--rule", "rank>1"]])
+@pytest.mark.parametrize("text", [GOOD, "I would say 4."])
+def test_the_command_line_steers_with_a_rewrite(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    engines = tiny.pair()
+    writing(engines, text)
+    monkeypatch.setattr("urial.cli.steering_commands.open_engines", lambda options: engines)
+    assert main([*arguments, "--examples", "0", "--max-new-tokens", "8", "--aligned-method", "s2a"]) == 0
+    said = "[rewritten, then asked: " if text == GOOD else "[The rewrite has no question in it"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_history_stays_as_it_was_written() -> None:

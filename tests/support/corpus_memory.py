@@ -1,6 +1,6 @@
 """Run as a program: the growth of the peak memory, in MB, from a corpus of so many questions to a larger one.
 
-Usage: python -m tests.support.corpus_memory FEW MANY
+Usage: python -m tests.support.corpus_memory FEW MANY [TOKENS]
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from urial.corpus.run import Plan, run
 from urial.prompts import method
 
 
-def corpus(folder: Path, count: int) -> float:
+def corpus(folder: Path, count: int, tokens: int) -> float:
     """Answers that many questions; the peak of this process until then, in MB."""
     questions = [Question(f"{count}-{n}", f"What is number {n} of {count}?") for n in range(count)]
     found = [method("zero_shot")]
-    plan = Plan(folder / str(count), questions, found, Request("x", found[0], max_new_tokens=12), parallel=4)
+    plan = Plan(folder / str(count), questions, found, Request("x", found[0], max_new_tokens=tokens), parallel=4)
     progress = run(plan, tiny.pair())
     lines = (plan.folder / FILE).read_bytes().count(b"\n")
     assert (progress.done, progress.failed, lines) == (count, 0, count)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(few: int, many: int) -> None:
+def main(few: int, many: int, tokens: int = 12) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        corpus(Path(folder), few + 1)  # whatever is made once
-        before = corpus(Path(folder), few)
-        print(corpus(Path(folder), many) - before)
+        corpus(Path(folder), few + 1, tokens)  # whatever is made once
+        before = corpus(Path(folder), few, tokens)
+        print(corpus(Path(folder), many, tokens) - before)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -44,6 +44,13 @@ def schema(client: Client, name: str) -> dict:
     return returned["type"]
 
 
+@pytest.mark.parametrize(("name", "rule"), [("/dial", []), ("/nudge", ["rank>3"])])
+def test_the_sibling_may_rewrite_the_question_first(client: Client, name: str, rule: list[str]) -> None:
+    found = client.predict("why?", *rule, aligned_method="s2a", api_name=name, **SHORT)
+    assert found["rewrite"]["method"] == "s2a" and "asked as it stands" in found["rewrite"]["fallback"]
+    assert "rewrite" not in client.predict("why?", *rule, api_name=name, **SHORT)
+
+
 def test_a_client_that_streams_sees_the_dial_grow(client: Client) -> None:
     *grown, last = client.submit("a question", **{**SHORT, "max_new_tokens": 150}, api_name="/dial")
     whole = DialRecord.model_validate(last)

@@ -13,10 +13,11 @@ from urial.compare.nudge_rules import parse_rule
 from urial.compare.run import compare, result
 from urial.compare.steering_events import NudgeToken, PositionToken
 from urial.pairs import ModelSpec, Pair, load_pairs
-from urial.records import Comparison
+from urial.records import Comparison, Rewrite
 from urial.steering_records import NudgeRecord, given_words
 from urial.ui import asking, server_functions
-from urial.ui.service import Service
+from urial.ui.compare_tab import answerings
+from urial.ui.service import READING, Service
 from urial.ui.steering import offer, page_work
 from urial.ui.steering_steps import pieces, steering_steps
 
@@ -73,6 +74,36 @@ def test_nudging_streams_its_pieces_and_ends_with_the_record(service: Service) -
     assert done["words"] == given_words(right)
     assert done["mean_log_probability"] == pytest.approx(right.mean_log_probability, abs=1e-4)
     assert "".join(text for text, _ in done["pieces"]) == right.text
+
+
+S2A = {**ASK, "aligned_method": "s2a"}
+
+
+@pytest.mark.parametrize("how", [DIAL, {"rule": "rank>1", "context": "urial"}])
+def test_what_the_comparison_beside_asked_is_asked_again(service: Service, how: dict) -> None:
+    """Its rewrite is used where it asked the same; where it did not, or is not kept, there is a new one."""
+    call = compared().aligned
+    made = Rewrite(method="s2a", call=call, context="", question="Why?", asked="Why?")
+    beside = compared().model_copy(update={"rewrite": made})
+    other, chat = beside.model_copy(update={"query": "another"}), beside.model_copy(update={"rewrite": None})
+    assert page_work(S2A, how, lambda: beside).task.request.rewrite == made
+    assert page_work(S2A, how, lambda: beside).opening == READING
+    for earlier in (None, other, chat):
+        work = page_work(S2A, how, lambda earlier=earlier: earlier)
+        assert work.task.request.rewrite is None and "rewrites the question first" in work.opening
+    assert page_work(ASK, how, lambda: beside).task.request.rewrite is None
+
+
+def test_the_page_sends_the_comparison_beside(service: Service) -> None:
+    """A dial of a kept comparison makes no second rewrite; one of a comparison that is not kept makes its own."""
+    [*service.compare(RUN, S2A, "visitor")]
+    steer = answerings(service)["steer"]
+    for of, is_said in ((RUN, False), (None, True)):
+        data = {"id": f"{of}"[:1] * 31 + "b", "ask": S2A, "how": DIAL, "of": of}
+        steps = [step for text in steer(data, "visitor") for step in json.loads(text)["do"]]
+        said = [argument["message"] for name, argument in steps if name == "say"]
+        assert any("rewrites the question first" in each for each in said) is is_said
+        assert steps[-1][0] == "steerDone"
 
 
 @pytest.mark.parametrize("kept", range(0, 30, 3))

@@ -16,7 +16,7 @@ from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed
 from urial.errors import EngineError, Failure, PromptError, SettingsError, UserMistake
 from urial.files import write_whole
 from urial.progress import Bar
-from urial.records import Comparison, ContextName, Message, SideName, SidePenalties, SideSettings
+from urial.records import Comparison, ContextName, Message, Rewrite, SideName, SidePenalties, SideSettings
 from urial.render.sentences import headline, repeats_sentence, unscored_sentence
 
 if TYPE_CHECKING:  # commands import what is heavy only when they run
@@ -186,15 +186,19 @@ def follow(events: Iterator[Event], preparing: str, *, is_shown: bool) -> tuple[
 def as_text(comparison: Comparison) -> str:
     """A comparison for a reader at a terminal."""
     lines = [f"BASE ({comparison.pair.base}, {comparison.settings.method})", comparison.base.text.strip(), ""]
-    lines += [f"ALIGNED ({comparison.pair.aligned})", *rewrite_lines(comparison), comparison.aligned.text.strip(), ""]
+    lines += [
+        f"ALIGNED ({comparison.pair.aligned})",
+        *rewrite_lines(comparison.rewrite),
+        comparison.aligned.text.strip(),
+        "",
+    ]
     titles = {"zero_shot": "base sees only the query", "urial": "base sees the method's prompt"}
     lines += [f"{titles[name]:30} {in_words(comparison, name)}" for name in comparison.shift]
     return "\n".join(lines)
 
 
-def rewrite_lines(comparison: Comparison) -> list[str]:
+def rewrite_lines(rewrite: Rewrite | None) -> list[str]:
     """What the aligned model was asked in place of the query, where that is so."""
-    rewrite = comparison.rewrite
     if rewrite is None:
         return []
     return [f"[{rewrite.fallback}]"] if rewrite.fallback else [f"[rewritten, then asked: {rewrite.asked}]", ""]

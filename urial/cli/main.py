@@ -103,6 +103,10 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def add_compare_alone(parser: argparse.ArgumentParser) -> None:
     """What `compare` takes and `score`, which writes no answer, does not."""
     add_compare(parser)
+    add_aligned_method(parser)
+
+
+def add_aligned_method(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aligned-method",
         choices=("chat", "s2a"),
@@ -120,6 +124,7 @@ def add_steering_arguments(parser: argparse.ArgumentParser, context: str) -> Non
     """What the dial and nudging share: both sides are decoded alike but for their penalties."""
     add_pair_arguments(parser)
     add_prompt_arguments(parser)
+    add_aligned_method(parser)
     parser.add_argument("--max-new-tokens", metavar="N", type=whole_number(1), default=256)
     parser.add_argument("--base-penalty", metavar="R", type=float, default=1.1, help="repetition penalty (1.1)")
     parser.add_argument("--aligned-penalty", metavar="R", type=float, default=1.0, help="repetition penalty (1.0)")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from urial import steering_records
-from urial.cli.commands import chosen_method, history, open_engines, shows_progress, write
+from urial.cli.commands import chosen_method, history, open_engines, rewrite_lines, shows_progress, write
 from urial.errors import EngineError, SettingsError
 from urial.progress import Bar
 from urial.records import ContextName, SidePenalties
@@ -73,6 +73,7 @@ def checked_request(options: argparse.Namespace, sampling: dict[str, Any]) -> Re
         history=history(options),
         penalties=SidePenalties(base=options.base_penalty, aligned=options.aligned_penalty),
         max_new_tokens=options.max_new_tokens,
+        aligned_method=options.aligned_method,
     )
     return checked(replace(request, **sampling))
 
@@ -104,7 +105,8 @@ def finish(record: DialRecord | NudgeRecord, as_text: Callable[..., str], option
 
 def dial_text(record: DialRecord) -> str:
     """For a reader at a terminal."""
-    parts = [f"{position_title(position)}\n{position.text.strip()}\n" for position in record.positions]
+    parts = rewrite_lines(record.rewrite)
+    parts += [f"{position_title(position)}\n{position.text.strip()}\n" for position in record.positions]
     needed = [switch for switch in record.switch_points if switch is not None]
     if needed:
         free = sum(switch == 0 for switch in needed)
@@ -122,7 +124,12 @@ def nudge_text(record: NudgeRecord) -> str:
     """Given tokens stand in brackets."""
     given = set(record.given)
     marked = "".join(f"[{text}]" if i in given else text for i, text in enumerate(record.token_texts))
-    lines = [marked.strip(), "", f"{steering_records.given_words(record)}, {ENDS[record.stop_reason]}"]
+    lines = [
+        *rewrite_lines(record.rewrite),
+        marked.strip(),
+        "",
+        f"{steering_records.given_words(record)}, {ENDS[record.stop_reason]}",
+    ]
     if record.mean_log_probability is not None:
         lines[-1] += f", mean log-probability {record.mean_log_probability:.2f} nats under the aligned model"
     return "\n".join(lines)

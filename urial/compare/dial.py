@@ -21,7 +21,7 @@ from urial.compare.request import Control, Request, forget
 from urial.compare.scoring import Columns, ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import PositionDone, PositionToken, SteeringDone, SteeringEvent, SteeringStarted
-from urial.compare.writing_together import Given, advance, give, rank_of, shifted_share
+from urial.compare.writing_together import Given, advance, asked_of_both, give, rank_of, shifted_share
 from urial.engines.local.bounded_stream import Stream
 from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
@@ -77,6 +77,8 @@ def dial(
     places = checked_positions(at)
     if kind == "adapter" and not can_scale(engines):
         raise SettingsError(NO_ADAPTER)
+    control = control or Control()
+    request = asked_of_both(engines, request, control)
     given = give(engines, request, context)
     record = empty_record(engines, request, context, kind, places)
     yield SteeringStarted(record)
@@ -87,7 +89,7 @@ def dial(
                 begin = begin_scaled if kind == "adapter" else begin_mixed
                 made.append(begin(engines, request, given, place))
         problems, done = [], {}
-        for index, step in advance([position.run for position in made], control or Control()):
+        for index, step in advance([position.run for position in made], control):
             made[index].take_scores()
             if isinstance(step, UrialError):
                 problems.append(f"At {made[index].at:g}: {step}")
@@ -221,6 +223,7 @@ def empty_record(
         context=context if kind == "logits" else None,
         positions=[DialPosition(at=place, stop_reason="cancelled", **nothing) for place in places],
         switch_points=[],
+        rewrite=request.rewrite,
     )
 
 

@@ -16,7 +16,7 @@ from urial.compare.refusal_phrases import declines
 from urial.compare.request import Control, Request, forget
 from urial.compare.side import OpenText, SideRun
 from urial.compare.steering_events import NudgeToken, SteeringDone, SteeringEvent, SteeringStarted
-from urial.compare.writing_together import Given, advance, give, rank_of
+from urial.compare.writing_together import Given, advance, asked_of_both, give, rank_of
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import first_greatest
 from urial.errors import MismatchError, SettingsError, UrialError
@@ -97,13 +97,15 @@ def nudge(
     """SteeringStarted, NudgeToken ..., SteeringDone. Raises SettingsError, else as `compare` does."""
     if request.temperature != 0:
         raise SettingsError(GREEDY)
+    control = control or Control()
+    request = asked_of_both(engines, request, control)
     given = give(engines, request, context)
     nudger = Nudger(engines, request, given, rule)
     yield SteeringStarted(make_record(engines, request, rule, context, None, nudger, []))
     run = begin(engines, request, given, nudger, rule)
     problems: list[str] = []
     try:
-        for _, step in advance([run], control or Control()):
+        for _, step in advance([run], control):
             if isinstance(step, UrialError):
                 problems.append(str(step))
                 yield Failed(None, problems[-1])
@@ -152,4 +154,5 @@ def make_record(
         mean_log_probability=sum(logs) / count if count else None,
         declines=declines(side.text) if side else False,
         problems=problems,
+        rewrite=request.rewrite,
     )

@@ -15,7 +15,7 @@ from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, S
 from urial.compare.given_answer import score_by_asking, score_exactly
 from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
-from urial.compare.s2a_rewrite import rewrite
+from urial.compare.s2a_rewrite import rewritten
 from urial.compare.scoring import ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.to_record import given_sides, kept_problems, make_record, make_shift, own_settings
@@ -41,9 +41,7 @@ def compare(engines: PairEngines, request: Request, control: Control | None = No
     Closing the iterator stops both sides and frees their memory.
     """
     control = control or Control()
-    if request.aligned_method == "s2a" and request.rewrite is None:
-        request = replace(request, rewrite=rewrite(engines, request, control))
-    yield from run_sides(engines, request, control, BOTH, None)
+    yield from run_sides(engines, rewritten(engines, request, control), control, BOTH, None)
 
 
 def aligned_alone(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:

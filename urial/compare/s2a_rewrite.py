@@ -7,6 +7,7 @@ written; only the last one is rewritten. Read `run.py` for the rest.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from urial.compare.request import Control, Request
 from urial.compare.side import OpenText, SideRun
@@ -17,6 +18,13 @@ from urial.records import Message, Rewrite, Side
 
 LEAST_ROOM = 160  # tokens for a rewrite; a long query gets twice its own length
 MOMENT = 0.02  # seconds between two looks at whether it was stopped
+
+
+def rewritten(engines: PairEngines, request: Request, control: Control) -> Request:
+    """The same request with its rewrite, where one is asked for and not there yet. Raises as `rewrite` does."""
+    if request.aligned_method != "s2a" or request.rewrite is not None:
+        return request
+    return replace(request, rewrite=rewrite(engines, request, control))
 
 
 def rewrite(engines: PairEngines, request: Request, control: Control) -> Rewrite:

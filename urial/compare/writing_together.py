@@ -10,6 +10,7 @@ import torch
 
 from urial.compare.live_scoring import log_failure, sentence
 from urial.compare.request import Control, Prompts, Request, make_prompts
+from urial.compare.s2a_rewrite import rewritten
 from urial.compare.side import SideRun
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
@@ -31,10 +32,15 @@ class Given:
     base_ids: list[int]
 
 
-def give(engines: PairEngines, request: Request, context: ContextName) -> Given:
-    """Raises SettingsError for a pair with a server, and what `make_prompts` raises."""
+def asked_of_both(engines: PairEngines, request: Request, control: Control) -> Request:
+    """What is asked, rewritten first where the aligned side does so. Raises SettingsError for a pair with a server."""
     if not engines.is_exact:
         raise SettingsError(SERVED)
+    return rewritten(engines, request, control)
+
+
+def give(engines: PairEngines, request: Request, context: ContextName) -> Given:
+    """Raises what `make_prompts` raises."""
     prompts = make_prompts(engines, replace(request, contexts=(context,)))
     given = Given(prompts, prompts.contexts[context], prompts.context_ids[context])
     engines.base.check_length(len(given.base_ids), request.max_new_tokens)

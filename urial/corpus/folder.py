@@ -8,6 +8,7 @@ from typing import Any
 
 from urial.errors import Failure, RecordError
 from urial.files import write_whole
+from urial.validation import json_value, kind_of
 
 SUMMARY = "summary.json"
 SCHEMA = "urial.corpus/1"
@@ -41,12 +42,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Raises RecordError where there is none, or one of another schema."""
     path = folder / SUMMARY
     try:
-        data = json.loads(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}); name a folder of `urial corpus`.") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); delete it, and `urial corpus` writes it anew.") from error
-    found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+    data = json_value(text, str(path), "delete it, and `urial corpus` writes it anew")
+    if not isinstance(data, dict):
+        raise RecordError(f"{path} is {kind_of(data)} and no summary; delete it, and `urial corpus` writes it anew.")
+    found = data.get("schema")
     if found != SCHEMA:
         raise RecordError(f'{path}: key "schema" is {found!r}; it must be "{SCHEMA}": choose another --out.')
     return data

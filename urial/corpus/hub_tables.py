@@ -19,6 +19,7 @@ from urial.corpus.lines import Line, read_lines
 from urial.errors import Failure
 from urial.files import whole_file
 from urial.render.csv_table import defuse
+from urial.validation import json_value
 
 Row = dict[str, Any]
 JUDGEMENTS = "judgements.jsonl"
@@ -106,8 +107,9 @@ def judgements(folder: Path) -> Iterator[Row]:
     if not path.exists():
         return
     with path.open(encoding="utf-8") as file:
-        for text in file:
-            if text.endswith("\n") and isinstance(data := json.loads(text), dict):
+        for number, text in enumerate(file, start=1):
+            where = f"{path}, line {number}"
+            if text.endswith("\n") and isinstance(data := json_value(text, where, "delete that line"), dict):
                 yield {key: _plain(value) for key, value in data.items()}
 
 

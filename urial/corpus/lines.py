@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from urial import records
 from urial.errors import RecordError
 from urial.records import Comparison
-from urial.validation import first_wrong
+from urial.validation import first_wrong, json_value
 
 FILE = "records.jsonl"
 
@@ -57,10 +57,7 @@ def to_text(line: Line) -> str:
 
 def from_text(text: str, source: str) -> Line:
     """Parse and check. Raises RecordError that names `source` and the first wrong key."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{source} is not JSON ({error}); the file was changed or cut.") from error
+    data = json_value(text, source, "the file was changed or cut")
     if not isinstance(data, dict) or "corpus" not in data:
         raise RecordError(f'{source}: key "corpus" is missing; choose a folder that `urial corpus` has written.')
     try:

@@ -19,6 +19,7 @@ from urial.prompts import check_history, check_query
 from urial.prompts.checks import to_messages
 from urial.prompts.files import read_text
 from urial.records import Message
+from urial.validation import json_value, kind_of
 
 LIMIT = 400_000_000  # bytes of a file
 HELD_OUT = Path(__file__).parents[1] / "sibling" / "held_out.jsonl"
@@ -88,16 +89,22 @@ def _items(text: str, source: str) -> Iterator[tuple[str, Any]]:
     start = text.lstrip()[:1]
     if start == "[":
         return _of_list(text, source)
-    if start == "{":
+    if start == "{" or _is_json(text.lstrip().partition("\n")[0]):
         return _of_lines(text, source)
     return _of_table(text, source)
 
 
-def _of_list(text: str, source: str) -> Iterator[tuple[str, Any]]:
+def _is_json(line: str) -> bool:
+    """Whether a first line is null, a number or a text of JSON, and no quoted name of a column."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(f"{source} is not JSON ({error}); write a list of objects, or one object a line.") from error
+        value = json.loads(line)
+    except ValueError:
+        return False
+    return not (isinstance(value, str) and value.strip().lower() in QUERY_FIELDS)
+
+
+def _of_list(text: str, source: str) -> Iterator[tuple[str, Any]]:
+    data = json_value(text, source, "write a list of objects, or one object a line", PromptError)
     for number, item in enumerate(data, start=1):
         yield f"{source}, question {number}", item
 
@@ -106,14 +113,7 @@ def _of_lines(text: str, source: str) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{source}, line {number}"
-            yield where, lambda line=line, where=where: _parsed(line, where)
-
-
-def _parsed(line: str, where: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(f"{where} is not JSON ({error}); write one object a line.") from error
+            yield where, lambda line=line, where=where: json_value(line, where, "write one object a line", PromptError)
 
 
 def _of_table(text: str, source: str) -> Iterator[tuple[str, Any]]:
@@ -135,7 +135,7 @@ def _wanted() -> str:
 
 def _question(item: object, where: str) -> Question:
     if not isinstance(item, dict):
-        raise PromptError(f'{where} is no object; write {{"query": "..."}}.')
+        raise PromptError(f'{where} is {kind_of(item)} and no object; write {{"query": "..."}}.')
     try:
         query, history = _asked(item, where)
         check_query(query)

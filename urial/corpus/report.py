@@ -1,12 +1,13 @@
 """`report.html`: figures, questions and every answer of a corpus in one file that needs no network, server or model.
 
 Answers lie packed until they are opened. Where they would make the file larger than 3 MB for 200 questions, their lists
-of alternatives are cut, and the report says so.
+of alternatives are cut; where that is not enough, the answers of the last questions are left out. The report says so.
 """
 
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ LIMIT, OF = 3_000_000, 200  # bytes for this many questions; fewer have the same
 SAMPLED = 12  # questions that the size is told from
 SCRIPTS = 150_000  # bytes of script and style
 TOPS = (TOP, 5, 3, 1, 0)  # entries of the lists that are tried
+CUT = "Each token's lists of alternatives are cut to {} to keep this file small."
+LEFT_OUT = (
+    "The answers of the first {} of {} questions are in this file, all of them in the folder: "
+    "`python app.py --corpus FOLDER` shows them."
+)
 
 
 def write_report(folder: Path, summary: dict[str, Any], judged: Row = NOT_JUDGED) -> None:
@@ -27,22 +33,29 @@ def write_report(folder: Path, summary: dict[str, Any], judged: Row = NOT_JUDGED
 
 
 def report(folder: Path, summary: dict[str, Any], limit: int = LIMIT, judged: Row = NOT_JUDGED) -> str:
-    """The page, of at most `limit` bytes for OF questions or fewer, if cutting lists can make it so."""
+    """The page, of at most `limit` bytes for OF questions or fewer; figures and rows are never cut."""
     rows = table_rows(folder)
     facts = {"summary": summary, "rows": rows, "judged": judged["front"]}
-    places = {row["id"]: place for place, row in enumerate(rows)}
-    said = [
-        _text(f"judged-{places[name]}", pack(value)) for name, value in judged["questions"].items() if name in places
-    ]
-    front = embed_json(facts) + "".join(said)
+    said = {name: pack(value) for name, value in judged["questions"].items()}
+    front = embed_json(facts) + "".join(said.values())
     limit = round(limit * max(1.0, len(rows) / OF))
     for top in TOPS:
         if top and _expected(folder, front, len(rows), top) > limit:
             continue  # to pack all only to throw it away takes a minute
-        page = _page(folder, facts, said, top)
-        if len(page.encode()) <= limit:
-            break
-    return page
+        packed = dict(packed_questions(folder, top))
+        page = _page(facts, said, packed, top)
+        if (excess := len(page.encode()) - limit) <= 0:
+            return page
+    return _page(facts, said, _first(packed, said, excess + len(LEFT_OUT)), top)
+
+
+def _first(packed: Mapping[str, str], said: Mapping[str, str], excess: int) -> dict[str, str]:
+    """Without the last questions, so that at least `excess` bytes are gone."""
+    kept = dict(packed)
+    while kept and excess > 0:
+        name, text = kept.popitem()
+        excess -= len(text) + len(said.get(name, ""))
+    return kept
 
 
 def _expected(folder: Path, front: str, count: int, top: int) -> float:
@@ -52,14 +65,21 @@ def _expected(folder: Path, front: str, count: int, top: int) -> float:
     return len(front.encode()) + SCRIPTS + count * (sum(sizes) / len(sizes) if sizes else 0)
 
 
-def _page(folder: Path, facts: dict[str, Any], said: list[str], top: int) -> str:
+def _page(facts: dict[str, Any], said: Mapping[str, str], packed: Mapping[str, str], top: int) -> str:
+    """Of the answers that are `packed`, with what a judge said of them."""
     places = {row["id"]: place for place, row in enumerate(facts["rows"])}
-    note = "" if top == TOP else f"Each token's lists of alternatives are cut to {top} to keep this file small."
-    packed = [_text(f"question-{places[question]}", text) for question, text in packed_questions(folder, top)]
-    data = f'<script type="application/json" id="corpus">{embed_json({**facts, "note": note})}</script>'
-    return corpus_page(
-        "URIAL side by side: over many questions", "\n".join([data, *packed, *said]), _plain(facts["summary"])
-    )
+    texts = [_text(f"question-{places[name]}", text) for name, text in packed.items()]
+    texts += [_text(f"judged-{places[name]}", text) for name, text in said.items() if name in packed]
+    told = embed_json({**facts, "note": _note(facts, packed, top)})
+    data = f'<script type="application/json" id="corpus">{told}</script>'
+    return corpus_page("URIAL side by side: over many questions", "\n".join([data, *texts]), _plain(facts["summary"]))
+
+
+def _note(facts: dict[str, Any], packed: Mapping[str, str], top: int) -> str:
+    """What was cut, in a sentence; empty where nothing was."""
+    answered = sum(any("error" not in found for found in row["methods"].values()) for row in facts["rows"])
+    cut = "" if top == TOP else CUT.format(top)
+    return cut if len(packed) == answered else f"{cut} {LEFT_OUT.format(len(packed), answered)}"
 
 
 def _text(name: str, packed: str) -> str:

@@ -25,6 +25,7 @@ from urial.corpus.views import (
     unpack,
 )
 from urial.errors import RecordError
+from urial.validation import json_value, kind_of
 
 RECORDED = Path(__file__).parent / "recorded.jsonl"  # the held-out questions by the embedded pair
 CUT = "Each token's lists of alternatives are cut to {top} to keep this recording small."
@@ -92,7 +93,8 @@ class Recording:
         self._path = path
         lines = self._lines()
         self._front = next(lines, None)
-        schema = (self._front or {}).get("summary", {}).get("schema")
+        summary = (self._front or {}).get("summary")
+        schema = summary.get("schema") if isinstance(summary, dict) else None
         if schema != SCHEMA:
             raise RecordError(f'{path}: key "summary.schema" is {schema!r}; it must be "{SCHEMA}".')
         self._packed = {line["id"]: line for line in lines}
@@ -112,12 +114,20 @@ class Recording:
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:
             with self._path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+                for number, line in enumerate(file, start=1):
+                    yield _object(line, f"{self._path}, line {number}")
         except OSError as error:
             raise RecordError(f"{self._path} cannot be read ({error.strerror}); name a recorded corpus.") from error
-        except ValueError as error:
-            raise RecordError(f"{self._path} is no recorded corpus ({error}); name another file.") from error
+        except UnicodeDecodeError as error:
+            raise RecordError(f"{self._path} is no text, so it is no recorded corpus; name another file.") from error
+
+
+def _object(line: str, source: str) -> dict[str, Any]:
+    """One line of a recording. Raises RecordError."""
+    found = json_value(line, source, "name a recorded corpus")
+    if not isinstance(found, dict):
+        raise RecordError(f"{source} is {kind_of(found)} and no object; name a recorded corpus.")
+    return found
 
 
 def record(folder: Path, path: Path, top: int = TOP, judged: Row = NOT_JUDGED) -> None:

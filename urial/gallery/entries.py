@@ -6,7 +6,6 @@ Files sort by name, which gives the gallery its order.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from urial.errors import RecordError
 from urial.records import Comparison, Part
-from urial.validation import first_wrong
+from urial.validation import first_wrong, json_value
 
 SCHEMA: Literal["urial.gallery/1"] = "urial.gallery/1"
 FOLDER = Path(__file__).parent / "recordings"
@@ -34,14 +33,15 @@ class Entry(Part):
 def load_entry(path: Path) -> Entry:
     """Read one recording. Raises RecordError that names the file and the first wrong key."""
     try:
-        return Entry.model_validate(json.loads(path.read_bytes()))
+        text = path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path.name} cannot be read ({error.strerror}); record the gallery again.") from error
+    data = json_value(text, path.name, "record the gallery again")
+    try:
+        return Entry.model_validate(data)
     except ValidationError as error:
         wrong = first_wrong(error)
         raise RecordError(f'{path.name}: key "{wrong.key}": {wrong.message}; record the gallery again.') from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path.name} is not JSON ({error}); record the gallery again.") from error
 
 
 def load_entries(folder: Path = FOLDER) -> list[Entry]:

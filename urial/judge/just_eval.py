@@ -7,7 +7,6 @@ original, but counted here. N/A counts as 5.0 in the original; the means without
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from urial.errors import RecordError
 from urial.judge.replies import is_not_applicable, shown
+from urial.validation import json_value
 
 Item = dict[str, Any]
 AS_ORIGINAL = 5.0  # what N/A counts as
@@ -36,11 +36,10 @@ def aggregate(path: str | Path) -> dict[str, Any]:
 def read(path: str | Path) -> list[Item]:
     """The items of a file. Raises RecordError that says what the file is instead."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_bytes()
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}); name a file of just-eval's outputs.") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); name a file of just-eval's outputs.") from error
+    data = json_value(text, str(path), "name a file of just-eval's outputs")
     if isinstance(data, dict) and "avg_lens" in data:
         raise RecordError(f"{path} is already a report; name the file of judgements that it was made of.")
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):

@@ -12,6 +12,7 @@ from typing import Any
 
 from urial.corpus.folder import write_json
 from urial.errors import RecordError
+from urial.validation import json_value
 
 KEPT = "people_votes.json"  # in a corpus's folder: [[query, base answer, aligned answer, [winners]], ...]
 SCHEMA = "urial.workshop/1"
@@ -23,11 +24,10 @@ Votes = dict[Answers, list[str]]
 def read(path: str | Path) -> Votes:
     """The winners of each pair of answers, one for each vote. Raises RecordError."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_bytes()
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}); name a workshop's export.") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON ({error}); name a workshop's export.") from error
+    data = json_value(text, str(path), "name a workshop's export")
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise RecordError(f'{path}: key "schema" must be "{SCHEMA}"; make it with `urial workshop export FILE --json`.')
     found: Votes = defaultdict(list)

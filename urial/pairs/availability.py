@@ -192,5 +192,5 @@ def listed_files(index: Path) -> set[str]:
     """The files that a weights index names; a broken index names one that cannot be there."""
     try:
         return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {f"{index.name} is broken"}

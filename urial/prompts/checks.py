@@ -5,17 +5,15 @@ Lengths are in characters; whether a prompt fits a model is counted in tokens el
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from urial.errors import PromptError
 from urial.prompts.files import read_text
 from urial.records import Message
-from urial.validation import first_wrong
+from urial.validation import first_wrong, json_value
 
 QUERY_LIMIT = 50_000  # characters: some twenty pages, more than a question and its material need
 HISTORY_LIMIT = 4_000_000  # bytes of a history file
@@ -56,7 +54,7 @@ def load_history(path: str | Path) -> list[Message]:
     Raises PromptError where the file cannot be read or is not such a list.
     """
     source = f"History file {str(path)!r}"
-    data = _parse(read_text(path, source, HISTORY_LIMIT), source)
+    data = json_value(read_text(path, source, HISTORY_LIMIT), source, "write a flat list of messages", PromptError)
     if not isinstance(data, list):
         raise PromptError(f'{source} holds no JSON list; write [{{"role": "user", "content": "..."}}, ...].')
     return to_messages(data, source)
@@ -67,15 +65,6 @@ def to_messages(items: Iterable[object], source: str = "The history") -> list[Me
     messages = [_message(item, f"{source}: message {number}") for number, item in enumerate(items, start=1)]
     check_history(messages, source)
     return messages
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise PromptError(f"{source} is nested too deeply; write a flat list of messages.") from error
-    except ValueError as error:
-        raise PromptError(f"{source} is not JSON ({error}); write a list of messages.") from error
 
 
 def _message(item: object, source: str) -> Message:

@@ -7,7 +7,6 @@ they would hand the base its answer.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from urial.errors import PromptError
 from urial.prompts.files import read_text
 from urial.records import Retrieved
+from urial.validation import json_value, kind_of
 
 OWN_POOL = Path(__file__).parents[1] / "sibling" / "examples.jsonl"  # what the embedded sibling was tuned on
 POOL_LIMIT = 200_000_000  # bytes
@@ -132,12 +132,9 @@ def _load(path: str, _: tuple[int, int]) -> Pool:
 
 
 def _example(line: str, source: str, number: int) -> PoolExample:
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(f"{source} is not JSON ({error}); write one object a line.") from error
+    data = json_value(line, source, "write one object a line", PromptError)
     if not isinstance(data, dict):
-        raise PromptError(f'{source} is no object; write {{"query": "...", "answer": "..."}}.')
+        raise PromptError(f'{source} is {kind_of(data)} and no object; write {{"query": "...", "answer": "..."}}.')
     query, answer = _of_messages(data.get("messages")) or (_first(data, QUERY_KEYS), _first(data, ANSWER_KEYS))
     if not query or not answer:
         raise PromptError(f'{source} has no query with an answer; write {{"query": "...", "answer": "..."}}.')

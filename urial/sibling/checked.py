@@ -46,7 +46,7 @@ def _parsed(line: str, where: str) -> Checked:
             raise TypeError
         for pattern in item.accepted:
             re.compile(pattern)
-    except (ValueError, KeyError, TypeError, re.error) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, re.error) as error:
         raise RecordError(
             f"{where} must be an object with id, question and accepted, a list of regular expressions."
         ) from error

@@ -177,7 +177,7 @@ def read_answers(path: Path) -> Iterator[Answer]:
             raw = json.loads(line)
             shift = {name: Shares(**shares) for name, shares in raw["shift"].items()}
             yield Answer(raw["id"], tuple(raw["ids"]), raw["text"], raw["ended"], shift)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise RecordError(f"{path} holds a broken line; delete it to write the answers again.") from error
 
 

@@ -1,12 +1,12 @@
 """Reads files of chat examples: one JSON object a line, checked against a closed schema."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from urial.errors import RecordError
+from urial.validation import json_value
 
 KEYS = {"id", "topic", "messages"}
 MESSAGE_KEYS = {"role", "content"}
@@ -62,10 +62,7 @@ def load_examples(path: Path) -> list[Example]:
 
 def parse_line(line: str, where: str, default_id: str) -> Example:
     """One line of the file as an Example; RecordError says `where` and what to change."""
-    try:
-        raw = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{where} is not JSON: {error}.") from error
+    raw = json_value(line, where, "write one object a line")
     if not isinstance(raw, dict) or not KEYS >= set(raw) or "messages" not in raw:
         raise RecordError(f"{where} must be an object with the keys topic and messages (id is optional).")
     topic, identity = raw.get("topic", "any"), raw.get("id", default_id)

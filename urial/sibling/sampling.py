@@ -62,7 +62,7 @@ def _question(line: str, where: str) -> dict[str, str]:
         question = {key: raw[key] for key in ("id", "topic", "query")}
         if not all(isinstance(text, str) and text.strip() for text in question.values()):
             raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise RecordError(f"{where} must be an object with id, topic and query, all of them texts.") from error
     return question
 

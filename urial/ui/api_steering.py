@@ -12,7 +12,7 @@ from urial.compare.steering_events import SteeringEvent
 from urial.errors import UrialError
 from urial.steering_records import DialRecord, NudgeRecord
 from urial.ui import steering
-from urial.ui.api_types import MessageJson, MethodName, json_type
+from urial.ui.api_types import AlignedMethodName, MessageJson, MethodName, json_type
 from urial.ui.service import Service, Work
 
 DialJson: Any = json_type(DialRecord)
@@ -38,6 +38,7 @@ def dial_endpoint(service: Service, default_pair: str) -> Callable[..., DialJson
         aligned_penalty: float = 1.0,
         max_new_tokens: int = 256,
         seed: int = 0,
+        aligned_method: AlignedMethodName = "chat",
     ) -> DialJson:
         """Answer a question at several amounts of alignment between a base model and its chat-tuned sibling.
 
@@ -56,6 +57,8 @@ def dial_endpoint(service: Service, default_pair: str) -> Callable[..., DialJson
             aligned_penalty: repetition penalty of the sibling, 1 for none.
             max_new_tokens: for each position, at most 1024.
             seed: the same at all positions.
+            aligned_method: chat asks the sibling the question as it is, and s2a has it rewrite the question
+                without opinion and distraction first (System 2 Attention; the record has that call).
 
         Returns:
             A record urial.dial/1 with the answer at each position
@@ -74,6 +77,7 @@ def dial_endpoint(service: Service, default_pair: str) -> Callable[..., DialJson
             "aligned_penalty": aligned_penalty,
             "max_new_tokens": max_new_tokens,
             "seed": seed,
+            "aligned_method": aligned_method,
         }
         yield from answers(service, lambda: steering.dial_work(known(values), at, context, kind), request)
 
@@ -93,6 +97,7 @@ def nudge_endpoint(service: Service, default_pair: str) -> Callable[..., NudgeJs
         base_penalty: float = 1.1,
         aligned_penalty: float = 1.0,
         max_new_tokens: int = 256,
+        aligned_method: AlignedMethodName = "chat",
     ) -> NudgeJson:
         """Let a base model answer while its chat-tuned sibling gives it single tokens where a rule fires.
 
@@ -107,6 +112,8 @@ def nudge_endpoint(service: Service, default_pair: str) -> Callable[..., NudgeJs
             base_penalty: repetition penalty of the base, 1 for none.
             aligned_penalty: repetition penalty of the sibling, 1 for none.
             max_new_tokens: at most 1024.
+            aligned_method: chat asks the sibling the question as it is, and s2a has it rewrite the question
+                without opinion and distraction first (System 2 Attention; the record has that call).
 
         Returns:
             A record urial.nudge/1 with the answer and the positions of the given tokens
@@ -121,6 +128,7 @@ def nudge_endpoint(service: Service, default_pair: str) -> Callable[..., NudgeJs
             "base_penalty": base_penalty,
             "aligned_penalty": aligned_penalty,
             "max_new_tokens": max_new_tokens,
+            "aligned_method": aligned_method,
         }
         yield from answers(service, lambda: steering.nudge_work(known(values), rule, context), request)
 

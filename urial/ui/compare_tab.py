@@ -17,7 +17,7 @@ from urial.ui.bridge import event_data, feed, host
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.gallery_tab import shelf
 from urial.ui.links import read_link
-from urial.ui.service import Service
+from urial.ui.service import Service, Work
 
 # Each has a feed of its own, so that none hides another.
 STREAMS = ("run", "again_base", "again_aligned", "branch", "ladder", "steer")
@@ -118,7 +118,10 @@ def answerings(service: Service) -> dict[str, Answering]:
         return service.ladder(str(data.get("id")), ask_of(data), str(data.get("of")), visitor)
 
     def steer(data: dict[str, Any], visitor: str) -> Iterator[str]:
-        return service.steer(str(data.get("id")), lambda: steering.page_work(ask_of(data), data.get("how")), visitor)
+        def work() -> Work:
+            return steering.page_work(ask_of(data), data.get("how"), lambda: service.kept(str(data.get("of"))))
+
+        return service.steer(str(data.get("id")), work, visitor)
 
     sides = {"again_base": again("base"), "again_aligned": again("aligned")}
     return {"run": run, **sides, "branch": branch, "ladder": ladder, "steer": steer}

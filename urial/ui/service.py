@@ -18,7 +18,7 @@ from typing import Any, cast, get_args
 from urial.compare import run as core
 from urial.compare.events import Done, Event
 from urial.compare.live_scoring import log_failure, sentence
-from urial.compare.request import Control
+from urial.compare.request import Control, Request
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
 from urial.judge.guard_now import Guard
@@ -113,7 +113,8 @@ class Service:
                 events, lambda event: page_steps.reset(event, ask.query, ask.history, note), note
             )
 
-        return Work(ask, CompareTask(asking.to_request(ask)), steps, reusable=True, opening=opening_of(ask))
+        request = asking.to_request(ask)
+        return Work(ask, CompareTask(request), steps, reusable=True, opening=opening_of(request))
 
     def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
         ask = asking.parse(values)
@@ -133,11 +134,16 @@ class Service:
         told = LadderSteps(earlier, lambda rung, record: self.results.put(f"{run_id}/{rung}", pack(record)))
         return Work(asking.parse(values), LadderTask(earlier), lambda events, note: told.steps(events))
 
-    def _earlier(self, result_id: str) -> Comparison:
+    def kept(self, result_id: str) -> Comparison | None:
+        """None where it is no longer kept here."""
         found = self.results.get(result_id)
+        return None if found is None else found.comparison()
+
+    def _earlier(self, result_id: str) -> Comparison:
+        found = self.kept(result_id)
         if found is None:
             raise SettingsError("This comparison is no longer kept here; press Compare to run it again.")
-        return found.comparison()
+        return found
 
     # How a run goes: what one visitor sees
 
@@ -288,9 +294,9 @@ class Service:
             self.results.put(self.key(ask), pack(comparison))
 
 
-def opening_of(ask: Ask) -> str:
-    """What a comparison begins with."""
-    rewrites = ask.aligned_method == "s2a"
+def opening_of(request: Request) -> str:
+    """What its answers begin with."""
+    rewrites = request.aligned_method == "s2a" and request.rewrite is None
     return "The aligned model rewrites the question first (System 2 Attention)" if rewrites else READING
 
 

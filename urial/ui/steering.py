@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from urial.compare.dial import POSITIONS, checked_positions
@@ -12,6 +13,7 @@ from urial.compare.events import Failed
 from urial.compare.nudge import GREEDY
 from urial.compare.nudge_rules import parse_rule
 from urial.compare.refusal_phrases import declines
+from urial.compare.request import Request
 from urial.compare.steering_events import (
     NudgeToken,
     PositionDone,
@@ -23,42 +25,59 @@ from urial.compare.steering_events import (
 from urial.compare.writing_together import SERVED
 from urial.errors import EngineError, SettingsError
 from urial.pairs import Pair
-from urial.records import ContextName
+from urial.records import Comparison, ContextName
 from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeRecord
 from urial.ui import asking
+from urial.ui.asking import Ask
 from urial.ui.page_steps import Step
-from urial.ui.service import Work
+from urial.ui.service import Work, opening_of
 from urial.ui.steering_steps import steering_steps
 from urial.ui.tasks import DialTask, NudgeTask
 
+Earlier = Callable[[], Comparison | None]  # finds the comparison beside; None where it is not kept
 EVERY = 0.5  # seconds between two records that grow: each carries all texts
 
 
-def dial_work(values: Mapping[str, Any], at: object, context: object, kind: object) -> Work:
-    """Raises SettingsError or PromptError for what cannot be asked."""
+def nothing() -> None:
+    """There is no comparison beside."""
+
+
+def dial_work(values: Mapping[str, Any], at: object, context: object, kind: object, earlier: Earlier = nothing) -> Work:
+    """Raises SettingsError or PromptError for what cannot be asked; `earlier` is explained in `request_of`."""
     ask = asking.parse(values)
     places = checked_positions(numbers(POSITIONS if at is None else at))
     chosen = one_of(context, get_args(ContextName), "context"), one_of(kind, get_args(DialKind), "kind")
-    return Work(ask, DialTask(asking.to_request(ask), tuple(places), *chosen), page_steps_of)
+    request = request_of(ask, earlier)
+    return Work(ask, DialTask(request, tuple(places), *chosen), page_steps_of, opening=opening_of(request))
 
 
-def nudge_work(values: Mapping[str, Any], rule: object, context: object) -> Work:
-    """Raises SettingsError or PromptError for what cannot be asked."""
+def nudge_work(values: Mapping[str, Any], rule: object, context: object, earlier: Earlier = nothing) -> Work:
+    """Raises SettingsError or PromptError for what cannot be asked; `earlier` is explained in `request_of`."""
     ask = asking.parse(values)
     if ask.temperature != 0:
         raise SettingsError(GREEDY)
     if not isinstance(rule, str):
         raise SettingsError("The rule must be a text such as rank>3.")
     chosen = one_of(context, get_args(ContextName), "context")
-    return Work(ask, NudgeTask(asking.to_request(ask), parse_rule(rule), chosen), page_steps_of)
+    request = request_of(ask, earlier)
+    return Work(ask, NudgeTask(request, parse_rule(rule), chosen), page_steps_of, opening=opening_of(request))
 
 
-def page_work(values: Mapping[str, Any], how: object) -> Work:
+def request_of(ask: Ask, earlier: Earlier) -> Request:
+    """With the rewrite of the comparison beside it, where that asked the same: both ask the aligned model alike."""
+    request = asking.to_request(ask)
+    if request.aligned_method == "chat" or (beside := earlier()) is None:
+        return request
+    is_same = (beside.query, tuple(beside.history), beside.pair.name) == (ask.query, ask.history, ask.pair)
+    return replace(request, rewrite=beside.rewrite) if is_same else request
+
+
+def page_work(values: Mapping[str, Any], how: object, earlier: Earlier = nothing) -> Work:
     """What the page asks with one stream: nudging where `how` has a rule, else the dial. Raises as those do."""
     chosen = how if isinstance(how, Mapping) else {}
     if "rule" in chosen:
-        return nudge_work(values, chosen["rule"], chosen.get("context"))
-    return dial_work(values, chosen.get("at"), chosen.get("context"), chosen.get("kind"))
+        return nudge_work(values, chosen["rule"], chosen.get("context"), earlier)
+    return dial_work(values, chosen.get("at"), chosen.get("context"), chosen.get("kind"), earlier)
 
 
 def page_steps_of(events: Iterable[object], note: str) -> list[Step]:

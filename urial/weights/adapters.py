@@ -10,7 +10,6 @@ Formula: Hu et al. 2021, https://arxiv.org/abs/2106.09685, eq. 3.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 import warnings
@@ -25,6 +24,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from urial.errors import WeightsError, WeightsMissing
+from urial.validation import json_value, kind_of
 from urial.weights.adapter_settings import unknown_settings
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -109,13 +109,14 @@ def read_adapter(folder: Path) -> Adapter:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise WeightsMissing(f"The folder {path.parent} holds no {path.name}; name an adapter's folder.") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise WeightsError(f"The adapter's {path} cannot be read: {error}") from error
+    config = json_value(text, f"The adapter's {path}", "fetch it again", WeightsError)
     if not isinstance(config, dict):
-        raise WeightsError(f"The adapter's {path} cannot be read: it holds no settings.")
+        raise WeightsError(f"The adapter's {path} cannot be used: it is {kind_of(config)} and no settings.")
     return config
 
 

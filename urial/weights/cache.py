@@ -56,7 +56,7 @@ def is_complete(folder: Path, progress: Progress) -> bool:
     try:
         marked = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
         found = {name: _check(folder / name, entry, progress) for name, entry in marked.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return False
     if not found or None in found.values():
         return False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.errors import WeightsMissing
+from urial.errors import WeightsError, WeightsMissing
+from urial.validation import json_value
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
@@ -33,7 +33,8 @@ def _with_folders_template(tokenizer: PreTrainedTokenizerBase, folder: Path) -> 
         return with_template_file(tokenizer, path)
     if not settings.is_file():
         return tokenizer
-    template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    content = json_value(settings.read_bytes(), str(settings), "fetch it again", WeightsError)
+    template = content.get("chat_template") if isinstance(content, dict) else None
     if not isinstance(template, str):
         return tokenizer
     dressed = copy.copy(tokenizer)

@@ -131,7 +131,7 @@ def said(address: Address, body: bytes) -> str:
     text = body[:65536].decode("utf-8", errors="replace")
     try:
         message = error_message(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         message = "" if text.lstrip().startswith("<") else text
     return f": {address.quote(message).rstrip('.')}" if message.strip() else ""
 

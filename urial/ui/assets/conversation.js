@@ -92,7 +92,7 @@ function createConversation(place, askServer, trigger, tell, factsOf) {
     turn.view = view;
     view.clear();
     turn.parts.body.append(live);
-    turn.steering = turn.steering || createSteering(turn.ask, factsOf(turn.ask.pair).turning, steer);
+    turn.steering = turn.steering || createSteering(turn.ask, factsOf(turn.ask.pair).turning, (...asked) => steer(turn, ...asked));
     view.element.querySelector(".uv-what").after(turn.steering.el);
   }
 
@@ -245,13 +245,13 @@ function createConversation(place, askServer, trigger, tell, factsOf) {
   }
 
   /* A run beside the two answers, the dial or nudging; `apply` gets its steps, the last of which is steerDone or refuse. */
-  function steer(ask, how, apply) {
+  function steer(turn, ask, how, apply) {
     const id = newId();
     feeds.open(id, (name, argument) => {
       if (name === "steerDone" || name === "refuse") feeds.close(id);
       apply(name, argument);
     });
-    take("steer", { id, ask, how });
+    take("steer", { id, ask, how, of: turn.resultId });
     return { stop: () => askServer("stop", { id, side: "both" }) };
   }
 

@@ -29,9 +29,10 @@ function createSteering(ask, offer, steer) {
   return { el, halt: () => (dial.halt(), nudge.halt()) };
 }
 
-function drawWords({ temperature, seed }) {
+function drawWords({ temperature, seed, aligned_method: alignedMethod }) {
   const how = temperature === 0 ? "Greedy: always the most probable token." : `Drawn at temperature ${temperature} with the same seed, ${seed}, at every amount.`;
-  return `${how} These are new answers; the two above stay as they are.`;
+  const asked = alignedMethod === "s2a" ? " System 2 Attention: the tuned model is asked here what it was asked above." : "";
+  return `${how} These are new answers; the two above stay as they are.${asked}`;
 }
 
 function kindChoice(offer, chosen, dial, words, context) {

@@ -6,7 +6,9 @@
   async function load(id) {
     const row = rows.findIndex((one) => one.id === id);
     const methods = await unpacked(`question-${row}`);
-    return methods ? { methods, said: await unpacked(`judged-${row}`) } : { error: "This question has no answer." };
+    if (methods) return { methods, said: await unpacked(`judged-${row}`) };
+    const wasAnswered = Object.values(rows[row].methods).some(({ error }) => error === undefined);
+    return { error: wasAnswered ? "The answers to this question are not in this file, to keep it small; the folder has them." : "This question has no answer." };
   }
 
   async function unpacked(id) {
