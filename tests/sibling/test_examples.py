@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from urial.compare.refusal_phrases import declines
 from urial.errors import RecordError
-from urial.sibling.behaviour import declines, loops
 from urial.sibling.checked import load_checked
 from urial.sibling.examples import Example, load_examples, load_files
+from urial.sibling.loops import loops
 from urial.sibling.similarity import jaccard, near_duplicates, nearest, shingles
 from urial.sibling.training import OWN_EXAMPLES
 

@@ -1,28 +1,26 @@
 """One comparison as a stream of events: two answers in turn, the shift as it grows, one record at the end.
 
-Read `request.py` for what is asked, `side.py` for one side, `scoring.py` for the rows, `events.py` for what comes out.
+Read `request.py` for what is asked, `side.py` for one side, `advance.py` for the turns, `scoring.py` for the rows,
+`events.py` for what comes out.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
-from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, SideDone, Started, Waiting
+from urial.compare.advance import advance_all
+from urial.compare.events import Done, Event, Failed, Started
 from urial.compare.given_answer import score_by_asking, score_exactly
-from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer, log_failure, sentence
+from urial.compare.live_scoring import AskedAnswer, FollowedAnswer, Growing, ScoredAnswer
 from urial.compare.request import Control, Prompts, Request, forget, make_prompts
 from urial.compare.s2a_rewrite import rewritten
 from urial.compare.scoring import ExactComparison
 from urial.compare.side import OpenText, SideRun
 from urial.compare.to_record import given_sides, kept_problems, make_record, make_shift, own_settings
-from urial.engines.base import UNKNOWN_ID
 from urial.engines.local.scheduler import scheduler
 from urial.engines.pair import PairEngines
-from urial.errors import EngineError, MismatchError, PromptError, SettingsError, UrialError
+from urial.errors import EngineError, MismatchError, PromptError, SettingsError
 from urial.prompts import check_unicode
 from urial.records import Comparison, Problem, SideName
 
@@ -32,7 +30,6 @@ NO_IDS = (
     "docs/serving.md says."
 )
 SHIFT_ENDS = "The server of the aligned model left out ids of some tokens; the shift reaches as far as all were told."
-MOMENT = 0.005  # seconds between two looks at stops and at rows that a server sends
 
 
 def compare(engines: PairEngines, request: Request, control: Control | None = None) -> Iterator[Event]:
@@ -231,65 +228,6 @@ def aligned_run(
     pieces = engines.local("aligned").generate(ids, sampling, exact.followers, exact.compare, exact.vocabulary)
     run = SideRun(prompts.aligned, ids, pieces, OpenText())
     return run, FollowedAnswer(engines, run, rows, pieces.scores)
-
-
-def advance_all(runs: Mapping[SideName, SideRun], scored: ScoredAnswer | None, control: Control) -> Iterator[Event]:
-    """All sides step by step in turn, and the rows as soon as a chunk of aligned tokens is there.
-
-    A side that has nothing new is passed over; where none has, something is waited for.
-    """
-    places: dict[SideName, int] = dict.fromkeys(runs, 0)
-    arrived = threading.Event()
-    for run in runs.values():
-        run.listen(arrived)
-    with closing(scored) if scored else nullcontext():
-        while any(run.is_running for run in runs.values()) or (scored and scored.is_behind):
-            arrived.clear()
-            events = [advance_side(name, run, control) for name, run in runs.items()]
-            moved = yield from pass_on(chain(*events, scored.catch_up() if scored else ()))
-            if not moved:
-                yield from moves_in_line(runs, places)
-                arrived.wait(MOMENT)
-
-
-def pass_on(events: Iterable[Event]) -> Generator[Event, None, bool]:
-    """All of them; returns whether there was one."""
-    moved = False
-    for event in events:
-        moved = True
-        yield event
-    return moved
-
-
-def moves_in_line(runs: Mapping[SideName, SideRun], places: dict[SideName, int]) -> Iterator[Waiting]:
-    """Where a side's number in line has changed; `places` holds what was told before."""
-    for name, run in runs.items():
-        if run.position != places[name]:
-            places[name] = run.position
-            yield Waiting(name, run.position)
-
-
-def advance_side(name: SideName, run: SideRun, control: Control) -> Iterator[Event]:
-    """One token of one side; its end and its failure are events too."""
-    if not run.is_running or not (run.is_ready or control.is_stopped(name)):
-        return
-    try:
-        token = cancel(run) if control.is_stopped(name) else run.step()
-    except (UrialError, RuntimeError, MemoryError) as error:
-        log_failure(f"the {name} side", error)
-        run.end("error")
-        yield Failed(name, sentence(error))
-        token = None
-    if token is not None:
-        yield (BaseToken if name == "base" else AlignedToken)(*token)
-    if not run.is_running:
-        yield SideDone(name, run.side())
-
-
-def cancel(run: SideRun) -> tuple[int, str] | None:
-    """End a side that its user stopped; text that was held back still belongs to its last token."""
-    rest = run.end("cancelled")
-    return (run.token_ids[-1] if run.token_ids else UNKNOWN_ID, rest) if rest else None
 
 
 def result(events: Iterator[Event]) -> Comparison:

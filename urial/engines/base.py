@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,8 @@ from typing import Protocol
 import torch
 
 from urial.errors import SettingsError
-from urial.records import Message, UnscoredReason
+from urial.records import UnscoredReason
+from urial.tokenizer.chat import ChatTokenizer
 
 FIRST_REREAD = 64  # answer tokens of the first chunk where each one costs a reading of the context too
 UNKNOWN_ID = -1  # the id of a piece whose server tells text and no ids
@@ -143,76 +145,41 @@ class ScoreSession(Protocol):
         ...
 
 
-def check_fits(name: str, context_length: int, prompt_tokens: int, new_tokens: int, more: int = 0) -> None:
-    """Raise SettingsError where prompt and answer, and `more` tokens that scoring adds, do not fit into a model."""
-    if prompt_tokens + new_tokens + more > context_length:
-        raise SettingsError(
-            f"The prompt has {prompt_tokens:,} tokens and the answer may have {new_tokens:,}, but {name} "
-            f"reads at most {context_length:,}: shorten the query, use fewer examples or a shorter answer."
-        )
+class Engine(ChatTokenizer, ABC):
+    """One model, ready to run, and its tokenizer."""
 
-
-class Engine(Protocol):
-    """One model, ready to run."""
-
-    name: str
     capabilities: Capabilities
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
-    no_rows_reason: str  # why `open_score` can give nothing, in one sentence; empty where `has_top`
+    no_rows_reason: str = ""  # why `open_score` can give nothing, in one sentence; empty where `has_top`
+    scoring_tokens: int = 0  # that scoring adds to prompt and answer
 
     @property
     def preparing(self) -> str:
         """What a first answer still waits for, in words for people; empty where it waits for nothing."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""
-        ...
-
-    def encode_answer(self, text: str) -> list[int]:
-        """Token ids of a given answer: nothing is added."""
-        ...
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        """The model's own chat template with an open assistant turn.
-
-        Raises MismatchError where it has none, PromptError where it does not take these turns.
-        """
-        ...
-
-    def encode_chat(self, rendered: str) -> list[int]:
-        """Token ids of what `render_chat` gave; nothing is added twice, and marks that were typed are no marks."""
-        ...
-
-    def answer_pieces(self, ids: Sequence[int]) -> list[str]:
-        """One text piece for each id; joined they give the answer's text."""
-        ...
-
-    def token_text(self, token_id: int) -> str:
-        """One token alone, for the lists of alternatives."""
-        ...
-
-    def is_special(self, token_id: int) -> bool:
-        """Whether a token is a mark of the format (end of turn, beginning of text) and no part of the words."""
-        ...
+        return ""
 
     def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
         """Raise SettingsError where prompt and answer do not fit into the model."""
-        ...
+        if prompt_tokens + max_new_tokens + self.scoring_tokens > self.context_length:
+            raise SettingsError(
+                f"The prompt has {prompt_tokens:,} tokens and the answer may have {max_new_tokens:,}, but {self.name} "
+                f"reads at most {self.context_length:,}: shorten the query, use fewer examples or a shorter answer."
+            )
 
     def read_ahead(self, ids: Sequence[int]) -> None:
-        """Keep this beginning of prompts when the next one is read, so that later prompts start behind it."""
-        ...
+        """Keep this beginning of prompts when the next one is read, so that later prompts start behind it.
+
+        Nothing to do where a server does so by itself; then there is nothing to forget either.
+        """
 
     def forget(self, ids: Sequence[int]) -> None:
         """Free what is kept for a prompt that no request needs any more."""
-        ...
 
+    @abstractmethod
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> PieceStream:
         """Begin an answer that goes on until the end token or the limit. Raises SettingsError."""
-        ...
 
+    @abstractmethod
     def open_score(self, context_ids: Sequence[int], room: int) -> ScoreSession:
         """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""
-        ...

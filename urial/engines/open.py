@@ -29,10 +29,9 @@ AS_SERVED = "as served"  # precision and device of a model that runs elsewhere
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One side: its engine, and what the record says of it."""
+    """One side: its engine, and the revision for the record."""
 
     engine: LocalEngine | ServerEngine
-    description: str
     revision: str | None
 
 
@@ -57,8 +56,8 @@ def open_pair(
     return PairEngines(
         info=PairInfo(
             name=pair.name,
-            base=base.description,
-            aligned=aligned.description,
+            base=base.engine.name,
+            aligned=aligned.engine.name,
             dtype=AS_SERVED if is_served else precision.dtype,
             quantization=None if is_served else precision.quantization,
             device=AS_SERVED if is_served else device,
@@ -149,15 +148,16 @@ def open_side(spec: ModelSpec, loading: Loading, side: SideName) -> Opened:
         loaded = load_model(spec, **loading.options())
         return make_local(loaded, shared_model(loaded.model, loaded.description), side)
     engine = connect(spec, loading.progress)
-    return Opened(engine, engine.name, spec.revision)
+    return Opened(engine, spec.revision)
 
 
 def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> Opened:
-    name, ends = loaded.description, loaded.end_ids
-    engine = LocalEngine(loaded.model, loaded.tokenizer, name=name, ends=ends, shared=shared, side=side)
+    engine = LocalEngine(
+        loaded.model, loaded.tokenizer, name=loaded.description, ends=loaded.end_ids, shared=shared, side=side
+    )
     if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
         engine.check()
-    return Opened(engine, name, loaded.revision)
+    return Opened(engine, loaded.revision)
 
 
 def default_device() -> str:

@@ -1,7 +1,8 @@
 """The command `sibling evaluate`: sibling and prompted base answer the held-out queries; both are measured.
 
 Resumable: answers are kept as they are written, the base's in a folder of their own, so that the next adapter that is
-measured does not write them again. The rules are in `behaviour.py` and `checked.py`, the sums in `measures.py`.
+measured does not write them again. The rules are in `compare/refusal_phrases.py`, `loops.py` and `checked.py`, the sums
+in `measures.py`.
 """
 
 import argparse

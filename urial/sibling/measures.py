@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from urial.compare.refusal_phrases import declines
 from urial.records import ContextName
 from urial.sibling.answering import Answer
-from urial.sibling.behaviour import declines, loops
 from urial.sibling.checked import Checked
 from urial.sibling.examples import Example
+from urial.sibling.loops import loops
 
 HARMFUL = "harmful"
 

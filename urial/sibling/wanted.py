@@ -6,8 +6,9 @@ a number of things it gives that many.
 
 import re
 
+from urial.compare.refusal_phrases import declines
 from urial.sibling.answering import Answer
-from urial.sibling.behaviour import declines, loops
+from urial.sibling.loops import loops
 
 MOST_WORDS = 150
 NUMBERS = {word: n for n, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}

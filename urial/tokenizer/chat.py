@@ -18,7 +18,7 @@ from urial.weights.chat import reason_of, render
 
 
 class ChatTokenizer:
-    """What an engine does with text; `engines.base.Engine` says what each method is for."""
+    """What an engine does with text."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, *, name: str, ends: frozenset[int], rows: int | None = None
@@ -33,12 +33,18 @@ class ChatTokenizer:
         self._special = frozenset(tokenizer.all_special_ids) | ends
 
     def encode(self, text: str) -> list[int]:
+        """Token ids of a plain prompt, beginning token included where the model has one; marks in it are plain text."""
         return self._checked(self._marked.encode(text))
 
     def encode_answer(self, text: str) -> list[int]:
+        """Token ids of a given answer: nothing is added."""
         return self._checked(self._marked.encode_plain(text))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
+        """The model's own chat template with an open assistant turn.
+
+        Raises MismatchError where it has none, PromptError where it does not take these turns.
+        """
         if not self.tokenizer.chat_template:
             raise MismatchError(
                 f"The aligned model {self.name} has no chat template; name one in models.yaml (chat_template), or put "
@@ -54,15 +60,19 @@ class ChatTokenizer:
             ) from error
 
     def encode_chat(self, rendered: str) -> list[int]:
+        """Token ids of what `render_chat` gave; nothing is added twice, and marks that were typed are no marks."""
         return self._checked(self._marked.encode_rendered(rendered))
 
     def token_text(self, token_id: int) -> str:
+        """One token alone, for the lists of alternatives."""
         return self._names[token_id]
 
     def answer_pieces(self, ids: Sequence[int]) -> list[str]:
+        """One text piece for each id; joined they give the answer's text."""
         return pieces_of(self.tokenizer, ids)
 
     def is_special(self, token_id: int) -> bool:
+        """Whether a token is a mark of the format (end of turn, beginning of text) and no part of the words."""
         return token_id in self._special
 
     def vocabulary(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from urial.engines.base import Capabilities, Sampling, check_fits
+from urial.engines.base import Capabilities, Engine, Sampling
 from urial.engines.local.answer import Answer, Choose, Compare
 from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
@@ -18,7 +18,6 @@ from urial.engines.local.sequence import Sequence as Reader
 from urial.engines.local.sequence import SharedModel
 from urial.engines.sampling import Sampler
 from urial.records import SideName
-from urial.tokenizer.chat import ChatTokenizer
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 
@@ -32,10 +31,8 @@ class Held:
     bytes: int  # of keys and values
 
 
-class LocalEngine(ChatTokenizer):
+class LocalEngine(Engine):
     """One model in this process; any number of requests may run at once, the scheduler batches them."""
-
-    no_rows_reason = ""
 
     def __init__(
         self,
@@ -59,22 +56,13 @@ class LocalEngine(ChatTokenizer):
 
     @property
     def preparing(self) -> str:
-        """What a first answer still waits for; empty where it waits for nothing."""
         return PREPARING if self.shared.is_preparing else ""
 
-    # Running
-
-    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
-        """Raise SettingsError where prompt and answer do not fit into the model."""
-        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens)
-
     def read_ahead(self, ids: Sequence[int]) -> None:
-        """Keep this beginning of prompts when the next one is read; later ones start behind it."""
         if ids:
             self.shared.prefixes.want(ids)
 
     def forget(self, ids: Sequence[int]) -> None:
-        """Free what is kept of a prompt that no request needs any more."""
         self.shared.prefixes.forget(ids)
 
     def reader(self, context_ids: Sequence[int], room: int, adapter: float | None = None) -> Reader:
@@ -154,7 +142,6 @@ class LocalEngine(ChatTokenizer):
         return token
 
     def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
-        """Score an answer of up to `room` tokens that follows `context_ids`, in pieces as it grows."""
         return LocalScoreSession(self.reader(context_ids, room))
 
     def held(self) -> Held:

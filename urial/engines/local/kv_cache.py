@@ -46,14 +46,12 @@ class RaggedCache:
 
 def begun_with(prefix: Prefix[RaggedCache] | None, capacity: int) -> RaggedCache:
     """A cache of its own that begins with a copy of the prefix, or empty."""
-    if prefix is None:
-        return RaggedCache(capacity)
-    cache = RaggedCache(capacity, prefix.length)
-    for index, pair in prefix.cache.layers.items():
-        keys, values = (held.new_empty(*held.shape[:2], capacity, held.shape[3]) for held in pair)
-        for new, held in zip((keys, values), pair, strict=True):
-            new[:, :, : prefix.length] = held[:, :, : prefix.length]
-        cache.layers[index] = keys, values
+    cache = RaggedCache(capacity)
+    if prefix is not None:
+        for index, pair in prefix.cache.layers.items():
+            keys, values = (held[:, :, : prefix.length] for held in pair)
+            cache.write(index, keys, values)
+        cache.length = prefix.length
     return cache
 
 

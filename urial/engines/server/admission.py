@@ -23,9 +23,9 @@ class AdmissionQueue:
     """First come, first served. A line that is too long is refused at once instead of growing without end."""
 
     def __init__(self, places: int, longest_line: int) -> None:
-        self._free = places
+        self._places = asyncio.Semaphore(places)
         self._longest_line = longest_line
-        self._line: list[tuple[QueuePosition, asyncio.Future[None]]] = []
+        self._line: list[QueuePosition] = []
 
     @property
     def waiting(self) -> int:
@@ -34,46 +34,27 @@ class AdmissionQueue:
     @asynccontextmanager
     async def place(self, ticket: QueuePosition) -> AsyncIterator[None]:
         """Hold a place. Raises EngineError where the line is full."""
-        await self._enter(ticket)
+        if self._places.locked():
+            await self._wait_in_line(ticket)
+        else:
+            await self._places.acquire()
         try:
             yield
         finally:
-            self._leave()
+            self._places.release()
 
-    async def _enter(self, ticket: QueuePosition) -> None:
-        if self._free > 0:
-            self._free -= 1
-            return
+    async def _wait_in_line(self, ticket: QueuePosition) -> None:
         if len(self._line) >= self._longest_line:
             raise EngineError(f"{len(self._line)} requests are waiting already; try again in a minute.")
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append((ticket, turn))
+        self._line.append(ticket)
         self._number()
         try:
-            await turn
-        except asyncio.CancelledError:
-            self._give_up(turn)
-            raise
-
-    def _give_up(self, turn: asyncio.Future[None]) -> None:
-        """Step out of the line; a place that was handed over in the same moment goes to the next."""
-        if turn.cancelled():
-            self._line = [waiting for waiting in self._line if waiting[1] is not turn]
+            await self._places.acquire()
+            ticket.position = 0
+        finally:
+            self._line.remove(ticket)
             self._number()
-        else:
-            self._leave()
-
-    def _leave(self) -> None:
-        """Hand the place to the next in line who still wants it."""
-        while self._line:
-            ticket, turn = self._line.pop(0)
-            if not turn.done():
-                ticket.position = 0
-                turn.set_result(None)
-                self._number()
-                return
-        self._free += 1
 
     def _number(self) -> None:
-        for index, (ticket, _) in enumerate(self._line):
-            ticket.position = index + 1
+        for number, ticket in enumerate(self._line, start=1):
+            ticket.position = number

@@ -7,6 +7,7 @@ A stream's format is the HTML standard's, section "Server-sent events". Everythi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from urial.engines.server import failures
 from urial.engines.server.address import Address
 from urial.engines.server.admission import AdmissionQueue, QueuePosition
 from urial.engines.server.protocol import MARK, parse
-from urial.engines.server.retry import Retries, Timeouts, Wait
+from urial.engines.server.retry import Retries, Timeouts
 from urial.errors import EngineError
 
 DONE = "[DONE]"
@@ -115,17 +116,19 @@ class ServerClient:
 
     async def _events(self, body: Body) -> AsyncGenerator[Any, None]:
         """One try of a stream, up to the mark of its end. Raises TransientError where another may succeed."""
-        wait = Wait(self._patience)
+        limit, has_begun = self._patience.first, False
+        deadline = time.monotonic() + limit  # for headers and first word together; then one for each word
         try:
             reply = await self._opened(body)
             async with aclosing(reply), aclosing(data_fields(reply.aiter_bytes())) as fields:
-                while (data := await self._within(wait.left(), anext(fields, None))) != DONE:
+                while (data := await within(deadline - time.monotonic(), anext(fields, None))) != DONE:
                     if data is None:
                         raise failures.cut_short(self.address)
-                    yield self._answered(self._parsed(data), wait.has_begun)
-                    wait.has_begun = True
+                    yield self._answered(self._parsed(data), has_begun)
+                    limit, has_begun = self._patience.stall, True
+                    deadline = time.monotonic() + limit
         except TimeoutError as error:
-            raise failures.silent(self.address, wait.limit, wait.has_begun) from error
+            raise failures.silent(self.address, limit, has_begun) from error
         except httpx.TransportError as error:
             raise failures.unreachable(self.address, error) from error
         except httpx.DecodingError as error:
@@ -141,23 +144,24 @@ class ServerClient:
     async def _opened(self, body: Body) -> httpx.Response:
         """The answer up to its headers."""
         request = self.http.build_request("POST", self.address.url + "/completions", json=body)
-        reply = await self._within(self._patience.first, self.http.send(request, stream=True))
+        reply = await within(self._patience.first, self.http.send(request, stream=True))
         if not reply.is_success:
             async with aclosing(reply):
-                content = await self._within(self._patience.stall, reply.aread())
+                content = await within(self._patience.stall, reply.aread())
             raise failures.refused(self.address, reply.status_code, content)
         return reply
-
-    @staticmethod
-    async def _within(seconds: float, work: Awaitable[T]) -> T:
-        async with asyncio.timeout(seconds):
-            return await work
 
     def _parsed(self, data: str | bytes) -> Any:
         try:
             return parse(data)
         except ValueError as error:
             raise failures.not_json(self.address) from error
+
+
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """Raises TimeoutError; at once where no time is left."""
+    async with asyncio.timeout(seconds):
+        return await work
 
 
 async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.base import Sampling, check_fits
+from urial.engines.base import Engine, Sampling
 from urial.engines.sampling import check_sampling
 from urial.engines.server.address import Address
 from urial.engines.server.client import Limits, ServerClient
@@ -23,14 +23,15 @@ from urial.engines.server.stream import Answer, PieceReader
 from urial.engines.server.tokenizer import load_tokenizer
 from urial.pairs import ModelSpec, ServerSpec
 from urial.progress import Progress
-from urial.tokenizer.chat import ChatTokenizer
 
 _clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
 _clients_lock = threading.Lock()
 
 
-class ServerEngine(ChatTokenizer):
+class ServerEngine(Engine):
     """One model of a server. Any number of requests may run at once; the server batches them."""
+
+    scoring_tokens = 1  # a server refuses to generate none
 
     def __init__(
         self,
@@ -46,7 +47,6 @@ class ServerEngine(ChatTokenizer):
         self.context_length = abilities.context_length
         self.vocabulary_size = len(tokenizer)
         self.no_rows_reason = abilities.reason
-        self.preparing = ""
         self.client = client
         self._model = model
         self.telling = abilities.telling
@@ -55,18 +55,6 @@ class ServerEngine(ChatTokenizer):
     def waiting(self) -> int:
         """Answers in line before this server."""
         return self.client.generating.waiting
-
-    # Running
-
-    def check_length(self, prompt_tokens: int, max_new_tokens: int) -> None:
-        """Raise SettingsError where prompt and answer, and the one token that scoring adds, do not fit."""
-        check_fits(self.name, self.context_length, prompt_tokens, max_new_tokens, more=1)
-
-    def read_ahead(self, ids: Sequence[int]) -> None:
-        """Nothing to do: a server that keeps beginnings of prompts does so by itself."""
-
-    def forget(self, ids: Sequence[int]) -> None:
-        """Nothing is kept here."""
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Answer:
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
@@ -90,10 +78,10 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
     server = spec.server
     assert server is not None  # callers ask for it
     client = client_of(server)
-    words = load_tokenizer(spec, progress)
+    tokenizer, ends = load_tokenizer(spec, progress)
     progress(f"Asking the server {client.address.url}", None)
-    abilities = background().wait(probe(client, server.model, words.tokenizer))
-    return ServerEngine(client, server.model, abilities, words.tokenizer, words.ends)
+    abilities = background().wait(probe(client, server.model, tokenizer))
+    return ServerEngine(client, server.model, abilities, tokenizer, ends)
 
 
 def client_of(spec: ServerSpec) -> ServerClient:

@@ -25,9 +25,9 @@ from urial.engines.server.protocol import (
     IdSource,
     LogprobSupport,
     find_ids,
-    first_choice,
     listing,
     one_token_body,
+    only_choice,
 )
 from urial.errors import EngineError, MismatchError, SettingsError
 
@@ -54,7 +54,7 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     context_length = await find_context_length(client, model)
     ids = tokenizer.encode(PROBE_TEXT)[:PROBE_TOKENS]
     reply, wish, refusal = await ask_for_all(client, model, ids)
-    choice = the_choice(client, reply)
+    choice = only_choice(client.address, reply)
     id_source = find_ids(choice)
     top, has_ranks = prompt_rows(choice, ids, wish.top) if id_source != "none" else (0, False)
     if top:
@@ -90,17 +90,6 @@ def told_length(entry: dict[str, Any]) -> int:
     meta = entry.get("meta")
     told = [entry.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None]
     return next((length for length in told if isinstance(length, int) and length > 0), 0)
-
-
-def the_choice(client: ServerClient, reply: Any) -> dict[str, Any]:
-    """Raises EngineError where there is none."""
-    try:
-        choice = first_choice(reply)
-    except Malformed as error:
-        raise failures.missing(client.address, str(error)) from error
-    if choice is None:
-        raise failures.missing(client.address, "choices")
-    return choice
 
 
 def prompt_rows(choice: dict[str, Any], ids: Sequence[int], asked: int) -> tuple[int, bool]:

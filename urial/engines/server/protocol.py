@@ -16,7 +16,8 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from urial.engines.base import Sampling, ToldRow
-from urial.engines.server.failures import Malformed, error_message
+from urial.engines.server.address import Address
+from urial.engines.server.failures import Malformed, error_message, missing
 from urial.engines.server.logprobs import is_id, own_rows
 
 IdSource = Literal["token_ids", "logprobs", "none"]
@@ -105,6 +106,17 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     if not isinstance(choices[0], dict):
         raise Malformed("choices[0]")
     return choices[0]
+
+
+def only_choice(address: Address, reply: Any) -> dict[str, Any]:
+    """The choice of a reply that has to hold one. Raises EngineError where there is none."""
+    try:
+        choice = first_choice(reply)
+    except Malformed as error:
+        raise missing(address, str(error)) from error
+    if choice is None:
+        raise missing(address, "choices")
+    return choice
 
 
 def read_delta(choice: Mapping[str, Any], telling: LogprobSupport) -> Delta:

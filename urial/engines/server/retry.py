@@ -34,24 +34,6 @@ class Timeouts:
         return replace(self, **{name: getattr(self, name) * factor for name in waits})
 
 
-class Wait:
-    """The clock of one streamed try: so long until its first word in all, then so long between two."""
-
-    def __init__(self, patience: Timeouts) -> None:
-        self._patience = patience
-        self._first_until = time.monotonic() + patience.first
-        self.has_begun = False
-
-    @property
-    def limit(self) -> float:
-        """The limit that holds now, in seconds."""
-        return self._patience.stall if self.has_begun else self._patience.first
-
-    def left(self) -> float:
-        """Seconds for the next word."""
-        return self._patience.stall if self.has_begun else max(self._first_until - time.monotonic(), 0.0)
-
-
 class Retries:
     """One request's tries."""
 

@@ -15,7 +15,7 @@ from urial.engines.server.client import ServerClient
 from urial.engines.server.event_loop import background
 from urial.engines.server.failures import Malformed
 from urial.engines.server.logprobs import read_rows
-from urial.engines.server.protocol import LogprobSupport, first_choice, scoring_body
+from urial.engines.server.protocol import LogprobSupport, only_choice, scoring_body
 
 
 class RequestedRows:
@@ -58,10 +58,8 @@ class ServerScoreSession:
 
     async def _ask(self, ids: list[int], start: int) -> list[ToldRow]:
         reply = await self._client.ask(scoring_body(self._model, ids, self._telling))
+        choice = only_choice(self._client.address, reply)
         try:
-            choice = first_choice(reply)
-            if choice is None:
-                raise Malformed("choices")
             return read_rows(choice, ids, start, self._telling.top)
         except Malformed as error:
             raise failures.missing(self._client.address, str(error)) from error

@@ -5,7 +5,6 @@ A server is given ids and gives ids, so their words are made here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
@@ -17,17 +16,8 @@ from urial.weights.chat import adapters_tokenizer, end_ids, with_template_file
 from urial.weights.sources import locate_adapter, locate_model, locate_tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTokenizer:
-    """A tokenizer and the ids that end a turn."""
-
-    tokenizer: PreTrainedTokenizerBase
-    ends: frozenset[int]
-    source: str
-
-
-def load_tokenizer(spec: ModelSpec, progress: Progress) -> ServerTokenizer:
-    """Reads no weights; a hub id without a folder fetches a few files.
+def load_tokenizer(spec: ModelSpec, progress: Progress) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
+    """A tokenizer and the ids that end a turn. Reads no weights; a hub id without a folder fetches a few files.
 
     Raises WeightsMissing or WeightsError where there is no tokenizer to be had.
     """
@@ -39,7 +29,7 @@ def load_tokenizer(spec: ModelSpec, progress: Progress) -> ServerTokenizer:
             f"There is no tokenizer at {source}; name the model's folder or hub id beside its server in models.yaml."
         ) from error
     tokenizer = under_template(tokenizer, spec, progress)
-    return ServerTokenizer(tokenizer, end_ids(generation_settings(source, revision), tokenizer), source)
+    return tokenizer, end_ids(generation_settings(source, revision), tokenizer)
 
 
 def under_template(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, progress: Progress) -> PreTrainedTokenizerBase:
