@@ -90,12 +90,11 @@ function histogram(reveal, guess) {
       "tr",
       { class: number === reveal.needed_bin ? "true-bin" : null },
       el("th", { scope: "row" }, name),
-      el("td", { class: "share" }, count ? bar : null),
       el("td", {}, String(count)),
-      el("td", {}, notes),
+      el("td", { class: "share" }, count ? bar : null, notes ? el("small", {}, notes) : null),
     );
   });
-  const head = el("tr", {}, el("th", { scope: "col" }, t("dial.guess")), el("td", {}), el("th", { scope: "col" }, t("dial.students")), el("td", {}));
+  const head = el("tr", {}, el("th", { scope: "col" }, t("dial.guess")), el("th", { scope: "col" }, t("dial.students")), el("td", {}));
   return el("table", { class: "figures histogram" }, el("caption", {}, t("dial.histogram", { n: reveal.n })), el("thead", {}, head), el("tbody", {}, rows));
 }
 
