@@ -117,10 +117,8 @@ TABS = ("gallery", "corpus", "learn", "class")
 
 def in_tab(page: Page, name: str) -> list[str]:
     """What is in English in a tab's own words: titles, questions and what to look at are the recordings'."""
-    seen = IN_SIGHT.replace("#tab-compare", f"#tab-{name}").replace(
-        "h2[dir=auto],",
-        "h2[dir=auto], .shelf-title, .shelf-look, .shown-look, code, cite, .uc-under, .uc-tags caption, .uc-tags th,",
-    )
+    kept = "h2[dir=auto], .shelf-title, .shelf-look, .shown-look, code, cite, .uc-under, .uc-tags caption, .uc-tags th,"
+    seen = IN_SIGHT.replace("#tab-compare", f"#tab-{name}").replace("h2[dir=auto],", kept)
     return [text for text in page.evaluate(seen) if text not in NAMES | {"URIAL", "SVG"} and not PAPER.match(text)]
 
 
