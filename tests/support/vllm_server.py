@@ -77,7 +77,7 @@ class VllmServer:
         return [
             *serve,
             *("--served-model-name", "base"),
-            *("--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"),  # see docs/serving.md for the 2
+            *("--enable-lora", "--max-lora-rank", "32", "--max-loras", "2"),  # see docs/serving.md for the 2
             *("--lora-modules", f"chat={self.pair.aligned.adapter.folder}"),
             *("--dtype", "float32", "--hf-overrides", '{"head_dtype": "float32"}'),
             *("--max-model-len", "4096", "--max-num-batched-tokens", "2048", "--enforce-eager"),

@@ -105,6 +105,17 @@ def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None
     np.testing.assert_allclose(out, wanted, atol=3e-5, rtol=3e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_of_packed_and_of_unpacked_weights_are_the_same_to_the_last_bit(kind: str) -> None:
+    """A code becomes the very float32 that the file stood for before anything is multiplied with it."""
+    weight = weights(kind, 150, 352)
+    x = np.random.default_rng(2).standard_normal((5, 352)).astype(np.float32)
+    packed, plain = np.empty((5, 150), np.float32), np.empty((5, 150), np.float32)
+    for matrix, out in ((packing.pack(weight), packed), (packing.as_stored(weight), plain)):
+        kernels.multiply(matrix, x, np.zeros(5, np.float32), out)
+    np.testing.assert_array_equal(packed, plain)
+
+
 # The layers
 
 

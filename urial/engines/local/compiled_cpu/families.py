@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from urial.engines.local.compiled_cpu.kernels import GELU, SILU
 from urial.engines.local.compiled_cpu.packing import STORED
-from urial.engines.local.compiled_cpu.stored import STEP
+from urial.engines.local.compiled_cpu.products import STEP
 from urial.weights.adapters import LowRankLinear
 
 ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU}

@@ -14,8 +14,15 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.local.compiled_cpu.simd import offset_products_of, products_of
-from urial.engines.local.compiled_cpu.stored import bfloat16, float16, float32, stored_products_of
+from urial.engines.local.compiled_cpu.products import (
+    STEP,
+    bfloat16,
+    codes,
+    float16,
+    float32,
+    offset_codes,
+    products_of,
+)
 from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
 from urial.numba_tools.functions import exp
 
@@ -30,7 +37,7 @@ class Matrix(NamedTuple):
     kind: int  # IN_32 and so on
     codes: NDArray[np.uint8]  # [out, bytes]: steps of eight bits, or numbers as the checkpoint has them
     scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
-    offsets: Floats  # [out, blocks and zeros up to a multiple of eight], added to them, or [0, 0] where all are zero
+    offsets: Floats  # [out, blocks], added to them, or [0, 0] where all are zero
     bias: Floats  # [out] or [0]
     down: Floats  # [parts * rank, in]
     up: Floats  # [rank, out]
@@ -42,12 +49,12 @@ SILU, GELU = range(2)  # what the gate goes through
 ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
 
-_in_32 = products_of(32, ROWS_AT_ONCE)
-_in_16 = products_of(16, ROWS_AT_ONCE)
-_from_least = offset_products_of(32, ROWS_AT_ONCE)
-_in_float32 = stored_products_of(float32, ROWS_AT_ONCE)
-_in_bfloat16 = stored_products_of(bfloat16, ROWS_AT_ONCE)
-_in_float16 = stored_products_of(float16, ROWS_AT_ONCE)
+_in_32 = products_of(codes, 32, ROWS_AT_ONCE)
+_in_16 = products_of(codes, 16, ROWS_AT_ONCE)
+_from_least = products_of(offset_codes, 32, ROWS_AT_ONCE)
+_in_float32 = products_of(float32, STEP, ROWS_AT_ONCE)
+_in_bfloat16 = products_of(bfloat16, STEP, ROWS_AT_ONCE)
+_in_float16 = products_of(float16, STEP, ROWS_AT_ONCE)
 
 
 @njit(fastmath=ANY_ORDER)
@@ -56,20 +63,6 @@ def _dot(one, two):
     for k in range(one.shape[0]):
         total += one[k] * two[k]
     return total
-
-
-@njit(fastmath=ANY_ORDER)
-def _block_sums(x, matrix):
-    """What offsets are multiplied with: the sum over each block of x [R, in], laid out as offsets are."""
-    sums = np.zeros((x.shape[0], matrix.offsets.shape[1]), np.float32)
-    if sums.shape[1] > 0:
-        blocks = matrix.scales.shape[1]
-        size = x.shape[1] // blocks
-        for r in range(x.shape[0]):
-            for b in range(blocks):
-                for k in range(b * size, b * size + size):
-                    sums[r, b] += x[r, k]
-    return sums
 
 
 @njit(fastmath=ANY_ORDER)
@@ -86,16 +79,16 @@ def _low(down, x, factors):
 @compiled
 def multiply(matrix, x, factors, out):
     """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
-    _multiply(matrix, x, _block_sums(x, matrix), _low(matrix.down, x, factors), factors, out)
+    _multiply(matrix, x, _low(matrix.down, x, factors), factors, out)
 
 
 @compiled_for_all_cores
-def _multiply(matrix, x, sums, low, factors, out):
+def _multiply(matrix, x, low, factors, out):
     outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
         for first in range(0, rows, ROWS_AT_ONCE):
-            _fill(matrix, x, sums, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
+            _fill(matrix, x, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
         for r in range(rows if matrix.bias.shape[0] > 0 else 0):
             add(out[r, begin:end], np.float32(1), matrix.bias[begin:end])
         for r in range(rows):
@@ -114,24 +107,24 @@ def _add_low(matrix, low, begin, end, out):
 
 
 @njit(fastmath=ANY_ORDER)
-def _fill(matrix, x, sums, first, count, begin, end, out):
+def _fill(matrix, x, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
-    codes, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
-    outputs, blocks, width, stride = end - begin, scales.shape[1], x.shape[1], out.shape[1]
-    code, scale, offset = codes.ctypes.data, scales.ctypes.data, offsets.ctypes.data
-    given, totals, into = x[first:].ctypes.data, sums[first:].ctypes.data, out[first:, begin:].ctypes.data
+    held, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
+    outputs, blocks, steps, stride = end - begin, scales.shape[1], x.shape[1] // STEP, out.shape[1]
+    number, scale, offset = held.ctypes.data, scales.ctypes.data, offsets.ctypes.data
+    given, into = x[first:].ctypes.data, out[first:, begin:].ctypes.data
     if matrix.kind == IN_32:
-        _in_32(code, scale, given, into, outputs, blocks, count, stride)
+        _in_32(number, scale, offset, given, into, outputs, blocks, count, stride)
     elif matrix.kind == IN_16:
-        _in_16(code, scale, given, into, outputs, blocks, count, stride)
+        _in_16(number, scale, offset, given, into, outputs, blocks, count, stride)
     elif matrix.kind == FROM_LEAST:
-        _from_least(code, scale, offset, totals, given, into, outputs, blocks, count, stride)
+        _from_least(number, scale, offset, given, into, outputs, blocks, count, stride)
     elif matrix.kind == FLOAT32:
-        _in_float32(code, given, into, outputs, width, count, stride)
+        _in_float32(number, scale, offset, given, into, outputs, steps, count, stride)
     elif matrix.kind == BFLOAT16:
-        _in_bfloat16(code, given, into, outputs, width, count, stride)
+        _in_bfloat16(number, scale, offset, given, into, outputs, steps, count, stride)
     else:
-        _in_float16(code, given, into, outputs, width, count, stride)
+        _in_float16(number, scale, offset, given, into, outputs, steps, count, stride)
 
 
 @njit(fastmath=ANY_ORDER)

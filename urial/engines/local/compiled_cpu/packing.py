@@ -16,7 +16,6 @@ import torch
 from urial.engines.local.compiled_cpu import kernels
 from urial.engines.local.compiled_cpu.kernels import Floats, Matrix
 from urial.engines.local.compiled_cpu.scales import find_scales, find_scales_from_least
-from urial.engines.local.compiled_cpu.simd import LANES
 from urial.numba_tools.cores import all_cores
 
 BLOCKS = {32: kernels.IN_32, 16: kernels.IN_16}  # sizes that have a compiled product, larger first: fewer scales
@@ -55,18 +54,12 @@ def _matrix(
         kind,
         codes.view(np.uint8),
         none if scales is None else scales,
-        none if offsets is None else _padded(offsets),
+        none if offsets is None else offsets,
         bias=np.zeros(0, np.float32),
         down=np.zeros((0, inputs), np.float32),
         up=np.zeros((0, len(codes)), np.float32),
         bounds=np.array([0, len(codes)]),
     )
-
-
-def _padded(offsets: Floats) -> Floats:
-    """With zeros up to whole vectors."""
-    missing = -offsets.shape[1] % LANES
-    return np.pad(offsets, ((0, 0), (0, missing)))
 
 
 def _in_steps(weight: Floats, block: int) -> Matrix | None:
@@ -119,4 +112,4 @@ def dense(matrix: Matrix) -> Floats:
     blocks = matrix.scales.shape[1]
     size = matrix.codes.shape[1] // blocks
     found = matrix.codes.view(np.int8) * np.repeat(matrix.scales, size, axis=1)
-    return found + np.repeat(matrix.offsets[:, :blocks], size, axis=1) if len(matrix.offsets) else found
+    return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found

@@ -1,10 +1,7 @@
-"""Products of a few rows at a time, written for the compiler's vectors of eight.
+"""Products of a few vectors at a time for attention, written for the compiler's vectors of eight.
 
-With 8-bit codes: left to itself the compiler adds up the eight lanes at the end of every block, which costs more than
-the products; here each block's sums go into eight lanes times its scale, and lanes are added once a row of codes. With
-keys and values: sums stay in registers while positions go by. Each row's sums are made in the same order, however many
-go together: an answer's numbers do not depend on its company.
-Knows addresses and blocks; nothing about arrays' shapes or what the numbers mean.
+Sums stay in registers while positions go by. Each row's sums are made in the same order, however many go together: an
+answer's numbers do not depend on its company. Products with weights are in `products.py`.
 """
 
 from __future__ import annotations
@@ -16,61 +13,9 @@ from numba.extending import intrinsic
 
 LANES = 8
 ANY_ORDER = ("reassoc", "contract", "nsz")
-FLOAT, CODE, WHOLE = ir.FloatType(), ir.IntType(8), ir.IntType(32)
-FLOATS, CODES, WHOLES = (ir.VectorType(kind, LANES) for kind in (FLOAT, CODE, WHOLE))
+FLOAT, WHOLE = ir.FloatType(), ir.IntType(32)
+FLOATS, WHOLES = (ir.VectorType(kind, LANES) for kind in (FLOAT, WHOLE))
 NOTHING = ir.Constant(FLOATS, None)
-
-
-def products_of(block: int, most: int):
-    """An intrinsic for compiled code: dot products of codes in blocks, times their scales, with up to `most` rows.
-
-    Its arguments are the addresses of codes (int8 [outputs, blocks * block]), scales (float32 [outputs, blocks]), rows
-    (float32 [count, blocks * block]) and results; then the numbers of outputs, of blocks and of rows, and how many
-    numbers lie between the results of two rows. `block` is a multiple of eight.
-    """
-
-    @intrinsic
-    def products(typing_context, codes, scales, rows, results, outputs, blocks, count, stride):
-        def generate(context, builder, signature, arguments):
-            codes, scales, rows, results, outputs, blocks, count, stride = arguments
-            for number in each(builder, count, most):
-                with cgutils.for_range(builder, outputs) as loop:
-                    first = builder.mul(loop.index, blocks)
-                    sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
-                    _store_totals(builder, sums, address_of(builder, results, loop.index), stride)
-            return context.get_dummy_value()
-
-        return types.void(*[types.uintp] * 4, *[types.intp] * 4), generate
-
-    return products
-
-
-def offset_products_of(block: int, most: int):
-    """The same for codes that have an offset a block besides.
-
-    Two more addresses come after the scales: offsets (float32 [outputs, padded]), and what they are multiplied with,
-    the sum of each block of a row (float32 [count, padded]); both have zeros after the last block, up to a multiple of
-    eight.
-    """
-
-    @intrinsic
-    def products(typing_context, codes, scales, offsets, totals, rows, results, outputs, blocks, count, stride):
-        def generate(context, builder, signature, arguments):
-            codes, scales, offsets, totals, rows, results, outputs, blocks, count, stride = arguments
-            lanes = blocks.type(LANES)
-            vectors = builder.sdiv(builder.add(blocks, blocks.type(LANES - 1)), lanes)
-            for number in each(builder, count, most):
-                with cgutils.for_range(builder, outputs) as loop:
-                    first = builder.mul(loop.index, blocks)
-                    sums = _block_sums(builder, codes, scales, rows, first, blocks, block, number)
-                    own = address_of(builder, offsets, builder.mul(loop.index, builder.mul(vectors, lanes)))
-                    _add_offsets(builder, sums, own, totals, vectors)
-                    _store_totals(builder, sums, address_of(builder, results, loop.index), stride)
-            return context.get_dummy_value()
-
-        return types.void(*[types.uintp] * 6, *[types.intp] * 4), generate
-
-    return products
 
 
 def scores_of(most: int):
@@ -154,41 +99,6 @@ def each(builder, count, most):
     for number in range(1, most + 1):
         with builder.if_then(builder.icmp_signed("==", count, count.type(number))):
             yield number
-
-
-def _block_sums(builder, codes, scales, rows, first, blocks, block, count):
-    """Where the eight sums of each row are held, with `blocks` blocks of codes from the first on."""
-    sums = _zeros(builder, count)
-    size = blocks.type(block)
-    width = builder.mul(blocks, size)
-    with cgutils.for_range(builder, blocks) as loop:
-        here = builder.add(first, loop.index)
-        scale = _spread(builder, builder.load(item(builder, scales, here, FLOAT)))
-        parts: list[ir.Value | None] = [None] * count
-        for step in range(0, block, LANES):
-            ahead = blocks.type(step)
-            code = item(builder, codes, builder.add(builder.mul(here, size), ahead), CODE, CODES)
-            number = builder.sitofp(builder.sext(builder.load(code, align=1), WHOLES), FLOATS)
-            place = builder.add(builder.mul(loop.index, size), ahead)
-            for row in range(count):
-                entry = builder.add(builder.mul(width, size.type(row)), place)
-                product = _times(builder, number, _eight(builder, rows, entry))
-                parts[row] = product if step == 0 else _plus(builder, parts[row], product)
-        for total, part in zip(sums, parts, strict=True):
-            _add_to(builder, total, _times(builder, scale, part))
-    return sums
-
-
-def _add_offsets(builder, sums, offsets, totals, vectors):
-    """Offsets times the row's own sum over each block, eight blocks at a time."""
-    lanes = vectors.type(LANES)
-    padded = builder.mul(vectors, lanes)
-    with cgutils.for_range(builder, vectors) as loop:
-        place = builder.mul(loop.index, lanes)
-        offset = _eight(builder, offsets, place)
-        for row, total in enumerate(sums):
-            entry = builder.add(builder.mul(padded, vectors.type(row)), place)
-            _add_to(builder, total, _times(builder, offset, _eight(builder, totals, entry)))
 
 
 def _zeros(builder, count):

@@ -1,0 +1,162 @@
+"""Products of a few rows with weights as they are held: numbers of a checkpoint, or eight-bit codes with scales.
+
+Whatever a weight is held as, it becomes the float32 that it stands for in a register, and nothing is lost. Several
+outputs go together, so that a row's numbers are loaded once for all of them, and the sums of one do not wait for those
+of another. The sum of each output and row is made in the same order whatever goes beside it and whatever the weights
+are held as. Vectors are as wide as the processor's, sixteen numbers with AVX-512, else eight (untested on ARM, where
+eight compile to two vectors of four); what numba keeps compiled is keyed by the processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from urial.engines.local.compiled_cpu.simd import FLOAT, WHOLE, address_of, each, item
+
+HAS_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
+LANES = 16 if HAS_AVX512 else 8
+OUTPUTS_AT_ONCE = 4 if HAS_AVX512 else 2  # with four rows their sums fill half of the registers
+STEP = 16  # a width is a multiple of it on every machine
+FLOATS, WHOLES, SHORTS, CODES = (ir.VectorType(kind, LANES) for kind in (FLOAT, WHOLE, ir.IntType(16), ir.IntType(8)))
+HALVES = ir.VectorType(ir.HalfType(), LANES)
+
+
+class Held(NamedTuple):
+    """Where weights [outputs, width] lie: addresses of numbers or codes, and of each block's scale and offset."""
+
+    numbers: ir.Value
+    scales: ir.Value  # float32 [outputs, blocks], read for codes only
+    offsets: ir.Value  # float32 [outputs, blocks], read for codes with offsets only
+
+
+# (builder, weights, which of all blocks, how many entries each has) -> the block's float32 weights, vector by vector
+Read = Callable[[ir.IRBuilder, Held, ir.Value, int], list[ir.Value]]
+
+
+def float32(builder, held, block, size):
+    return [_floats(builder, held.numbers, place) for place in _places(builder, block, size)]
+
+
+def bfloat16(builder, held, block, size):
+    """A bfloat16 is the upper half of a float32."""
+    return [_widened(builder, held.numbers, place) for place in _places(builder, block, size)]
+
+
+def _widened(builder, address, place):
+    short = builder.load(item(builder, address, place, ir.IntType(16), SHORTS), align=2)
+    upper = builder.shl(builder.zext(short, WHOLES), ir.Constant(WHOLES, [16] * LANES))
+    return builder.bitcast(upper, FLOATS)
+
+
+def float16(builder, held, block, size):
+    entries = (item(builder, held.numbers, place, ir.IntType(16), HALVES) for place in _places(builder, block, size))
+    return [builder.fpext(builder.load(entry, align=2), FLOATS) for entry in entries]
+
+
+def codes(builder, held, block, size):
+    """Code times the block's scale, rounded once, as when the file was unpacked."""
+    scale = _spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
+    entries = (item(builder, held.numbers, place, ir.IntType(8), CODES) for place in _places(builder, block, size))
+    steps = (builder.sitofp(builder.sext(builder.load(entry, align=1), WHOLES), FLOATS) for entry in entries)
+    return [builder.fmul(step, scale) for step in steps]
+
+
+def offset_codes(builder, held, block, size):
+    """The same plus the block's offset: two roundings, as when the file was unpacked."""
+    offset = _spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
+    return [builder.fadd(weight, offset) for weight in codes(builder, held, block, size)]
+
+
+def products_of(read: Read, size: int, most: int):
+    """An intrinsic for compiled code: dot products of weights with up to `most` rows.
+
+    Its arguments are the addresses of what is held, of scales and of offsets, of rows (float32 [count, blocks * size])
+    and of results; then the numbers of outputs, of blocks and of rows, and how many numbers lie between the results of
+    two rows. `size`, a multiple of sixteen, is how many entries `read` makes at a time.
+    """
+
+    @intrinsic
+    def products(typing_context, numbers, scales, offsets, rows, results, outputs, blocks, count, stride):
+        def generate(context, builder, signature, arguments):
+            numbers, scales, offsets, rows, results, outputs, blocks, count, stride = arguments
+            held, together = Held(numbers, scales, offsets), outputs.type(OUTPUTS_AT_ONCE)
+            whole = builder.mul(builder.sdiv(outputs, together), together)
+            for number in each(builder, count, most):
+                with cgutils.for_range(builder, builder.sdiv(outputs, together)) as loop:
+                    first = builder.mul(loop.index, together)
+                    sums = _sums(builder, read, size, held, rows, first, blocks, OUTPUTS_AT_ONCE, number)
+                    _store_totals(builder, sums, results, first, stride)
+            with (
+                cgutils.for_range(builder, builder.sub(outputs, whole)) as loop,
+                cgutils.for_range(builder, count) as row,
+            ):
+                first = builder.add(whole, loop.index)
+                given = address_of(builder, rows, builder.mul(row.index, builder.mul(blocks, blocks.type(size))))
+                into = address_of(builder, results, builder.mul(row.index, stride))
+                sums = _sums(builder, read, size, held, given, first, blocks, 1, 1)
+                _store_totals(builder, sums, into, first, stride)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uintp] * 5, *[types.intp] * 4), generate
+
+    return products
+
+
+def _sums(builder, read, size, held, rows, first, blocks, outputs: int, count: int):
+    """Where the lanes of each sum are held, for some outputs from `first` on and `count` rows: [outputs][count]."""
+    sums = [[cgutils.alloca_once(builder, FLOATS) for _ in range(count)] for _ in range(outputs)]
+    for places in sums:
+        for place in places:
+            builder.store(ir.Constant(FLOATS, None), place)
+    starts = [builder.mul(blocks, builder.add(first, first.type(ahead))) for ahead in range(outputs)]
+    width = builder.mul(blocks, blocks.type(size))
+    with cgutils.for_range(builder, blocks) as loop:
+        weights = [read(builder, held, builder.add(start, loop.index), size) for start in starts]
+        for step, place in enumerate(_places(builder, loop.index, size)):
+            for row in range(count):
+                entry = _floats(builder, rows, builder.add(builder.mul(width, width.type(row)), place))
+                for vectors, places in zip(weights, sums, strict=True):
+                    product = builder.fmul(vectors[step], entry, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(places[row]), product, flags=("contract",)), places[row])
+    return sums
+
+
+def _store_totals(builder, sums, results, first, stride):
+    for ahead, places in enumerate(sums):
+        into = address_of(builder, results, builder.add(first, first.type(ahead)))
+        for row, total in enumerate(places):
+            entry = builder.mul(stride, stride.type(row))
+            builder.store(_total(builder, builder.load(total)), item(builder, into, entry, FLOAT))
+
+
+def _places(builder, block, size):
+    """The first entries of a block's vectors."""
+    start = builder.mul(block, block.type(size))
+    return [builder.add(start, start.type(ahead)) for ahead in range(0, size, LANES)]
+
+
+def _floats(builder, address, place):
+    return builder.load(item(builder, address, place, FLOAT, FLOATS), align=4)
+
+
+def _spread(builder, value):
+    """The same value in all lanes."""
+    empty = ir.Constant(FLOATS, ir.Undefined)
+    return builder.shuffle_vector(builder.insert_element(empty, value, WHOLE(0)), empty, ir.Constant(WHOLES, None))
+
+
+def _total(builder, lanes):
+    """All lanes added up, one half to the other: an order that no compiler changes."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        halves = [ir.Constant(ir.VectorType(WHOLE, width), list(range(at, at + width))) for at in (0, width)]
+        empty = ir.Constant(lanes.type, ir.Undefined)
+        lanes = builder.fadd(*(builder.shuffle_vector(lanes, empty, half) for half in halves))
+    return builder.extract_element(lanes, WHOLE(0))
