@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, fits, is_saved, press, tap
+from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, fits, guess, is_saved, open_dial, press, tap
 from tests.support import class_server, ui_server
 from tests.support.records_builder import HOSTILE, build
 from tests.support.ui_proxy import proxied
@@ -226,21 +226,6 @@ def test_the_class_is_a_tab_of_the_page_and_works_behind_a_proxy(chromium: Brows
         assert room.problems == []
         room.close()
     found.database.close()
-
-
-def open_dial(room: Classroom, record: Path, **options: object) -> Page:
-    """The host's page of a new room with one dial of a record of the teacher's own."""
-    host = room.page("host", **options)
-    host.locator("input[type=file]").set_input_files(record)
-    host.locator("input[type=file] + .offers").get_by_role("button", name=re.compile("Turn the dial|ダイヤル")).click()
-    expect(host.locator(".chosen .word-choice select")).to_be_visible(timeout=PATIENCE)
-    return host
-
-
-def guess(student: Page, percent: int) -> None:
-    student.locator("input[type=range]").fill(str(percent))
-    student.get_by_role("button", name="Hand in").click()
-    is_saved(student)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.records_builder import build
@@ -43,6 +43,7 @@ def test_a_token_has_the_switch_point_of_the_record_in_the_papers_setting() -> N
     assert [token.switch_point for token in of_comparison(record).tokens] == [row.switch_point for row in rows]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([" a", "b", " ", "は", ","]), st.none() | st.floats(0, 1)), max_size=12))
 def test_a_word_needs_what_the_most_demanding_of_its_tokens_needs(drawn: list[tuple[str, float | None]]) -> None:
     found = made(*(Token(text, 1, switch) for text, switch in drawn))
@@ -91,6 +92,7 @@ def test_material_of_a_file_from_before_switch_points_still_loads() -> None:
 # Guesses
 
 
+@settings(deadline=None)
 @given(st.lists(PERCENTS, max_size=40), st.floats(0, 1))
 def test_the_histogram_and_the_errors_against_a_reference(guesses: list[int], truth: float) -> None:
     found = made(Token("Hi", 9, truth))
@@ -108,6 +110,7 @@ def test_the_histogram_and_the_errors_against_a_reference(guesses: list[int], tr
     assert abs(100 * shown["mean_guess"] - 100 * truth) <= shown["mean_error"] + 1e-9  # triangle inequality
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1))
 def test_a_true_value_lies_in_one_bin_and_only_nought_in_the_first(truth: float) -> None:
     number = bin_of(100 * truth)
@@ -115,6 +118,7 @@ def test_a_true_value_lies_in_one_bin_and_only_nought_in_the_first(truth: float)
     assert 10 * (number - 1) < 100 * truth <= 10 * number or truth == 0
 
 
+@settings(deadline=None)
 @given(PERCENTS)
 def test_a_guess_of_the_truth_is_not_off(percent: int) -> None:
     assert error(percent, percent / 100) == pytest.approx(0, abs=1e-9)
