@@ -86,6 +86,7 @@ def dial(room: Classroom, record: Path) -> None:
     picture(students[3], "dial")
     press(host, "Reveal")
     expect(host.locator(".histogram")).to_be_visible(timeout=PATIENCE)
+    host.set_viewport_size({"width": 1280, "height": 1080})  # the whole histogram
     picture(host, "dial-reveal")
 
 
