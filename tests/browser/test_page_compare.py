@@ -74,14 +74,35 @@ def test_one_side_stops_and_the_other_goes_on(visit: Visit, demo: ui_server.Live
     page = short(visit, tokens=1024)
     ask(page, "a long question to stop")
     wait_for(page, "running")
+    stop = newest(page).locator(".turn-stop")
+    expect(stop).to_have_text("Stop both")
     column(page, "Base").get_by_role("button", name="Stop").click()
     expect(column(page, "Base").locator(".uv-facts-line")).to_contain_text("stopped by you", timeout=PATIENCE)
     expect(newest(page)).to_have_attribute("data-state", "running")
-    page.get_by_role("button", name="Stop both").click()
+    expect(stop).to_have_text("Stop the aligned answer")
+    stop.click()
     wait_for(page, "done")
     record = last_record(demo)
     assert record.base.stop_reason == "cancelled"
     assert len(record.base.token_ids) < len(record.aligned.token_ids)
+
+
+@pytest.mark.usefixtures("slowly")
+@pytest.mark.parametrize("side", ["base", "aligned"])
+def test_the_stop_names_what_it_ends(visit: Visit, side: str) -> None:
+    page = short(visit, tokens=1024)
+    ask(page, "one side once more, then stop it")
+    stop = newest(page).locator(".turn-stop")
+    wait_for(page, "running")
+    expect(stop).to_have_text("Stop both")
+    stop.click()
+    wait_for(page, "done")
+    column(page, side.capitalize()).get_by_role("button", name="Again").click()
+    expect(stop).to_be_visible()
+    expect(stop).to_have_text(f"Stop the {side} answer")
+    stop.click()
+    wait_for(page, "done")
+    expect(stop).to_be_hidden()
 
 
 def test_one_side_comes_again_and_the_other_stays(visit: Visit, demo: ui_server.Live) -> None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import Locator, Page, expect
+import re
 
-from tests.browser.demo_page import SHORT, Visit, answered, column, settled, short, tokens_of, wait_for
-from tests.support.ui_server import GRADIO_WARNS, Live
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.demo_page import (
+    PATIENCE,
+    SHORT,
+    Visit,
+    answered,
+    column,
+    newest,
+    settled,
+    short,
+    tokens_of,
+    wait_for,
+)
+from tests.support.ui_server import GRADIO_WARNS, Live, live, open_tiny, tiny_pair
+from urial.ui.model_pool import ModelPool
+from urial.ui.service import Service
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 
@@ -17,8 +32,7 @@ def test_a_recorded_example_stands_there_until_the_first_answer(visit: Visit, de
     page = short(visit)
     runs, welcome = len(demo.service.runs), page.locator("#welcome")
     expect(welcome.locator("[role=option]")).not_to_have_count(0)
-    for words in ("nothing was computed", "unmarked", "dotted", "underlined"):
-        expect(welcome).to_contain_text(words)
+    expect(welcome).to_contain_text("nothing was computed")
     welcome.locator("[role=option]").first.click()
     expect(welcome.get_by_role("region", name="Token card")).to_be_visible()
     assert len(demo.service.runs) == runs
@@ -31,6 +45,59 @@ def test_a_recorded_example_stands_there_until_the_first_answer(visit: Visit, de
     expect(welcome).to_be_hidden()
     page.locator("#start-over").click()
     expect(welcome).to_be_visible()
+
+
+@pytest.mark.parametrize("window", [{}, PHONE], ids=["wide", "phone"])
+def test_the_marks_are_explained_by_both_words_before_the_recorded_answer(visit: Visit, window: dict) -> None:
+    welcome = visit(**window).locator("#welcome")
+    marks = welcome.locator(".marks li")
+    first = welcome.locator("[role=option]").first
+    expect(first).to_be_visible()
+    expect(marks).to_contain_text(
+        [
+            "unmarked: unshifted, number 1 on the base’s list",
+            "dotted: marginal, number 2 or 3",
+            re.compile("underlined.*: shifted, further down"),
+        ]
+    )
+    top = first.bounding_box()["y"]
+    assert all(box["y"] + box["height"] <= top for box in (mark.bounding_box() for mark in marks.all()))
+
+
+def test_the_counts_over_an_answer_say_both_words(visit: Visit) -> None:
+    legend = answered(short(visit), "count").locator(".live .uv-legend li")
+    words = [r"unshifted number 1$", r"marginal number 2 or 3$", r"shifted after number 3$"]
+    expect(legend).to_have_text([re.compile(rf"^\d+ {each}") for each in words])
+
+
+SIZES = {
+    "small": (0.27, "Very small models (270 million parameters): their facts are often wrong; what is shown is style."),
+    "middle": (1.7, "Very small models (1.7 billion parameters): their facts are often wrong; what is shown is style."),
+    "large": (6.7, "Models of 6.7 billion parameters: their facts can be wrong; what is shown is style."),
+    "untold": (None, "What these models state can be wrong; what is shown is style."),
+}
+
+
+def test_each_answer_says_how_small_its_models_are(chromium: Browser) -> None:
+    """From the pair at hand, not from the one that is shown first."""
+    pairs = {name: tiny_pair(name).model_copy(update={"parameters_billion": size}) for name, (size, _) in SIZES.items()}
+    with live(Service(ModelPool(pairs, open_tiny))) as demo:
+        for name, (_, words) in SIZES.items():
+            page = chromium.new_page()
+            page.goto(f"{demo.url}/?pair={name}&method=zero_shot&max_new_tokens=24", timeout=PATIENCE)
+            answered(settled(page, 24), "how large?")
+            expect(newest(page).locator(".size-note > span")).to_have_text(words)
+            page.close()
+
+
+@pytest.mark.parametrize("window", [{}, PHONE], ids=["wide", "phone"])
+def test_the_line_about_the_size_leads_to_where_it_fails(visit: Visit, window: dict) -> None:
+    page = visit(**window)
+    more = page.locator("#welcome .size-note").get_by_role("button", name="Read more")
+    more.click()
+    title = page.get_by_role("heading", name="Where it fails")
+    expect(title).to_be_focused()
+    expect(title).to_be_in_viewport()
 
 
 def test_on_a_phone_the_coloured_answer_is_where_one_looks(visit: Visit) -> None:

@@ -63,7 +63,7 @@ def test_a_full_queue_is_one_sentence_and_leaves_no_trace(narrow: ui_server.Live
     wait_for(third, "failed")
     expect(third.locator(".toast-body")).to_have_count(0)
     expect(third.locator("#query textarea")).to_have_value("one too many")
-    first.get_by_role("button", name="Stop both").click()
+    newest(first).locator(".turn-stop").click()
     wait_for(second, "done")
     third.locator("#go").click()
     wait_for(third, "done")
@@ -102,7 +102,7 @@ def test_a_new_question_in_place_of_a_running_one_waits_for_its_turn(narrow: ui_
     expect(newest(page).locator(".turn-query")).to_have_text("kept")
     wait_for(page, "running")
     expect(newest(page).locator("> .notice")).to_be_hidden()
-    page.get_by_role("button", name="Stop both").click()
+    newest(page).locator(".turn-stop").click()
     wait_for(page, "done")
 
 
@@ -116,11 +116,11 @@ def test_the_line_is_told_in_words_and_as_it_moves(come) -> None:
             ask(page, f"waiting {number}")
             words = f"{number} before you." if number else "You are next."
             expect(newest(page).locator(".turn-status")).to_have_text(words)
-        others[0].get_by_role("button", name="Stop both").click()
+        newest(others[0]).locator(".turn-stop").click()
         expect(newest(others[0]).locator("> .notice")).to_have_text("Stopped before it began.")
         expect(newest(others[1]).locator(".turn-status")).to_have_text("You are next.")
         expect(newest(others[2]).locator(".turn-status")).to_have_text("1 before you.")
-        first.get_by_role("button", name="Stop both").click()
+        newest(first).locator(".turn-stop").click()
         wait_for(others[1], "done")
         wait_for(others[2], "done")
         for page in (first, *others):
@@ -170,7 +170,7 @@ def test_a_stop_is_honoured_at_once_while_a_long_question_is_read(come) -> None:
         ask(page, "a long question " * 60)
         assert reads.wait(60)
         expect(newest(page).locator(".turn-status")).to_have_text("Reading the prompt…")
-        page.get_by_role("button", name="Stop both").click()
+        newest(page).locator(".turn-stop").click()
         wait_for(page, "done")
         expect(newest(page).locator(".turn-status")).to_have_text("")
         for name in ("Base", "Aligned"):

@@ -69,7 +69,7 @@ def test_the_answer_is_coloured_and_counted_while_it_streams(visit: Visit) -> No
     expect(page.locator(".live .uv-legend b").first).to_have_text(re.compile(r"\d"))
     expect(page.locator(".live .uv-count").first).to_have_text(re.compile(r"n\s=\s\d+"))
     expect(page.locator(".live")).to_contain_text("Llama 2 7B")
-    page.get_by_role("button", name="Stop both").click()
+    newest(page).locator(".turn-stop").click()
     wait_for(page, "done")
     for side in ("Base", "Aligned"):
         facts = column(page, side).locator(".uv-facts-line")

@@ -143,6 +143,7 @@ WRONG = [
     ),
     ("pairs.0.memory_gb.int8", float("nan"), "pairs[0].memory_gb.int8", "it must be a number of gigabytes above 0"),
     ("pairs.0.memory_gb", 8, "pairs[0].memory_gb", "it must be a mapping from precision to gigabytes"),
+    ("pairs.0.parameters_billion", 0, "pairs[0].parameters_billion", "is 0; it must be a number of billions"),
     ("pairs.0.download_gb", True, "pairs[0].download_gb", "is true; it must be a number of gigabytes"),
     ("pairs.0.paper.shifted", 101, "pairs[0].paper.shifted", "it must be a percentage, 0 to 100"),
     ("pairs.0.paper.shifted", ..., "pairs[0].paper.shifted", "is missing; it must be a percentage"),
@@ -372,6 +373,16 @@ def test_memory_and_download_follow_the_header_s_formula(name: str, shipped: Pai
     expected = {p: round(1.1 * 2 * (matrices * m + rest * r) / 1e9 + 1.5, 1) for p, (m, r) in BYTES.items()}
     assert pair.memory_gb.by_precision() == expected
     assert pair.download_gb == round(2 * 2 * (matrices + rest) / 1e9, 1)
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "gemma3-270m-embedded"])
+def test_the_size_that_the_page_tells_is_the_architecture_s(name: str, shipped: PairsFile) -> None:
+    matrices, rest = parameters(SHAPES[name.removesuffix("-embedded")])
+    assert shipped.get(name).parameters_billion == pytest.approx((matrices + rest) / 1e9, rel=0.03)
+
+
+def test_every_shipped_pair_tells_its_size(shipped: PairsFile) -> None:
+    assert {name for name, pair in shipped.pairs.items() if pair.parameters_billion is None} == set()
 
 
 def test_embedded_memory_counts_shared_weights_once(shipped: PairsFile) -> None:

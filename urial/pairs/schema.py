@@ -20,6 +20,7 @@ A_MODEL = f"a mapping with one of {', '.join(WEIGHTS)}, or with server"
 Text = Annotated[str, Field(min_length=1)]
 HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?$")]
 Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Billions = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Gigabytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 A_HUB_ID = "a hub id such as HuggingFaceTB/SmolLM2-135M"
@@ -161,6 +162,7 @@ class Pair(Closed):
     title: Text = Field(description="a title for people, as text")
     base: ModelSpec = Field(description=A_MODEL)
     aligned: ModelSpec = Field(description=A_MODEL)
+    parameters_billion: Billions | None = Field(None, description="a number of billions of parameters above 0")
     licence: Text = Field(description="the licence of the weights, as text")
     gated: bool = Field(False, description="true or false")
     note: str = Field("", description="a sentence for the page, as text")

@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from urial.pairs import Pair
 from urial.ui import server_functions, steering
 from urial.ui.bridge import event_data, feed, host
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
@@ -27,11 +28,16 @@ Answering = Callable[[dict[str, Any], str], Iterator[str]]  # what the page sent
 def build_compare(blocks: gr.Blocks, service: Service, default_pair: str, gallery: Path) -> None:
     """The tab's components and listeners, inside the open `blocks`."""
     form, buttons = build_form(pair_choices(service.models.pairs, service.models.group), default_pair)
-    offers = {name: steering.offer(pair) for name, pair in service.models.pairs.items()}
-    door = host("compare", STREAMS, [*server_functions.questions(service), *shelf(gallery)], offers)
+    facts = {name: pair_facts(pair) for name, pair in service.models.pairs.items()}
+    door = host("compare", STREAMS, [*server_functions.questions(service), *shelf(gallery)], facts)
     connect_form(form, buttons)
     connect_streams(service, door)
     connect_link(blocks, form, service)
+
+
+def pair_facts(pair: Pair) -> dict[str, Any]:
+    """What the page's script knows of a pair from the start: which ways of turning it has, and its size."""
+    return {"turning": steering.offer(pair), "billions": pair.parameters_billion}
 
 
 def connect_form(form: Form, buttons: Buttons) -> None:

@@ -42,6 +42,7 @@ SCRIPTS = (
     "steering",
     "ladder",
     "form_fold",
+    "size_note",
     "conversation",
     "address",
     "gallery",

@@ -6,8 +6,8 @@ const NOT_BEGUN = "Stopped before it began.";
 const STILL_WRITING = "The last answer is still being written: wait for its end or stop it, then go on.";
 const ALREADY_HERE = "This is the answer to this very question, with these settings.";
 
-/* `tell` says a sentence above the turns; `offers` says of each pair which ways of turning it has. */
-function createConversation(place, askServer, trigger, tell, offers) {
+/* `tell` says a sentence above the turns; `factsOf` tells of a pair, by its name, which ways of turning it has and its size. */
+function createConversation(place, askServer, trigger, tell, factsOf) {
   const turns = [];
   const live = make("div", { class: "live" });
   const newest = () => turns[turns.length - 1];
@@ -69,7 +69,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
 
   function addTurn(asked, stays) {
     turns.forEach((turn) => (leaveLive(turn), fold(turn, true)));
-    const turn = createTurn(asked, acts);
+    const turn = createTurn(asked, acts, factsOf(asked.pair).billions);
     turns.push(turn);
     place.append(turn.el);
     view = view || mountView(live, acts, newest, { under: ladder.el, titleOf });
@@ -92,7 +92,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
     turn.view = view;
     view.clear();
     turn.parts.body.append(live);
-    turn.steering = turn.steering || createSteering(turn.ask, Object.hasOwn(offers, turn.ask.pair) ? offers[turn.ask.pair] : null, steer);
+    turn.steering = turn.steering || createSteering(turn.ask, factsOf(turn.ask.pair).turning, steer);
     view.element.querySelector(".uv-what").after(turn.steering.el);
   }
 
@@ -216,6 +216,7 @@ function createConversation(place, askServer, trigger, tell, offers) {
     if (turn.active || !turn.resultId) return;
     forgive(turn);
     turn.draws[side] = (turn.draws[side] || 0) + 1;
+    setWriting(turn, [side]);
     say(turn, `The ${side} answer once more…`);
     stream(turn, newId(), `again_${side}`, { ask: turn.ask, of: turn.resultId, draw: turn.draws[side] });
   }

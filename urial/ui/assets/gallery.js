@@ -1,6 +1,6 @@
 /* The Gallery: a list of recordings; one opens in a token view, turn by turn. And the picture of the Learn tab. */
 
-function createGallery(place, ask, askYourself) {
+function createGallery(place, ask, askYourself, factsOf) {
   const list = make("ul", { class: "shelf" });
   const shown = make("div", { class: "shown", hidden: true });
   place.append(list, shown);
@@ -50,7 +50,12 @@ function createGallery(place, ask, askYourself) {
     if (view) view.destroy();
     view = null;
     if (found.error) body.append(make("div", { class: "notice", role: "alert" }, plainText(found.error)));
-    else view = addressView(window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: found.record }));
+    else view = showRecording(body, found.record);
+  }
+
+  function showRecording(body, record) {
+    body.append(createSizeNote(factsOf(record.pair.name).billions));
+    return addressView(window.UrialView.mount(body, { theme: "host", actions: [], continuation: false, visit: false, comparison: record }));
   }
 
   function turnButton(entry, index, other, turn) {

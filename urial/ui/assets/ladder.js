@@ -67,7 +67,7 @@ function createLadder(run) {
   }
 
   function rungRow(rung, index) {
-    const bars = Object.fromEntries(Object.keys(SHARE_NAMES).map((letter) => [letter, make("span", { class: `uv-bar uv-bar-${letter}` })]));
+    const bars = Object.fromEntries(Object.keys(SHARE_NAMES).map((letter) => [letter, make("span", { class: `uv-bar uv-bar-${letter}`, hidden: true })]));
     const share = make("span", { class: "ladder-share" });
     const inside = [make("span", { class: "ladder-name" }, rungName(rung)), make("span", { class: "uv-meter", "aria-hidden": "true" }, Object.values(bars)), share];
     if (rung.problem) return make("li", { class: "ladder-rung" }, inside[0], make("span", { class: "quiet ladder-problem" }, plainText(rung.problem)));
@@ -91,7 +91,10 @@ function createLadder(run) {
     const index = [...parts.picture.children].indexOf(row.parentElement);
     const { fresh } = told.rungs[index];
     const whole = fresh.u + fresh.m + fresh.s;
-    for (const [letter, bar] of Object.entries(row.rungParts.bars)) bar.style.width = whole ? `${(100 * fresh[letter]) / whole}%` : "0";
+    for (const [letter, bar] of Object.entries(row.rungParts.bars)) {
+      bar.hidden = !fresh[letter]; // a part that is not there has no edge either
+      bar.style.width = whole ? `${(100 * fresh[letter]) / whole}%` : "0";
+    }
     setText(row.rungParts.share, whole ? `${percentOf(fresh, "s")} shifted` : "");
     row.disabled = isRunning || !whole;
   }

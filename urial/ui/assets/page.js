@@ -4,6 +4,9 @@ let door = null; // {trigger, server}: Gradio's side of the Compare tab, once it
 let conversation = null;
 let watched = null;
 let notice = null;
+let pairFacts = {}; // by the pair's name
+
+const factsOf = (pair) => (Object.hasOwn(pairFacts, pair) ? pairFacts[pair] : { turning: null, billions: null });
 
 async function askServer(name, data) {
   return askBy(door.server, name, data);
@@ -21,7 +24,7 @@ function attach(name, element, trigger, server, events, facts) {
   const place = element.querySelector("[data-host]");
   const ask = (question, data) => askBy(server, question, data);
   if (name === "compare") attachCompare(place, trigger, server, facts);
-  else if (name === "gallery") createGallery(place, ask, askYourself);
+  else if (name === "gallery") createGallery(place, ask, askYourself, factsOf);
   else if (name === "corpus") createCorpus(place, ask);
   else createPicture(place, ask);
 }
@@ -36,17 +39,18 @@ function askYourself(query) {
   box.focus();
 }
 
-function attachCompare(place, trigger, server, offers) {
+function attachCompare(place, trigger, server, facts) {
   door = { trigger, server };
   const turns = make("div", { id: "turns" });
   notice = make("p", { class: "notice", id: "page-notice", role: "status", hidden: true });
-  conversation = createConversation(turns, askServer, trigger, tell, offers);
+  pairFacts = facts;
+  conversation = createConversation(turns, askServer, trigger, tell, factsOf);
   const over = button("Start over", startOver, { id: "start-over" });
   const opener = make("div", { id: "opener" }, createOpener(askServer, opened), over);
   const welcome = make("section", { id: "welcome", "aria-label": "A recorded example" });
   const kept = createKept(askServer, (found) => opened(found, "Kept from an earlier visit; nothing was computed."));
   place.append(createFormFold(), opener, conversation.away, kept, notice, turns, welcome);
-  createWelcome(welcome, askServer);
+  createWelcome(welcome, askServer, factsOf);
 }
 
 function opened(found, words = "Opened from a file; nothing was computed.") {

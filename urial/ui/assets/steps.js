@@ -4,6 +4,7 @@ const VIEW_STEPS = {
   reset: (turn, started) => {
     turn.pieces = [];
     turn.rows = {};
+    setWriting(turn, ["base", "aligned"]);
     turn.view.reset(started);
   },
   restart: (turn, { name, settings }) => {
@@ -11,6 +12,7 @@ const VIEW_STEPS = {
       turn.pieces = [];
       turn.rows = {};
     }
+    setWriting(turn, [name]);
     turn.view.restart({ name, settings });
   },
   append: (turn, delta) => {
@@ -19,8 +21,8 @@ const VIEW_STEPS = {
     turn.view.append(delta);
   },
   labels: (turn, found) => turn.view.labels(found),
-  sideDone: (turn, done) => turn.view.sideDone(done),
-  fail: (turn, failure) => turn.view.fail(failure),
+  sideDone: (turn, done) => (hasWritten(turn, done.name), turn.view.sideDone(done)),
+  fail: (turn, failure) => (hasWritten(turn, failure.name), turn.view.fail(failure)),
   done: (turn, record) => {
     turn.answer = record.aligned.text;
     turn.repeats = record.repeats;

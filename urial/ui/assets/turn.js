@@ -7,12 +7,15 @@ const KINDS = [
   ["png", "PNG"],
 ];
 
-function createTurn(ask, acts) {
-  const turn = { ask, state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, line: {}, view: null, isWhole: false, isStopped: false };
+/* What the button ends: a side that has ended already is not named. */
+const STOP_WORDS = { both: "Stop both", base: "Stop the base answer", aligned: "Stop the aligned answer" };
+
+function createTurn(ask, acts, billions) {
+  const turn = { ask, writing: ["base", "aligned"], state: "waiting", resultId: null, active: null, pieces: [], rows: {}, log: [], draws: {}, line: {}, view: null, isWhole: false, isStopped: false };
   const parts = (turn.parts = {
     query: make("button", { type: "button", class: "turn-query", dir: "auto", "aria-expanded": "true" }, plainText(ask.query)),
     brief: make("span", { class: "turn-brief" }),
-    stop: button("Stop both", () => acts.stop(turn, "both"), { class: "pg-button turn-stop" }),
+    stop: button(STOP_WORDS.both, () => acts.stop(turn, "both"), { class: "pg-button turn-stop" }),
     meanwhile: button("Recordings meanwhile", openGallery, { class: "pg-button turn-meanwhile" }),
     status: make("p", { class: "turn-status", role: "status" }),
     problem: make("div", { class: "notice", role: "alert", hidden: true }),
@@ -22,7 +25,7 @@ function createTurn(ask, acts) {
   parts.query.addEventListener("click", () => acts.toggle(turn));
   const head = make("header", { class: "turn-head" }, make("h2", { class: "turn-title" }, parts.query), parts.brief);
   const line = make("div", { class: "turn-line" }, parts.status, parts.meanwhile, parts.stop, parts.keep); // keeps its room from the start
-  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, line, parts.problem, parts.body);
+  turn.el = make("section", { class: "turn", "aria-label": "A question and its two answers" }, head, line, parts.problem, createSizeNote(billions), parts.body);
   fillKeep(turn, acts);
   return turn;
 }
@@ -41,6 +44,16 @@ function mountView(root, acts, turnOf, { under, titleOf }) {
     .on("continue-from", (place) => acts.branch(turnOf(), place))
     .on("continue-with", (place) => acts.branch(turnOf(), place))
     .on("branch-closed", () => acts.closeBranch());
+}
+
+/* Which sides are still to be written; the last one's name stays until the run itself has ended. */
+function setWriting(turn, sides) {
+  turn.writing = sides;
+  if (sides.length) setText(turn.parts.stop, STOP_WORDS[sides.length === 2 ? "both" : sides[0]]);
+}
+
+function hasWritten(turn, name) {
+  setWriting(turn, turn.writing.filter((side) => side !== name));
 }
 
 function setState(turn, state) {

@@ -34,8 +34,8 @@ function showLegend(store, box) {
   const counts = [0, 0, 0, 0, 0, 0];
   const rows = countedRows(store, context);
   rows.forEach((row) => (counts[paint(row, store.ui).level] += 1));
-  const items = legend(store.ui).map(({ style, label, hint }, level) =>
-    h("li", { title: hint }, h("span", { class: `uv-key ${style}`, "aria-hidden": "true" }), h("b", null, whole(counts[level])), ` ${label}`),
+  const items = legend(store.ui).map(({ style, label, hint, place }, level) =>
+    h("li", { title: hint }, h("span", { class: `uv-key ${style}`, "aria-hidden": "true" }), h("b", null, whole(counts[level])), ` ${label}`, place ? [" ", h("span", { class: "uv-place" }, place)] : []),
   );
   const left = unscoredRows(store, context).length;
   const mark = h("li", { title: "in no share and no mean" }, h("span", { class: "uv-key uv-c-n", "aria-hidden": "true" }), h("b", null, whole(left)), " not scored");

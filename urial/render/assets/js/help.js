@@ -13,5 +13,5 @@ function createHelp() {
 }
 
 const READING =
-  "Unmarked words are what the base model would have said too. Dotted ones were its second or third choice. " +
-  "Underlined ones stood further down its list; the small number says where.";
+  "Unmarked words (unshifted) are number 1 on the base’s list: it would have said them too. Dotted ones (marginal) are number 2 or 3. " +
+  "Underlined ones (shifted) stand further down; the small number says where.";

@@ -73,7 +73,7 @@ function rankBand(low, high) {
 }
 
 const LEGENDS = {
-  class: () => CLASS_ORDER.map((cls) => ({ style: `uv-c-${cls}`, label: CLASS_NAMES[cls], hint: CLASS_MEANING[cls] })),
+  class: () => CLASS_ORDER.map((cls) => ({ style: `uv-c-${cls}`, label: CLASS_NAMES[cls], hint: CLASS_MEANING[cls], place: CLASS_PLACES[cls] })),
   rank: ({ thresholds: [a, b, c] }) => {
     const bands = [rankBand(1, 1), rankBand(2, a), rankBand(a + 1, b), rankBand(b + 1, c), rankBand(c + 1, null)];
     return bands.map((label, level) => ({ style: `uv-l${level}`, label, hint: "base rank" }));

@@ -72,6 +72,7 @@ function shareOf(tallied, cls) {
 }
 
 function showClass(tallied, cls, bar, cell) {
+  bar.hidden = !tallied[cls]; // a part that is not there has no edge either
   bar.style.width = tallied.n ? `${(100 * tallied[cls]) / tallied.n}%` : "0";
   setText(cell, shareOf(tallied, cls));
 }

@@ -7,6 +7,8 @@ const CLASS_MEANING = {
   m: "number 2 or 3 on the base’s list",
   s: "further down the base’s list than number 3",
 };
+/* The same, short enough to stand beside each count. */
+const CLASS_PLACES = { u: "number 1", m: "number 2 or 3", s: "after number 3" };
 /* Rows of class n are in no share and no mean; why, by the record's reason. */
 const UNSCORED_REASONS = {
   impossible_numbers: "the server’s numbers contradict themselves",
