@@ -1,21 +1,26 @@
-"""The pictures of docs/teaching.md, of a class on the gallery: `python -m tests.browser.class_pictures`."""
+"""The pictures of docs/teaching.md, of a class on the gallery: `python -m tests.browser.class_pictures [RECORD.json]`.
+
+Those of the dial are of a saved comparison with switch points (`urial compare QUERY --save RECORD.json`).
+"""
 
 from __future__ import annotations
 
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.chromium import executable
-from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, is_saved, press
+from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, guess, is_saved, open_dial, press
 from tests.support import class_server
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "docs" / "teaching"
 NAMES = ("Ada", "Bruno", "Chiyo", "Dmitri", "Elif", "Farah", "علي", "小林", "", "Noor")
 CHOICES = (0, 1, 2, 1, 0, 1, 3, 1, 2, 1)
+GUESSES = (20, 35, 60, 80, 55, 70, 30, 65, 90)
 EXTRA = {"device_scale_factor": 1.5}
 
 
@@ -63,6 +68,28 @@ def lesson(room: Classroom) -> None:
     picture(japanese, "japanese")
 
 
+def dial(room: Classroom, record: Path) -> None:
+    host = open_dial(room, record)
+    host.locator("input[name=title]").fill("Turn the dial")
+    host.locator(".chosen ~ button.primary").click()
+    expect(host.locator(".code")).to_be_visible(timeout=PATIENCE)
+    code = code_of(host)
+    students = [room.join(code, name, **PHONE, **EXTRA) for name in NAMES]
+    press(host, "Begin")
+    press(host, "Open")
+    for student, percent in zip(students, GUESSES, strict=False):
+        expect(student.locator("mark.asked")).to_be_visible(timeout=PATIENCE)
+        guess(student, percent)
+    students[-1].get_by_role("button", name="It was there already").click()
+    students[-1].get_by_role("button", name="Hand in").click()
+    is_saved(students[-1])
+    picture(students[3], "dial")
+    press(host, "Reveal")
+    expect(host.locator(".histogram")).to_be_visible(timeout=PATIENCE)
+    host.set_viewport_size({"width": 1280, "height": 1080})  # the whole histogram
+    picture(host, "dial-reveal")
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -70,7 +97,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         with class_server.running(Path(folder) / "class.sqlite", port):
             browser = playwright.chromium.launch(executable_path=executable(playwright), args=["--no-sandbox"])
-            lesson(Classroom(browser, f"http://127.0.0.1:{port}/class/"))
+            room = Classroom(browser, f"http://127.0.0.1:{port}/class/")
+            lesson(room)
+            if sys.argv[1:]:
+                dial(room, Path(sys.argv[1]))
             browser.close()
 
 

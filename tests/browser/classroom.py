@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -48,6 +50,21 @@ class Classroom:
         student.locator("form button.primary").click()
         expect(student.locator("form")).to_have_count(0, timeout=PATIENCE)
         return student
+
+
+def open_dial(room: Classroom, record: Path, **options: object) -> Page:
+    """The host's page of a new room with one dial of a record of the teacher's own."""
+    host = room.page("host", **options)
+    host.locator("input[type=file]").set_input_files(record)
+    host.locator("input[type=file] + .offers").get_by_role("button", name=re.compile("Turn the dial|ダイヤル")).click()
+    expect(host.locator(".chosen .word-choice select")).to_be_visible(timeout=PATIENCE)
+    return host
+
+
+def guess(student: Page, percent: int) -> None:
+    student.locator("input[type=range]").fill(str(percent))
+    student.get_by_role("button", name="Hand in").click()
+    is_saved(student)
 
 
 def code_of(host: Page) -> str:

@@ -13,11 +13,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, fits, is_saved, press, tap
+from tests.browser.classroom import PATIENCE, PHONE, Classroom, code_of, fits, guess, is_saved, open_dial, press, tap
 from tests.support import class_server, ui_server
-from tests.support.records_builder import HOSTILE
+from tests.support.records_builder import HOSTILE, build
 from tests.support.ui_proxy import proxied
 from tests.support.ui_server import GRADIO_WARNS
+from urial import records
 from urial.workshop.routes import workshop_file
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
@@ -225,3 +226,54 @@ def test_the_class_is_a_tab_of_the_page_and_works_behind_a_proxy(chromium: Brows
         assert room.problems == []
         room.close()
     found.database.close()
+
+
+@pytest.fixture
+def dialled(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.json"
+    path.write_text(records.to_json(build()), encoding="utf-8")
+    return path
+
+
+def test_a_class_turns_the_dial(room: Classroom, dialled: Path) -> None:
+    host = open_dial(room, dialled)
+    host.locator(".chosen .word-choice select").select_option(label="tips:")
+    host.locator(".chosen ~ button.primary").click()
+    students = [room.join(code_of(host), f"S{n}", **PHONE) for n in range(3)]
+    press(host, "Begin")
+    press(host, "Open")
+    expect(host.locator(".stage mark.asked")).to_have_text("tips:")
+    for student in students:
+        expect(student.locator("mark.asked")).to_have_text("tips:", timeout=PATIENCE)
+        expect(student.get_by_role("button", name="Hand in")).to_be_disabled()  # nothing is chosen yet
+    guess(students[0], 35)
+    students[1].get_by_role("button", name="It was there already").click()
+    expect(students[1].locator(".dial-value")).to_have_text("0%")
+    students[1].reload()  # what is chosen and not handed in is kept
+    expect(students[1].locator(".dial-value")).to_have_text("0%")
+    students[1].get_by_role("button", name="Hand in").click()
+    is_saved(students[1])
+    expect(host.locator(".bottom .count")).to_have_text("2 of 3 have answered", timeout=PATIENCE)
+    press(host, "Reveal")
+    for page in (host, *students):
+        expect(page.locator(".histogram caption")).to_have_text("2 guesses", timeout=PATIENCE)
+        assert page.locator(".histogram tbody td:nth-child(2)").all_inner_texts() == ["1", *"000100000", "0"]
+        expect(page.locator(".true-bin")).to_have_count(1)
+        no_finding(page)
+        assert fits(page)
+    expect(students[0].locator(".histogram tbody tr").nth(4)).to_contain_text("your guess")
+    expect(students[2].locator(".histogram tbody")).not_to_contain_text("your guess")
+    home = students[0].context.new_page()
+    home.goto(students[0].locator(".home a").first.evaluate("link => link.href"))
+    expect(home.locator(".histogram caption")).to_have_text("2 guesses")
+    no_finding(home)
+
+
+def test_a_record_without_switch_points_is_refused_before_the_class_is_opened(room: Classroom, tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(records.to_json(build(exact=False)), encoding="utf-8")
+    host = room.page("host")
+    host.locator("input[type=file]").set_input_files(path)
+    host.locator("input[type=file] + .offers").get_by_role("button", name="Turn the dial").click()
+    expect(host.locator("#told")).to_contain_text("needs switch points")
+    expect(host.locator(".chosen li")).to_have_count(0)

@@ -6,13 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.demo_page import PATIENCE, Visit, newest, tokens_of, wait_for
 from tests.browser.test_report_copy import copied
+from tests.support import ui_server
+from tests.support.lines_builder import make_lines, write_lines
 from tests.support.records_builder import build
 from tests.support.ui_server import GRADIO_WARNS
 from urial import records
+from urial.corpus.answers import read
+from urial.corpus.figures import summarize
+from urial.corpus.folder import SUMMARY, write_json
+from urial.gallery import FOLDER
+from urial.ui.page import launch_arguments
+from urial.workshop.routes import workshop_file
 
 pytestmark = [pytest.mark.browser, *GRADIO_WARNS]
 
@@ -102,3 +110,43 @@ def test_the_switch_chooses_and_is_remembered(visit: Visit) -> None:
     page.get_by_role("button", name="English").click()
     expect(page.locator("#go")).to_have_text("Compare")
     expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+TABS = ("gallery", "corpus", "learn", "class")
+
+
+def in_tab(page: Page, name: str) -> list[str]:
+    """What is in English in a tab's own words: titles, questions and what to look at are the recordings'."""
+    kept = "h2[dir=auto], .shelf-title, .shelf-look, .shown-look, code, cite, .uc-under, .uc-tags caption, .uc-tags th,"
+    seen = IN_SIGHT.replace("#tab-compare", f"#tab-{name}").replace("h2[dir=auto],", kept)
+    return [text for text in page.evaluate(seen) if text not in NAMES | {"URIAL", "SVG"} and not PAPER.match(text)]
+
+
+def test_the_other_tabs_are_whole_in_japanese(chromium: Browser, tmp_path: Path) -> None:
+    found = workshop_file(tmp_path / "class.sqlite")
+    launch = launch_arguments(workshop=found)
+    corpus = write_lines(tmp_path / "corpus", make_lines(12))
+    write_json(corpus / SUMMARY, summarize(read(corpus)))
+    with ui_server.live(ui_server.tiny_service(), launch, workshop=found, gallery=FOLDER, corpus=corpus) as demo:
+        context = chromium.new_context(locale="ja-JP")
+        page = context.new_page()
+        page.goto(demo.url)
+        expect(page.locator("#go")).to_have_text("比較", timeout=PATIENCE)
+        for name in TABS:
+            page.evaluate(f"document.querySelector('#tab-{name}-button').click()")  # a narrow page folds some of them
+            expect(page.locator(f"#tab-{name}")).to_be_visible(timeout=PATIENCE)
+            if name == "gallery":
+                expect(page.locator("#tab-gallery .shelf-facts").first).to_contain_text("シフト", timeout=PATIENCE)
+            if name == "corpus":
+                expect(page.locator(".uc-shares tbody tr").first).to_be_visible(timeout=PATIENCE)
+            if name == "learn":
+                expect(page.locator("#host-learn .uv-answer").first).to_be_visible(timeout=PATIENCE)
+                expect(page.locator(".learn h2", has_text="Four things to try")).to_be_hidden()
+            assert in_tab(page, name) == [], name
+        page.evaluate("document.querySelector('#tab-gallery-button').click()")
+        page.locator("#tab-gallery .shelf-card").first.click()
+        expect(page.locator("#tab-gallery .uv-answer").first).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#tab-gallery .shelf-back")).to_have_text("← 記録の一覧")
+        assert in_tab(page, "gallery") == []
+        context.close()
+    found.database.close()

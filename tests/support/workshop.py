@@ -9,6 +9,7 @@ from typing import Any
 from tests.support.records_builder import build
 from urial.workshop import rooms, stepping, views
 from urial.workshop.database import Database
+from urial.workshop.kinds import kind_of
 from urial.workshop.material import Material, of_comparison
 from urial.workshop.rooms import NewItem, Opened
 
@@ -28,7 +29,11 @@ def material(**given: Any) -> Material:
 
 
 def items(*kinds: str, **options: Any) -> list[NewItem]:
-    return [NewItem(kind, f"Title {number}", "Look here.", material(), options) for number, kind in enumerate(kinds)]
+    found = material()
+    return [
+        NewItem(kind, f"Title {number}", "Look here.", found, kind_of(kind).options(found, options))
+        for number, kind in enumerate(kinds)
+    ]
 
 
 @dataclass

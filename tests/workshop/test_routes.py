@@ -43,8 +43,8 @@ class School:
         gallery = folder / "gallery"
         gallery.mkdir()
         codes = Guard(20, 60.0, "tries", self.clock)
-        found = Class(open_store(str(self.path)), Shelf(write_gallery(gallery)), self.clock, codes)
-        self.app = Starlette(routes=class_routes(found))
+        self.found = Class(open_store(str(self.path)), Shelf(write_gallery(gallery)), self.clock, codes)
+        self.app = Starlette(routes=class_routes(self.found))
 
     def browser(self, address: str = "192.0.2.1") -> Browser:
         return Browser(self.app, address)
@@ -89,7 +89,11 @@ def school(tmp_path: Path) -> School:
     return School(tmp_path)
 
 
-ITEMS = [{"kind": "predict", "entry": "00/1"}, {"kind": "vote", "entry": "01/2"}]
+ITEMS = [
+    {"kind": "predict", "entry": "00/1"},
+    {"kind": "vote", "entry": "01/2"},
+    {"kind": "dial", "entry": "00/1", "word": 1},
+]
 
 
 def opened(school: School, title: str = "Class 7b", items: list[dict[str, Any]] = ITEMS) -> dict[str, str]:
@@ -382,6 +386,7 @@ WORKSHOP = {
                             "properties": {
                                 "votes": {"type": "array", "items": {"required": ["voter", "winner", "choice"]}},
                                 "predictions": {"type": "array", "items": {"required": ["voter", "words"]}},
+                                "guesses": {"type": "array", "items": {"required": ["voter", "word", "percent"]}},
                             },
                         },
                     }
@@ -394,12 +399,13 @@ WORKSHOP = {
 
 @pytest.fixture
 def taught(school: School) -> Iterator[tuple[School, dict[str, str], list[Browser]]]:
-    """A class that has answered both items, with hostile names."""
+    """A class that has answered all items, with hostile names."""
     room = opened(school, title=HOSTILE[-4])
     students = [school.browser() for _ in HOSTILE]
     for student, name in zip(students, HOSTILE, strict=True):
         assert student.join(room["code"], name).status_code == 200
-    for number, answer in ((0, {"words": [0]}), (1, {"choice": "a", "aspects": {"safety": "tie"}})):
+    answers = ({"words": [0]}, {"choice": "a", "aspects": {"safety": "tie"}}, {"percent": 40})
+    for number, answer in enumerate(answers):
         step(school, room, "goto", number=number)
         step(school, room, "open")
         for student in students:
@@ -416,10 +422,15 @@ def test_the_command_gives_everything_without_names(taught: tuple[School, dict[s
     jsonschema.validate(document, WORKSHOP)
     (found,) = document["rooms"]
     assert found["code"] == room["code"] and found["students"] == len(students)
-    predict, voted = found["items"]
+    predict, voted, turned = found["items"]
     assert len(predict["predictions"]) == len(voted["votes"]) == len(students)
     voters = {each["voter"] for each in predict["predictions"]}
     assert voters == {each["voter"] for each in voted["votes"]} and len(voters) == len(students)
+    assert voters == {each["voter"] for each in turned["guesses"]} and turned["options"] == {"word": 1}
+    truth = next(switch for text, _, switch in turned["material"]["tokens"] if text == " Here")
+    for each in turned["guesses"]:
+        assert (each["word"], each["percent"], each["switch_point"]) == (1, 40, truth)
+        assert each["error_points"] == pytest.approx(abs(40 - 100 * truth))
     assert {each["winner"] for each in voted["votes"]} == {"base", "aligned"}
     for each in voted["votes"]:
         assert each["winner"] == each["a"] and each["aspects"] == {"safety": "tie"}
@@ -431,7 +442,8 @@ def test_the_command_gives_everything_without_names(taught: tuple[School, dict[s
     assert with_names == []
     table = subprocess.run([*command, "--csv"], capture_output=True, cwd=ROOT, check=True).stdout.decode()
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
-    assert len(rows) == 2 * len(students)
+    assert len(rows) == 3 * len(students)
+    assert {row["percent"] for row in rows if row["kind"] == "dial"} == {"40"}
     assert all(row["room_title"] == "'" + HOSTILE[-4][:80] for row in rows)  # a formula is text
     for row in csv.reader(io.StringIO(table, newline="")):
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
@@ -450,7 +462,7 @@ def test_a_missing_file_or_another_one_is_a_mistake_in_one_line(tmp_path: Path) 
 
 KNOWN_TAGS = set(
     "html head meta title style body main h1 h2 h3 p bdi section div mark sub span table caption thead tbody tr th td "
-    "a small".split()
+    "a small meter".split()
 )
 
 

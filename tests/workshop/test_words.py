@@ -14,7 +14,7 @@ from urial.errors import WorkshopError
 from urial.records import classify
 from urial.workshop import tally
 from urial.workshop.kinds import KINDS, SIDES, kind_of, left_side, winner
-from urial.workshop.material import from_json, of_comparison
+from urial.workshop.material import Token, from_json, of_comparison
 from urial.workshop.words import Word, first_words, opener, score, words
 
 PIECES = st.lists(
@@ -28,7 +28,7 @@ def test_words_joined_are_the_answer_and_every_token_is_in_one(pieces: list[str]
     found = words(made)
     assert "".join(word.text for word in found) == made.aligned
     assert all(word.text.strip() == "".join(word.text.split()) for word in found)  # no white space inside a word
-    shifted = [text for text, rank in made.tokens if classify(rank) == "shifted" and (text.strip() or not text)]
+    shifted = [text for text, rank, _ in made.tokens if classify(rank) == "shifted" and (text.strip() or not text)]
     marked = sum(word.is_shifted and word.is_word for word in found)  # an empty text is part of a word's character
     assert marked <= len(shifted)
     assert marked or not any(text.strip() for text in shifted)
@@ -37,7 +37,11 @@ def test_words_joined_are_the_answer_and_every_token_is_in_one(pieces: list[str]
 def test_a_word_is_shifted_where_any_of_its_tokens_is() -> None:
     from dataclasses import replace
 
-    made = replace(material(), aligned="Hi there, you", tokens=[("Hi", 62), (" there", 3), (",", 4), (" you", 1)])
+    made = replace(
+        material(),
+        aligned="Hi there, you",
+        tokens=[Token("Hi", 62), Token(" there", 3), Token(",", 4), Token(" you", 1)],
+    )
     assert [(w.text, w.rank, w.is_shifted) for w in words(made)] == [
         ("Hi", 62, True),
         (" there,", 4, True),
@@ -48,7 +52,9 @@ def test_a_word_is_shifted_where_any_of_its_tokens_is() -> None:
 def test_scripts_without_spaces_are_cut_at_tokens() -> None:
     from dataclasses import replace
 
-    made = replace(material(), aligned="今日は猫です", tokens=[("今日", 1), ("は", 5), ("猫", 1), ("です", 2)])
+    made = replace(
+        material(), aligned="今日は猫です", tokens=[Token("今日", 1), Token("は", 5), Token("猫", 1), Token("です", 2)]
+    )
     assert [word.text for word in words(made)] == ["今日", "は", "猫", "です"]
 
 
@@ -119,10 +125,11 @@ def test_what_is_asked_tells_nothing_of_the_answer() -> None:
     """The same answer with other ranks and other names is asked in the same words."""
     one, other = build(seed=1), build(seed=2)
     other = other.model_copy(update={"pair": other.pair.model_copy(update={"base": "x", "aligned": "y"})})
+    options = {"aspects": True, "word": 1}
     for kind in KINDS.values():
-        first, second = (kind.question(of_comparison(each), {"aspects": True}, 5, 0) for each in (one, other))
+        first, second = (kind.question(of_comparison(each), options, 5, 0) for each in (one, other))
         assert first == second
-        assert kind.projected(of_comparison(one)) == kind.projected(of_comparison(other))
+        assert kind.projected(of_comparison(one), options) == kind.projected(of_comparison(other), options)
 
 
 @given(st.lists(st.sampled_from(["base", "aligned", "tie", "bad"]), max_size=60))

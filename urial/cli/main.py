@@ -181,7 +181,7 @@ def make_parser() -> OneLineParser:
         ("corpus", "a comparison for each of many questions, and the figures", corpus.add_arguments, corpus.run),
         ("bench", "side-by-side timings against rivals, in one run", bench.add_arguments, bench.run),
         ("gallery", "record the comparisons that the gallery shows", gallery.add_arguments, gallery.run),
-        ("workshop", "export the votes and predictions of classes", workshop.add_arguments, workshop.run),
+        ("workshop", "export the votes and guesses of classes", workshop.add_arguments, workshop.run),
         ("sibling", "train or evaluate an aligned sibling", sibling.add_arguments, sibling.run),
     ]
     for name, description, add, run in table:

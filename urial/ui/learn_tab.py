@@ -24,6 +24,9 @@ def build_learn(folder: Path = FOLDER) -> None:
 
 
 def learn_text() -> str:
-    """The explanation; its picture travels inside it, so that no path under a proxy can miss it."""
+    """The explanation in every language, each in parts with its `lang`; the style sheet shows the page's own.
+
+    Its picture travels inside it, so that no path under a proxy can miss it.
+    """
     picture = base64.b64encode((ASSETS / "page.png").read_bytes()).decode("ascii")
     return (ASSETS / "learn.html").read_text(encoding="utf-8").replace("page.png", f"data:image/png;base64,{picture}")

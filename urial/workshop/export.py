@@ -39,6 +39,11 @@ COLUMNS = (
     "shifted",
     "precision",
     "recall",
+    "word",
+    "text",
+    "percent",
+    "switch_point",
+    "error_points",
 )
 
 
@@ -70,20 +75,24 @@ def exported(connection: sqlite3.Connection, room: sqlite3.Row) -> dict[str, Any
 
 
 def exported_item(connection: sqlite3.Connection, item: sqlite3.Row) -> dict[str, Any]:
-    kind, material = kind_of(item["kind"]), from_json(item["material"])
+    kind, material, options = kind_of(item["kind"]), from_json(item["material"]), json.loads(item["options"])
     found = connection.execute(
         "SELECT token, value, at FROM answers JOIN voters ON voters.id = voter WHERE answers.room = ? AND item = ?",
         (item["room"], item["number"]),
     )
     given = [
-        {"voter": number_of(row["token"]), "at": moment(row["at"]), **kind.exported(material, json.loads(row["value"]))}
+        {
+            "voter": number_of(row["token"]),
+            "at": moment(row["at"]),
+            **kind.exported(material, options, json.loads(row["value"])),
+        }
         for row in found
     ]
     return {
         "kind": kind.name,
         "title": item["title"],
         "query": material.query,
-        "options": json.loads(item["options"]),
+        "options": options,
         "opened_at": moment(item["opened"]),
         "revealed_at": moment(item["revealed"]),
         "material": asdict(material),

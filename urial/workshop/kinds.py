@@ -1,6 +1,7 @@
-"""The register of what a class can be asked. A new kind is one class here and its two views in `pages/`.
+"""The register of what a class can be asked. A new kind is one class here and its views in `pages/` and `takehome.py`.
 
-`Predict`: which words did tuning put there? `Vote`: which of two unnamed answers is better?
+`Predict`: which words did tuning put there? `Vote`: which of two unnamed answers is better? `Dial` (`dial.py`): how
+much alignment does one word need?
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from urial.errors import WorkshopError
 from urial.workshop import tally
+from urial.workshop.dial import Dial
 from urial.workshop.material import Material, marked
 from urial.workshop.refusals import Refused
 from urial.workshop.words import Score, first_words, opener, score, words
@@ -30,22 +32,25 @@ class Kind(Protocol):
     def check_material(self, material: Material) -> None:
         """Raises WorkshopError where this cannot be asked."""
 
+    def options(self, material: Material, asked: Mapping[str, Any]) -> Data:
+        """What is kept of what the host chose for the item. Raises WorkshopError."""
+
     def accept(self, material: Material, options: Mapping[str, Any], seed: int, item: int, data: Data) -> Data:
         """A student's answer as it is stored. Raises Refused."""
 
     def question(self, material: Material, options: Mapping[str, Any], seed: int, item: int) -> Data:
         """What a student sees while it is open."""
 
-    def projected(self, material: Material) -> Data:
+    def projected(self, material: Material, options: Mapping[str, Any]) -> Data:
         """What the host's screen shows before the reveal, beside the question."""
 
-    def reveal(self, material: Material, answers: Sequence[Data]) -> Data:
+    def reveal(self, material: Material, options: Mapping[str, Any], answers: Sequence[Data]) -> Data:
         """What all see at the reveal."""
 
-    def own(self, material: Material, answer: Data) -> Data:
+    def own(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         """What a student sees of their own answer at the reveal."""
 
-    def exported(self, material: Material, answer: Data) -> Data:
+    def exported(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         """An answer's keys in an export."""
 
 
@@ -58,6 +63,9 @@ class Predict:
                 "Predicting needs a comparison whose whole aligned answer was scored; choose another, or vote on it."
             )
 
+    def options(self, material: Material, asked: Mapping[str, Any]) -> Data:
+        return {}
+
     def accept(self, material: Material, options: Mapping[str, Any], seed: int, item: int, data: Data) -> Data:
         tapped, found = data.get("words"), words(material)
         if not isinstance(tapped, list) or len(tapped) > len(found):
@@ -69,10 +77,10 @@ class Predict:
     def question(self, material: Material, options: Mapping[str, Any], seed: int, item: int) -> Data:
         return {"words": [[word.text, word.is_word] for word in words(material)]}
 
-    def projected(self, material: Material) -> Data:
-        return self.question(material, {}, 0, 0)
+    def projected(self, material: Material, options: Mapping[str, Any]) -> Data:
+        return self.question(material, options, 0, 0)
 
-    def reveal(self, material: Material, answers: Sequence[Data]) -> Data:
+    def reveal(self, material: Material, options: Mapping[str, Any], answers: Sequence[Data]) -> Data:
         found = words(material)
         guesses = [answer["words"] for answer in answers]
         tapped = [sum(number in guess for guess in guesses) for number in range(len(found))]
@@ -89,10 +97,10 @@ class Predict:
             "exact": material.exact,
         }
 
-    def own(self, material: Material, answer: Data) -> Data:
+    def own(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         return shares(score(words(material), [answer["words"]]))
 
-    def exported(self, material: Material, answer: Data) -> Data:
+    def exported(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         found = words(material)
         return {
             "words": answer["words"],
@@ -109,6 +117,9 @@ class Vote:
             raise WorkshopError(
                 "A vote needs two answers; this comparison has only one. Choose another, or predict on it."
             )
+
+    def options(self, material: Material, asked: Mapping[str, Any]) -> Data:
+        return {"aspects": True} if asked.get("aspects") else {}
 
     def accept(self, material: Material, options: Mapping[str, Any], seed: int, item: int, data: Data) -> Data:
         first = left_side(seed, item)
@@ -135,10 +146,10 @@ class Vote:
             "aspects": list(ASPECTS) if options.get("aspects") else [],
         }
 
-    def projected(self, material: Material) -> Data:
+    def projected(self, material: Material, options: Mapping[str, Any]) -> Data:
         return {}  # the order differs from student to student
 
-    def reveal(self, material: Material, answers: Sequence[Data]) -> Data:
+    def reveal(self, material: Material, options: Mapping[str, Any], answers: Sequence[Data]) -> Data:
         return {
             "base": material.base.strip(),
             "aligned": material.aligned.strip(),
@@ -157,10 +168,10 @@ class Vote:
             "exact": material.exact,
         }
 
-    def own(self, material: Material, answer: Data) -> Data:
+    def own(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         return {"a": answer["a"], "winner": answer["winner"]}
 
-    def exported(self, material: Material, answer: Data) -> Data:
+    def exported(self, material: Material, options: Mapping[str, Any], answer: Data) -> Data:
         return dict(answer)
 
 
@@ -186,7 +197,7 @@ def winner(choice: str, first: str) -> str:
     return first if choice == "a" else SIDES[first == "base"]
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Predict(), Vote())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Predict(), Vote(), Dial())}
 
 
 def kind_of(name: object) -> Kind:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from urial.errors import WorkshopError
 from urial.records import Comparison, ContextName, classify
@@ -15,9 +15,17 @@ from urial.records import Comparison, ContextName, classify
 LIMIT = 60_000  # characters of an answer: a phone has to show it
 
 
+class Token(NamedTuple):
+    """`switch_point`: the record's, in [0, 1]; None where it is not defined or was not kept."""
+
+    text: str
+    rank: int  # base rank, from 1
+    switch_point: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
-    """`tokens`: [text, base rank] of each of T positions, end tokens left out; empty where nothing was scored."""
+    """`tokens`: each of T positions, end tokens left out; empty where nothing was scored."""
 
     query: str
     history: list[dict[str, str]]
@@ -28,7 +36,7 @@ class Material:
     exact: bool
     base: str
     aligned: str
-    tokens: list[tuple[str, int]]
+    tokens: list[Token]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -43,8 +51,8 @@ def of_comparison(comparison: Comparison) -> Material:
     names: tuple[ContextName, ...] = ("zero_shot", "urial")
     name = next((each for each in names if each in comparison.shift), None)
     rows = [row for row in comparison.shift[name].tokens if not row.is_special] if name else []
-    tokens = [(row.text, row.base_rank) for row in rows if row.base_rank is not None]
-    if "".join(text for text, _ in tokens) != comparison.aligned.text:  # cut short, or some tokens have no rank
+    tokens = [Token(row.text, row.base_rank, row.switch_point) for row in rows if row.base_rank is not None]
+    if "".join(token.text for token in tokens) != comparison.aligned.text:  # cut short, or some tokens have no rank
         tokens = []
     return Material(
         query=comparison.query,
@@ -61,11 +69,11 @@ def of_comparison(comparison: Comparison) -> Material:
 
 
 def from_json(text: str) -> Material:
-    """What `to_json` wrote."""
+    """What `to_json` wrote, and what it wrote before tokens had switch points."""
     data: dict[str, Any] = json.loads(text)
-    return Material(**{**data, "tokens": [(text, rank) for text, rank in data["tokens"]]})
+    return Material(**{**data, "tokens": [Token(*each) for each in data["tokens"]]})
 
 
 def marked(material: Material) -> list[list[Any]]:
     """The aligned answer for the overlay: [text, class, base rank] of each of T positions."""
-    return [[text, classify(rank), rank] for text, rank in material.tokens]
+    return [[token.text, classify(token.rank), token.rank] for token in material.tokens]

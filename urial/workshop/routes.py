@@ -33,6 +33,7 @@ from urial.workshop.shelf import Shelf
 from urial.workshop.texts import spoken
 
 CODE_TRIES, ROOM_TRIES = 20, 40  # wrong codes a minute, rooms an hour, from one address
+RECORD_LOOKS = 600  # an hour, from one address: a record may be large
 THREADS = 8
 
 Answer = TypeVar("Answer")
@@ -47,6 +48,7 @@ class Class:
     shelf: Shelf = field(default_factory=Shelf)
     clock: rooms.Clock = time.time
     codes: Guard = field(default_factory=lambda: Guard(CODE_TRIES, 60.0, "tries"))
+    looked: Guard = field(default_factory=lambda: Guard(RECORD_LOOKS, 3600.0, "many_records"))
     opened: Guard = field(default_factory=lambda: Guard(ROOM_TRIES, 3600.0, "many_rooms"))
     threads: anyio.CapacityLimiter | None = None
     door: Door = field(init=False)
@@ -86,6 +88,7 @@ def class_routes(found: Class) -> list[BaseRoute]:
         at("/api/answer", answer, "POST"),
         at("/home", home),
         at("/api/shelf", shelf),
+        at("/api/words", dial_words, "POST"),
         at("/api/rooms", open_room, "POST"),
         at("/api/host", host_state),
         at("/api/host/step", step, "POST"),
@@ -176,6 +179,13 @@ def secret(request: Request) -> str:
 
 async def shelf(found: Class, request: Request) -> Response:
     return JSONResponse(await found.do(found.shelf.listed))
+
+
+async def dial_words(found: Class, request: Request) -> Response:
+    """The words of a comparison that a dial can be about."""
+    found.looked.count(address_of(request))
+    data = await body(request, LARGE)
+    return JSONResponse(await found.do(found.shelf.dial_words, data))
 
 
 async def open_room(found: Class, request: Request) -> Response:

@@ -6,7 +6,6 @@ Recordings are read once, when the first teacher asks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from urial.errors import UserMistake, WorkshopError
 from urial.gallery import FOLDER
 from urial.gallery.entries import load_entry
 from urial.gallery.files import id_of
+from urial.workshop.dial import choices, default_word
 from urial.workshop.kinds import KINDS, kind_of
 from urial.workshop.material import Material, of_comparison
 from urial.workshop.names import TITLE_LENGTH, cleaned
@@ -75,14 +75,22 @@ class Shelf:
         return {"entries": entries, "sets": self.sets}
 
     def item(self, asked: object, aspects: bool) -> NewItem:
-        """An item of a new room, {"kind", "entry"} or {"kind", "record"}. Raises UserMistake."""
+        """An item of a new room, {"kind", "entry"} or {"kind", "record"}, with "word" on a dial. Raises UserMistake."""
         if not isinstance(asked, dict):
             raise WorkshopError("An item must be an object with kind and entry, or kind and record.")
         kind = kind_of(asked.get("kind"))
         found = self._recording(asked)
         kind.check_material(found.material)
-        options: Mapping[str, Any] = {"aspects": True} if aspects and kind.name == "vote" else {}
+        options = kind.options(found.material, {"word": asked.get("word"), "aspects": aspects})
         return NewItem(kind.name, found.title, found.look_at, found.material, options)
+
+    def dial_words(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What a dial can be about, of {"entry"} or {"record"}: {"words": [[number, text]], "word"}.
+
+        `word` is the one that is taken where the host chooses none. Raises UserMistake.
+        """
+        material = self._recording(asked).material
+        return {"words": [list(each) for each in choices(material)], "word": default_word(material)}
 
     def _recording(self, asked: dict[str, Any]) -> Recording:
         if "record" in asked:

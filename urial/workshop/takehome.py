@@ -67,18 +67,24 @@ def paragraph(text: str, kind: str = "") -> str:
 
 def student_item(language: str, item: Data, mine: Data | None) -> str:
     reveal = item["reveal"]
-    if mine is None:
+    known = None if mine is None else kind_of(item["kind"]).own(item["material"], item["options"], mine)
+    if known is None:
         own = paragraph(say(language, "kept.none"), "task")
     elif item["kind"] == "predict":
         own = legend(language, "hit", "missed", "wrong")
+    elif item["kind"] == "dial":
+        guess, off = f"{100 * known['guess']:.0f}%", points(known["error"])
+        own = paragraph(say(language, "dial.yours", guess=guess, points=off), "task")
     else:
-        given = kind_of("vote").own(item["material"], mine)
+        given = known
         side = given["winner"] if given["winner"] in ("tie", "bad") else "ab"[given["a"] != given["winner"]]
         own = paragraph(say(language, f"yours.{given['winner']}", side=say(language, f"choice.{side}")), "task")
     if item["kind"] == "predict":
         tapped = set(mine["words"]) if mine else set()
-        rows = [("guesser.you", kind_of("predict").own(item["material"], mine))] if mine else []
+        rows = [("guesser.you", known)] if known else []
         inner = guessed(language, reveal["words"], tapped) + own + figures(language, [*rows, *simple(reveal)])
+    elif item["kind"] == "dial":
+        inner = own + dial_reveal(language, reveal, known)
     else:
         inner = own + vote_reveal(language, reveal)
     return card(language, item, inner)
@@ -88,6 +94,8 @@ def class_item(language: str, item: Data) -> str:
     reveal = item["reveal"]
     if item["kind"] == "vote":
         return card(language, item, vote_reveal(language, reveal))
+    if item["kind"] == "dial":
+        return card(language, item, dial_reveal(language, reveal, None))
     told = paragraph(say(language, "kept.guesses", n=reveal["n"]), "quiet")
     inner = heat(language, reveal["words"], reveal["n"]) + legend(language, "heat heat4", "shifted") + told
     return card(language, item, inner + figures(language, simple(reveal)))
@@ -97,7 +105,8 @@ def card(language: str, item: Data, inner: str) -> str:
     number = say(language, "kept.question", number=item["number"] + 1)
     earlier = "".join(paragraph(turn["content"], "earlier") for turn in item["history"])
     context = item["reveal"]["context"]
-    note = say(language, f"context.{context}") if context else ""
+    about = "dial.context" if item["kind"] == "dial" else "context"
+    note = say(language, f"{about}.{context}") if context else ""
     if context and not item["reveal"]["exact"]:
         note += " " + say(language, "approximate")
     look = item["reveal"]["look_at"]
@@ -161,6 +170,10 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}%"
 
 
+def points(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
 def table(caption: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     lines = "".join(
@@ -213,3 +226,42 @@ def vote_reveal(language: str, reveal: Data) -> str:
     )
     note = paragraph(say(language, "tally.paper_note"), "quiet")
     return table(say(language, "tally.caption", n=tally["n"]), head, lines) + note + f'<div class="pair">{sides}</div>'
+
+
+def dial_reveal(language: str, reveal: Data, own: Data | None) -> str:
+    word = reveal["words"][reveal["word"]][0].strip()
+    key = "dial.truth" if reveal["needed"] > 0 else "dial.truth.none"
+    truth = say(language, key, word=word, share=percent(reveal["needed"]))
+    pieces = [
+        mark("asked", text, reveal["rank"]) if number == reveal["word"] else escape(text)
+        for number, (text, _) in enumerate(reveal["words"])
+    ]
+    rows = [
+        *([("guesser.you", own["guess"], own["error"])] if own else []),
+        ("guesser.each", reveal["mean_guess"], reveal["mean_error"]),
+        ("guesser.middle", 0.5, reveal["middle_error"]),
+    ]
+    head = (say(language, name) for name in ("table.guesser", "dial.guess", "dial.error"))
+    lines = [(say(language, who), percent(guess), points(off)) for who, guess, off in rows]
+    errors = table(say(language, "dial.errors"), head, lines)
+    told = f'<p class="dial-truth" dir="auto">{escape(truth)}</p>'
+    return told + answer("".join(pieces)) + bins(language, reveal) + errors
+
+
+def bins(language: str, reveal: Data) -> str:
+    """The guesses as a table; its bars are meters, since the policy allows no style but the page's own."""
+    most, lines = max(1, *reveal["bins"]), []
+    for number, count in enumerate(reveal["bins"]):
+        name = say(language, "dial.bin.upto", share=f"{10 * number}%") if number else say(language, "dial.bin.none")
+        is_true = number == reveal["needed_bin"]
+        here = f" ({say(language, 'dial.here')})" if is_true else ""
+        lines.append(
+            f'<tr{" class=true-bin" * is_true}><th scope="row">{escape(name + here)}</th>'
+            f'<td>{count} <meter aria-hidden="true" max="{most}" value="{count}"></meter></td></tr>'
+        )
+    head = "".join(f'<th scope="col">{escape(say(language, name))}</th>' for name in ("dial.guess", "dial.students"))
+    caption = escape(say(language, "dial.histogram", n=reveal["n"]))
+    return (
+        f'<table class="figures histogram"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )

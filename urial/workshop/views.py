@@ -32,7 +32,8 @@ def student(database: Database, code: str, token: str, seen: str, clock: Clock =
         if item is not None and item["revealed"] is not None:
             view["reveal"] = revealed(database, connection, room, item)
             if view["mine"] is not None:
-                view["own"] = kind_of(item["kind"]).own(material_of(connection, item), view["mine"])
+                material, options = material_of(connection, item), json.loads(item["options"])
+                view["own"] = kind_of(item["kind"]).own(material, options, view["mine"])
         return view
 
 
@@ -59,7 +60,8 @@ def host(database: Database, code: str, secret: str, seen: str, clock: Clock = t
             "items": outline(connection, room),
         }
         if item is not None:
-            view["projected"] = kind_of(item["kind"]).projected(material_of(connection, item))
+            options = json.loads(item["options"])
+            view["projected"] = kind_of(item["kind"]).projected(material_of(connection, item), options)
         if item is not None and item["revealed"] is not None:
             view["reveal"] = revealed(database, connection, room, item)
         return view
@@ -113,7 +115,8 @@ def revealed(database: Database, connection: sqlite3.Connection, room: sqlite3.R
     key = (room["id"], item["number"], room["version"])
     found = database.reveals.get(key)
     if found is None:
-        shown = kind_of(item["kind"]).reveal(material_of(connection, item), answers(connection, item))
+        material, options = material_of(connection, item), json.loads(item["options"])
+        shown = kind_of(item["kind"]).reveal(material, options, answers(connection, item))
         found = {**shown, "title": item["title"], "look_at": item["look_at"]}
         database.reveals[key] = found
         while len(database.reveals) > REVEALS:
@@ -159,6 +162,7 @@ def told(database: Database, connection: sqlite3.Connection, room: sqlite3.Row, 
         "query": material.query,
         "history": material.history,
         "material": material,
+        "options": json.loads(item["options"]),
         "reveal": revealed(database, connection, room, item),
     }
 

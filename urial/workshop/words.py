@@ -1,7 +1,8 @@
 """An aligned answer as words to tap, and what a guess about them is worth.
 
 A word is a run of tokens up to the next white space; scripts that write without spaces are cut at each token. A word
-counts as shifted where any of its tokens has a base rank above 3.
+counts as shifted where any of its tokens has a base rank above 3, and needs as much alignment as the one of its tokens
+that needs most.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """`text` keeps its white space; `rank` is the highest base rank among its tokens."""
+    """`text` keeps its white space; `rank` and `switch_point` are the highest among its tokens.
+
+    `switch_point` is None where any of its tokens has none.
+    """
 
     text: str
     rank: int
+    switch_point: float | None = None
 
     @property
     def is_word(self) -> bool:
@@ -38,12 +43,17 @@ class Word:
 def words(material: Material) -> list[Word]:
     """W words, whose texts joined are the answer's text."""
     found: list[Word] = []
-    for text, rank in material.tokens:
+    for text, rank, switch_point in material.tokens:
         if found and joins(found[-1].text, text):
-            found[-1] = Word(found[-1].text + text, max(found[-1].rank, rank))
+            before = found[-1]
+            found[-1] = Word(before.text + text, max(before.rank, rank), larger(before.switch_point, switch_point))
         else:
-            found.append(Word(text, rank))
+            found.append(Word(text, rank, switch_point))
     return found
+
+
+def larger(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def joins(before: str, text: str) -> bool:

@@ -2,10 +2,10 @@
    to its elements as they come and change. Questions, answers, tokens, prompts and names of models are never touched. */
 
 const LANGUAGE_KEPT = "urial-language";
-const SPOKEN_PARTS = "#tab-compare, .urial-view, #head, footer, [role=tablist]";
+const SPOKEN_PARTS = "#tab-compare, #tab-gallery, #tab-corpus, #host-learn, #tab-class, .urial-view, #head, footer, [role=tablist]";
 const NEVER_TRANSLATED =
   ".uv-answer, .uv-pre, .uv-entry-name, .uv-query-text, .uv-turn, .uv-before, .uv-note, .uv-formula, .turn-query, .away-one, " +
-  ".option-list, #languages, bdi, code, textarea, script, style, [role=option]";
+  ".option-list, .shelf-title, .shown-query, .uc-open-title, .uc-reason, .uc-under, #languages, bdi, code, textarea, script, style, [role=option]";
 const SPOKEN_ATTRIBUTES = ["aria-label", "placeholder", "title"];
 const KNOWN_MOST = 4000; // sentences remembered; numbers make ever new ones
 

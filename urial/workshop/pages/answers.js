@@ -20,7 +20,7 @@ function parts(text) {
 }
 
 /* The answer as words; `make(word, number)` gives the element of each. */
-function wordy(words, make) {
+export function wordy(words, make) {
   const box = el("div", { class: "answer", dir: "auto" });
   words.forEach(([text, isWord, ...facts], number) => {
     if (!isWord) return box.append(text);
@@ -73,7 +73,7 @@ export function heatWords(words, n) {
   });
 }
 
-function rankOf(rank) {
+export function rankOf(rank) {
   const number = new Intl.NumberFormat(language).format(rank);
   return el("sub", {}, el("span", { "aria-hidden": "true" }, number), el("span", { class: "sr" }, ` (${t("mark.rank", { rank })})`));
 }

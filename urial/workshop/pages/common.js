@@ -29,6 +29,17 @@ export function percent(share) {
   return new Intl.NumberFormat(language, digits).format(share);
 }
 
+/* A whole number of per cent, as a guess is given. */
+export function wholePercent(share) {
+  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(share);
+}
+
+/* Percentage points, with one decimal. */
+export function points(value) {
+  if (value === null || value === undefined) return "–";
+  return new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(value);
+}
+
 export function languageSwitch() {
   const options = Object.entries(LANGUAGES).map(([name, title]) => el("option", { value: name, lang: name }, title));
   const chosen = el("select", { "aria-label": "Language / 言語", class: "language" }, ...options);

@@ -5,6 +5,7 @@ A kind: { start(mine) -> draft, open(view, draft, isOpen, changed, send) -> elem
 
 import { aspectTable, guessedWords, guessers, heatWords, legend, lookAt, note, plainWords, tallyTable, tapWords, unveiled } from "./answers.js";
 import { button, el, t } from "./common.js";
+import { dial } from "./dial.js";
 
 const CHOICES = ["a", "b", "tie", "bad"];
 
@@ -126,4 +127,4 @@ function aspectsSeen(mine) {
   return Object.fromEntries(Object.entries(mine.aspects).map(([name, winner]) => [name, asSeen(mine, winner)]));
 }
 
-export const KINDS = { predict, vote };
+export const KINDS = { predict, vote, dial };

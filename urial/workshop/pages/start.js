@@ -4,7 +4,7 @@ import { button, el, post, refusal, show, t, tell } from "./common.js";
 
 const MOST = 60;
 let shelf = null;
-let chosen = []; // {kind, entry} or {kind, record, title}, each with a query to show
+let chosen = []; // {kind, entry} or {kind, record, title}, each with a query to show; a dial has words and word too
 
 export async function startForm(root, earlier, opened) {
   shelf = shelf || (await (await fetch("api/shelf")).json());
@@ -17,7 +17,7 @@ export async function startForm(root, earlier, opened) {
   open.addEventListener("click", async () => {
     if (!chosen.length) return tell(t("start.none"), true);
     open.disabled = true;
-    const items = chosen.map(({ kind, entry, record, title: own }) => (record ? { kind, record, title: own } : { kind, entry }));
+    const items = chosen.map(({ kind, entry, record, title: own, word }) => (record ? { kind, record, title: own, word } : { kind, entry, word }));
     const found = await post("api/rooms", { title: title.value, items, aspects: aspects.checked }).catch(() => null);
     open.disabled = false;
     if (!found || !found.ok) return tell(found ? refusal(found.data) : t("offline"), true);
@@ -63,19 +63,32 @@ const entryOf = (id) => shelf.entries.find((entry) => entry.id === id);
 
 function gallery(redraw) {
   const lines = shelf.entries.map((entry) => adding(entry.query, entry.kinds, (kind) => ({ kind, entry: entry.id, query: entry.query }), redraw));
-  return el("details", {}, el("summary", {}, t("start.gallery.open", { n: shelf.entries.length })), el("ul", { class: "offers" }, lines));
+  const noDial = shelf.entries.every((entry) => entry.kinds.includes("dial")) ? null : el("p", { class: "quiet" }, t("start.dial.none"));
+  return el("details", {}, el("summary", {}, t("start.gallery.open", { n: shelf.entries.length })), noDial, el("ul", { class: "offers" }, lines));
 }
 
 /* One comparison with a button for each kind that it can be asked as. */
 function adding(query, kinds, make, redraw) {
   const buttons = kinds.map((kind) =>
-    button(`start.add.${kind}`, () => {
+    button(`start.add.${kind}`, async () => {
       if (chosen.length >= MOST) return tell(t("refused.items", { most: MOST }), true);
-      chosen.push(make(kind));
+      const item = make(kind);
+      if (kind === "dial" && !(await withWords(item))) return undefined;
+      chosen.push(item);
+      tell("");
       return redraw();
     }, { class: "small", "aria-label": `${t(`start.add.${kind}`)}: ${query.slice(0, 80)}` }),
   );
   return el("li", {}, el("bdi", {}, query), el("span", { class: "row" }, buttons));
+}
+
+/* A dial's item with the words that it can be about; whether there are any. */
+async function withWords(item) {
+  const { entry, record } = item;
+  const found = await post("api/words", record ? { record } : { entry }).catch(() => null);
+  if (found && found.ok) Object.assign(item, found.data);
+  else tell(found ? refusal(found.data) : t("offline"), true);
+  return Boolean(found && found.ok);
 }
 
 // Files: a saved comparison (JSON) or a recorded corpus (records.jsonl); only what is chosen is sent
@@ -89,7 +102,7 @@ function files(redraw) {
       if (!found.length) tell(t("start.files.wrong", { name: file.name }), true);
       for (const record of found) {
         const made = (kind) => ({ kind, record, title: file.name, query: String(record.query) });
-        list.append(adding(String(record.query), ["predict", "vote"], made, redraw));
+        list.append(adding(String(record.query), ["predict", "vote", "dial"], made, redraw));
       }
     }
     input.value = "";
@@ -128,7 +141,7 @@ function line(item, place, redraw) {
   return el(
     "li",
     {},
-    el("span", {}, el("strong", {}, t(`kind.${item.kind}`)), " ", el("bdi", {}, item.query)),
+    el("span", {}, el("strong", {}, t(`kind.${item.kind}`)), " ", el("bdi", {}, item.query), item.kind === "dial" ? wordChoice(item) : null),
     el(
       "span",
       { class: "row" },
@@ -137,4 +150,12 @@ function line(item, place, redraw) {
       button("start.remove", remove, { class: "small" }),
     ),
   );
+}
+
+function wordChoice(item) {
+  const options = item.words.map(([number, text]) => el("option", { value: String(number) }, text));
+  const select = el("select", {}, options);
+  select.value = String(item.word);
+  select.addEventListener("change", () => (item.word = Number(select.value)));
+  return el("label", { class: "word-choice" }, t("start.dial.word"), " ", select);
 }
