@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 LAYERS = [
     {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "numba_tools"},
-    {"pairs", "prompts", "shift", "reference_metrics", "render"},
+    {"pairs", "prompts", "shift", "paper_code_metrics", "render"},
     {"weights"},
     {"tokenizer"},
     {"engines"},

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from urial.corpus.lines import Line, Origin, read_lines
+from urial.paper_code_metrics import reference_metrics
 from urial.prompts import METHODS
 from urial.records import Comparison, ContextName, ContextShift, PairInfo, Settings, StopReason
-from urial.reference_metrics import reference_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _numbers(values: Iterable[float | None]) -> np.ndarray:
 
 
 def original(shift: ContextShift) -> Original:
-    """The original code's own way of counting, as far as lists of ten allow (`reference_metrics.py`)."""
+    """The original code's own way of counting, as far as lists of ten allow (`paper_code_metrics.py`)."""
     listed = [row for row in shift.tokens if row.base_top and row.aligned_top]
     found = [
         reference_metrics([(i, p) for i, _, p in row.base_top], [(i, p) for i, _, p in row.aligned_top])

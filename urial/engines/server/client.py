@@ -1,14 +1,14 @@
 """Requests to one server: one pool of connections, a queue before it, time limits, and tries that are repeated safely.
 
-A stream's format is the HTML standard's, section "Server-sent events". Everything here runs on one loop.
-`admission.py` is the queue, `retry.py` the limits and the tries, `failures.py` what is raised.
+Everything here runs on one loop. `admission.py` is the queue, `retry.py` the limits and the tries, `failures.py` what
+is raised, `event_stream.py` the format of a stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,12 +18,11 @@ import httpx
 from urial.engines.server import failures
 from urial.engines.server.address import Address
 from urial.engines.server.admission import AdmissionQueue, QueuePosition
-from urial.engines.server.protocol import MARK, parse
+from urial.engines.server.event_stream import data_fields
+from urial.engines.server.protocol import parse
 from urial.engines.server.retry import Retries, Timeouts
-from urial.errors import EngineError
 
 DONE = "[DONE]"
-LONGEST_LINE = 8 * 2**20  # bytes; a stream without line ends must not fill the memory
 Body = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -162,41 +161,3 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
     """Raises TimeoutError; at once where no time is left."""
     async with asyncio.timeout(seconds):
         return await work
-
-
-async def data_fields(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """The data of each event; an event that the end of the stream cuts off is dropped, as the standard says.
-
-    Raises EngineError for a line without end and for bytes that are not UTF-8.
-    """
-    data: list[bytes] = []
-    before = MARK  # the standard: one leading byte order mark is ignored
-    async for line in lines(chunks):
-        line, before = line.removeprefix(before), b""
-        if not line and data:
-            yield decode(b"\n".join(data))
-            data = []
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value.removeprefix(b" "))
-
-
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines without their ends; what follows the last line end is dropped.
-
-    They end at a line feed only: a splitter for text would also cut at U+0085 or U+2028, which JSON may hold unescaped.
-    """
-    rest = b""
-    async for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.removesuffix(b"\r")
-        if len(rest) > LONGEST_LINE:
-            raise EngineError("The server sent a line without an end; check that base_url leads to a model server.")
-
-
-def decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise EngineError("The server sent text that is not UTF-8; look into its log, then try again.") from error

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from urial.reference_metrics import LISTED, reference_metrics
+from urial.paper_code_metrics import LISTED, reference_metrics
 from urial.shift.statistics import statistics
 
 

@@ -3,7 +3,7 @@
 They see two lists of the 30 most probable tokens instead of two distributions (Re-Align/AlignTDS,
 `compute_dist_diff.py`): probabilities are renormalised over those 30 and compared within the first 10. Here tokens
 are told apart by id, where that code compares decoded strings; the rest is as it does it. The exact measures, over
-the whole vocabulary, are in `shift.py`.
+the whole vocabulary, are in `shift/`.
 """
 
 from __future__ import annotations
