@@ -16,6 +16,8 @@ from urial.workshop.routes import workshop_file
 
 pytestmark = GRADIO_WARNS
 
+CLASS_TAB = '"elem_id":"tab-class"'
+
 
 def test_the_class_is_served_beside_the_page_and_under_a_path(tmp_path: Path) -> None:
     found = workshop_file(tmp_path / "class.sqlite")
@@ -25,7 +27,7 @@ def test_the_class_is_served_beside_the_page_and_under_a_path(tmp_path: Path) ->
         proxied(demo.url, "/demo") as url,
         httpx.Client(base_url=url, follow_redirects=True) as client,
     ):
-        assert "tab-class" in client.get("/config").text
+        assert CLASS_TAB in client.get("/config").text
         page = client.get("/class")
         assert page.status_code == 200 and str(page.url) == f"{url}/class/" and "student.js" in page.text
         asked = {"items": [{"kind": "predict", "entry": "healthy/1"}], "title": "Under a path"}
@@ -39,7 +41,7 @@ def test_the_class_is_served_beside_the_page_and_under_a_path(tmp_path: Path) ->
 def test_without_the_flag_there_is_no_class() -> None:
     with ui_server.live(ui_server.tiny_service()) as demo:
         assert httpx.get(f"{demo.url}/class/api/shelf").status_code == 404
-        assert "tab-class" not in httpx.get(f"{demo.url}/config").text
+        assert CLASS_TAB not in httpx.get(f"{demo.url}/config").text
 
 
 def test_a_folder_without_wal_is_told_at_the_start(
