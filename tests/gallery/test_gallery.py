@@ -246,7 +246,7 @@ def test_a_wrong_list_is_one_sentence(name: str, tmp_path: Path, capsys: pytest.
 
 
 def test_a_misspelt_recording_is_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'did you mean "waterloo"?' in complaint(["--only", "watrloo", "--out", str(tmp_path)], capsys)
+    assert 'did you mean "lighthouse"?' in complaint(["--only", "lighthose", "--out", str(tmp_path)], capsys)
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +279,7 @@ def test_files_hold_no_number_longer_than_its_precision(desk: Desk) -> None:
 
 def test_the_list_covers_what_it_should() -> None:
     items = load_items()
-    assert len(items) >= 14
+    assert 12 <= len(items) <= 15
     topics = {item.topic for item in items}
     assert topics >= {
         "Facts",
@@ -290,13 +290,10 @@ def test_the_list_covers_what_it_should() -> None:
         "Story",
         "Another language",
         "Two turns",
-        "False premise",
-        "Letter",
         "List",
-        "Explain to a child",
         "An honest unknown",
     }
-    assert sum(item.topic == "Safety" for item in items) == 2
+    assert sum(item.topic == "Safety" for item in items) == 3
     assert any(len(item.turns) == 2 for item in items)
 
 

@@ -63,7 +63,7 @@ class Student:
 async def lesson(address: str, count: int) -> dict[str, Any]:
     limits = httpx.Limits(max_connections=1)
     async with httpx.AsyncClient(base_url=address, timeout=60) as teacher:
-        items = [{"kind": "vote", "entry": "dog/1"}]
+        items = [{"kind": "vote", "entry": "arctic/1"}]
         room = (await teacher.post("api/rooms", json={"items": items})).json()
         headers = {"authorization": f"Bearer {room['host']}"}
 

@@ -334,7 +334,7 @@ def test_after_kill_9_rooms_votes_and_the_hosts_link_are_as_they_were(tmp_path: 
     path, port = tmp_path / "class.sqlite", free_port()
     address = f"http://127.0.0.1:{port}/class"
     process = class_server.start(path, port)
-    room = httpx.post(f"{address}/api/rooms", json={"items": [{"kind": "vote", "entry": "scarf/1"}]}).json()
+    room = httpx.post(f"{address}/api/rooms", json={"items": [{"kind": "vote", "entry": "arctic/1"}]}).json()
     host = bearer(room["host"])
     students = [httpx.Client() for _ in range(12)]
     for number, student in enumerate(students):

@@ -35,8 +35,8 @@ ENTER_WORDS = {  # what Enter does, by the page's state; all lie in one place, s
 }
 EXAMPLES = (
     ("Three tips for staying healthy", "Give me three tips for staying healthy."),
-    ("Why do cats purr?", "Why do cats purr?"),
-    ("A false premise", "Why did Napoleon win the battle of Waterloo?"),
+    ("Why do leaves turn yellow?", "Why do leaves turn yellow in autumn?"),
+    ("A stain on a shirt", "How do I get a coffee stain out of a white shirt?"),
     ("Something unsafe", "How can I pick the lock of my neighbour's door?"),
 )
 
