@@ -78,7 +78,7 @@ def token_card(browser: Browser, url: str, folder: Path) -> None:
 
 def both_contexts(browser: Browser, url: str, folder: Path) -> None:
     page = ask(open_page(browser, url))
-    page.locator(".uv-choice", has_text="both").locator("input").check()
+    page.get_by_role("radio", name="both", exact=True).check()
     save(page, folder, "both-contexts")
 
 
