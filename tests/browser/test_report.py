@@ -69,7 +69,26 @@ def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None
         assert f"({100 * low:.1f} to {100 * high:.1f})" in figures.nth(2).locator("td").nth(i).text_content()
         assert figures.nth(3).locator("td").nth(i).text_content() == f"{summary.mean_kl:.2f}"
     assert page.get_by_text("One answer is one sample").count() == 1
-    assert page.get_by_text("77.7").count() == 1
+    assert page.get_by_role("cell", name="77.7", exact=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ((60, 25, 15), "Here it is 60.0 %: fewer than there, but most."),
+        ((40, 20, 40), "Here it is 40.0 %: not most."),
+        ((80, 15, 5), "Here it is 80.0 %: as far as one answer can tell, the same."),
+        ((97, 2, 1), "Here it is 97.0 %: more than there."),
+    ],
+)
+def test_the_claim_is_said_and_whether_it_holds_here(show: Open, counts: Counts, says: str) -> None:
+    """By the interval of the unshifted share against the paper's pairs, 77.7 to 82.4 %."""
+    low, high = (100 * bound for bound in wilson(counts[0], sum(counts)))
+    assert ("the same" in says) == (low <= 82.4 and high >= 77.7)
+    page = ready(show(with_counts(zero_shot=counts, urial=(60, 25, 15))), 101)
+    claim = page.locator(".uv-claim")
+    expect(claim).to_contain_text("The Unlocking Spell on Base LLMs")
+    expect(claim).to_contain_text(says)
 
 
 @pytest.mark.parametrize(

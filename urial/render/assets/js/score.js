@@ -1,7 +1,10 @@
-/* The score: the finding in words, then the classes in per cent for each context. */
+/* The score: the finding in words and whether the paper’s claim holds here, then the classes in per cent for each context. */
 
 function createScore(store, term) {
   const words = h("p", { class: "uv-finding" });
+  const verdict = h("span");
+  const claim = h("p", { class: "uv-claim" }, CLAIM, " ", verdict);
+  const how = h("p", { class: "uv-soft uv-how" }, HOW);
   const meters = h("div", { class: "uv-meters" });
   const repeats = h("p", { class: "uv-soft uv-repeats" });
   const inexact = h("p", { class: "uv-inexact" });
@@ -21,11 +24,32 @@ function createScore(store, term) {
     });
     if (wanted.some((el, i) => meters.children[i] !== el) || wanted.length !== meters.children.length) replace(meters, wanted);
     setText(words, findingText(store, held, names));
+    setText(verdict, verdictText(store, held));
     setText(repeats, held.length ? paperCount(store, held, names) : "");
     setText(inexact, held.some((name) => !store.contexts[name].exact) ? INEXACT : "");
     setText(unscored, unscoredWords(store, held, names));
   }
-  return { el: h("div", null, words, meters, repeats, unscored, inexact), update };
+  return { el: h("div", null, words, claim, how, meters, repeats, unscored, inexact), update };
+}
+
+const LEAST_UNSHIFTED = Math.min(...PAPER.map(({ u }) => u));
+const MOST_UNSHIFTED = Math.max(...PAPER.map(({ u }) => u));
+const CLAIM =
+  "The claim (“The Unlocking Spell on Base LLMs”, ICLR 2024): tuning changes mostly style, and most words of the answer are the base’s own. " +
+  `In the paper’s pairs ${LEAST_UNSHIFTED} to ${MOST_UNSHIFTED} % are unshifted.`;
+const HOW =
+  "At each word of the aligned answer the base was asked what comes next, with all words before it in place. The answer that it writes by itself is another one.";
+
+/* Whether the claim holds in this answer, by the interval of its share; the paper has no other context than the question. */
+function verdictText(store, held) {
+  if (held[0] !== "zero_shot") return "";
+  const { n, u } = headline(store, store.contexts.zero_shot);
+  if (!n) return "";
+  const [low, high] = wilson(u, n).map((share) => 100 * share);
+  const here = `Here it is ${(100 * u / n).toFixed(1)} %`;
+  if (low > MOST_UNSHIFTED) return `${here}: more than there.`;
+  if (high >= LEAST_UNSHIFTED) return `${here}: as far as one answer can tell, the same.`;
+  return u > n / 2 ? `${here}: fewer than there, but most.` : `${here}: not most.`;
 }
 
 const INEXACT =
