@@ -40,6 +40,7 @@ class Classroom:
         host = self.page("host", **options)
         host.locator("input[name=title]").fill(title)
         host.locator(".sets li", has_text=chosen).get_by_role("button").click()
+        expect(host.locator(".chosen li").first).to_be_visible(timeout=PATIENCE)  # a dial's words are asked for first
         host.locator(".chosen ~ button.primary").click()
         expect(host.locator(".code")).to_be_visible(timeout=PATIENCE)
         return host

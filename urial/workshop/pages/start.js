@@ -50,8 +50,10 @@ function sets(redraw) {
         "li",
         {},
         el("div", {}, el("strong", {}, t(`set.${each.id}`)), el("p", { class: "quiet" }, t(`set.${each.id}.about`))),
-        button("start.take", () => {
-          chosen = each.items.map((item) => ({ ...item, query: entryOf(item.entry).query }));
+        button("start.take", async () => {
+          const items = each.items.map((item) => ({ ...item, query: entryOf(item.entry).query }));
+          const usable = await Promise.all(items.map((item) => item.kind !== "dial" || withWords(item)));
+          chosen = items.filter((_, place) => usable[place]);
           redraw();
         }),
       ),
