@@ -79,13 +79,14 @@ def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None
         ((40, 20, 40), "Here it is 40.0 %: not most."),
         ((80, 15, 5), "Here it is 80.0 %: as far as one answer can tell, the same."),
         ((97, 2, 1), "Here it is 97.0 %: more than there."),
+        ((1, 1, 1), "Here it is 33.3 %: too few words to tell."),
     ],
 )
 def test_the_claim_is_said_and_whether_it_holds_here(show: Open, counts: Counts, says: str) -> None:
     """By the interval of the unshifted share against the paper's pairs, 77.7 to 82.4 %."""
     low, high = (100 * bound for bound in wilson(counts[0], sum(counts)))
-    assert ("the same" in says) == (low <= 82.4 and high >= 77.7)
-    page = ready(show(with_counts(zero_shot=counts, urial=(60, 25, 15))), 101)
+    assert ("to tell" in says or "can tell" in says) == (low <= 82.4 and high >= 77.7)
+    page = ready(show(with_counts(zero_shot=counts, urial=counts)), sum(counts) + 1)
     claim = page.locator(".uv-claim")
     expect(claim).to_contain_text("The Unlocking Spell on Base LLMs")
     expect(claim).to_contain_text(says)
@@ -133,11 +134,12 @@ Counts = tuple[int, int, int]
 
 
 def with_counts(**counts: Counts) -> records.Comparison:
-    """A hundred tokens and an end token with so many unshifted, marginal and shifted ones in each context."""
-    comparison = build(long_answer(100))
+    """An answer and its end token with so many unshifted, marginal and shifted ones in each context."""
+    length = sum(next(iter(counts.values())))
+    comparison = build(long_answer(length))
     for name, (u, m, _) in counts.items():
         rows = comparison.shift[name].tokens
-        for row in rows[:100]:
+        for row in rows[:length]:
             rank = 1 if row.position < u else 2 if row.position < u + m else 9
             rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": records.classify(rank)})
     return comparison

@@ -57,8 +57,7 @@ def dial_endpoint(service: Service, default_pair: str) -> Callable[..., DialJson
             aligned_penalty: repetition penalty of the sibling, 1 for none.
             max_new_tokens: for each position, at most 1024.
             seed: the same at all positions.
-            aligned_method: chat asks the sibling the question as it is, and s2a has it rewrite the question
-                without opinion and distraction first (System 2 Attention; the record has that call).
+            aligned_method: chat asks the question as it is, s2a has the sibling rewrite it first (the record has it).
 
         Returns:
             A record urial.dial/1 with the answer at each position

@@ -48,8 +48,8 @@ function verdictText(store, held) {
   const [low, high] = wilson(u, n).map((share) => 100 * share);
   const here = `Here it is ${(100 * u / n).toFixed(1)} %`;
   if (low > MOST_UNSHIFTED) return `${here}: more than there.`;
-  if (high >= LEAST_UNSHIFTED) return `${here}: as far as one answer can tell, the same.`;
-  return u > n / 2 ? `${here}: fewer than there, but most.` : `${here}: not most.`;
+  if (high >= LEAST_UNSHIFTED) return 2 * u > n ? `${here}: as far as one answer can tell, the same.` : `${here}: too few words to tell.`;
+  return 2 * u > n ? `${here}: fewer than there, but most.` : `${here}: not most.`;
 }
 
 const INEXACT =
