@@ -8,7 +8,7 @@ import pytest
 
 from urial.errors import RecordError
 from urial.sibling.answering import Answer, Shares
-from urial.sibling.sampling import best, load_questions
+from urial.sibling.sampling import best, load_questions, paired, worst
 from urial.sibling.wanted import is_wanted, things_asked_for, things_given
 
 pytestmark = pytest.mark.slow
@@ -71,6 +71,19 @@ def test_the_most_probable_of_those_that_keep_the_rules_is_kept() -> None:
     assert best("Name two birds.", samples) is samples[2]
     assert best("Name four birds.", samples) is None
     assert best("Name two birds.", [Answer("a", (1,), "The owl and the crow.", True)]) is None  # not scored
+
+
+def test_the_worse_of_a_pair_breaks_a_rule_or_is_the_least_probable() -> None:
+    ask = "Name two birds."
+    good, fair = answer("The robin and the crow.", log_probability=-0.2), answer("The owl and the crow.")
+    declined = answer("I can't help with that.", log_probability=-0.1)
+    assert worst(ask, [good, fair]) is fair
+    assert worst(ask, [good, fair, declined]) is declined
+    assert worst(ask, [good, good, answer(" ")]) is None  # no other text
+    assert worst(ask, [declined, answer("The robin, the crow and the owl.")]) is None  # nothing to prefer to it
+    question = {"id": "b", "topic": "t", "query": ask}
+    (line,) = paired([question, question | {"id": "c"}], {"b": [good, fair, declined], "c": [good]})
+    assert line["id"] == "b" and line["rejected"] == "I can't help with that."
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"id": "a", "topic": "t"}', '{"id": "a", "topic": "t", "query": " "}'])

@@ -22,6 +22,7 @@ from urial.sibling.checkpoints import NAME, RunLog
 from urial.sibling.examples import Example
 from urial.sibling.learner import held_out_loss, learner_of
 from urial.sibling.masking import GEMMA_TEMPLATE, ChatEncoder, ensure_chat_template
+from urial.sibling.objectives import AnswerObjective
 from urial.sibling.packing import packed
 from urial.sibling.recipe import Recipe, fingerprint
 from urial.sibling.train import Run, add_lora, rate_at, train
@@ -53,12 +54,12 @@ def make_run(folder: Path, progress: Callable[[int, int, float], None] | None = 
     adapter = add_lora(causal, recipe)
     examples = some_examples(7)
     encoded = [encoder.encode(e, 1024) for e in examples]
+    learner = learner_of(causal)
     return Run(
-        learner=learner_of(causal),
+        learner=learner,
         adapter=adapter,
-        train=encoded[:5],
+        objective=AnswerObjective(learner, encoded[:5], sorted(encoder.added_ids), recipe),
         held_out=encoded[5:],
-        extra_vocabulary=sorted(encoder.added_ids),
         recipe=recipe,
         folder=folder,
         fingerprint=fingerprint(recipe, "tiny", examples[:5], examples[5:]),

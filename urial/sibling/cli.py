@@ -1,5 +1,6 @@
-"""`python -m urial sibling train | evaluate | sample`: arguments only; the work is in `training.py`, `evaluate.py` and
-`sampling.py`.
+"""`python -m urial sibling train | prefer | evaluate | sample`: arguments only.
+
+The work is in `training.py`, `evaluate.py` and `sampling.py`.
 
 Heavy libraries are imported when a command runs, not before.
 """
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="sibling_command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train a LoRA adapter on a file of examples")
     add_train_arguments(train)
+    prefer = commands.add_parser("prefer", help="train an adapter further on pairs of a better and a worse answer")
+    add_prefer_arguments(prefer)
     evaluate = commands.add_parser("evaluate", help="measure the sibling and the prompted base on the held-out split")
     add_evaluate_arguments(evaluate)
     sample = commands.add_parser("sample", help="the sibling's own best answers to questions, to train on once more")
@@ -30,9 +33,31 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--examples", metavar="FILE", type=Path, nargs="+", help="default: this project's, with its held-out split"
     )
+    parser.add_argument("--start", metavar="DIR", type=Path, help="an adapter to go on from (default: a fresh one)")
+    add_recipe_arguments(parser)
+    parser.add_argument(
+        "--sampled-tokens", metavar="N", type=int, help="tokens sampled for the softmax; 0: the whole vocabulary"
+    )
+
+
+def add_prefer_arguments(parser: argparse.ArgumentParser) -> None:
+    add_base_arguments(parser)
+    parser.add_argument(
+        "pairs", metavar="FILE", type=Path, help="lines as of --examples, with the worse last answer as rejected"
+    )
+    parser.add_argument("--start", metavar="DIR", type=Path, default=HERE / "adapter", help="default: this project's")
+    parser.add_argument("--keep", metavar="FILE", type=Path, nargs="+", help="examples whose answers are to be kept")
+    parser.add_argument("--beta", metavar="B", type=float, default=0.1, help="how dear it is to leave the start")
+    parser.add_argument(
+        "--answer-weight", metavar="W", type=float, default=0.2, help="of the better answer's own loss a token"
+    )
+    add_recipe_arguments(parser)
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every training has."""
     parser.add_argument("--held-out", metavar="FILE", type=Path, help="measured, never trained on")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("sibling-run"), help="run and adapter go here")
-    parser.add_argument("--start", metavar="DIR", type=Path, help="an adapter to go on from (default: a fresh one)")
     parser.add_argument(
         "--share",
         metavar="S",
@@ -46,9 +71,6 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-step", metavar="N", type=int, help="conversations per optimizer step")
     parser.add_argument("--longest", metavar="N", type=int, help="most tokens of a conversation")
     parser.add_argument("--most-tokens", metavar="N", type=int, help="tokens per forward pass; lower it to save memory")
-    parser.add_argument(
-        "--sampled-tokens", metavar="N", type=int, help="tokens sampled for the softmax; 0: the whole vocabulary"
-    )
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +130,10 @@ def run(options: argparse.Namespace) -> int:
         from urial.sibling.training import run_training
 
         return run_training(options)
+    if options.sibling_command == "prefer":
+        from urial.sibling.training import run_preferring
+
+        return run_preferring(options)
     if options.sibling_command == "sample":
         from urial.sibling.sampling import run_sampling
 

@@ -44,12 +44,16 @@ class Recipe:
 
 
 def fingerprint(
-    recipe: Recipe, base: str, train: list[Example], held_out: list[Example], start: Mapping[str, Tensor] | None = None
+    recipe: Recipe,
+    base: str,
+    train: list[Example],
+    held_out: list[Example],
+    start: Mapping[str, Tensor] | None = None,
+    **more: object,
 ) -> str:
     """A hash of all that decides a run's result; a checkpoint is only continued under the same one."""
-    text = json.dumps(
-        [asdict(recipe), base, [e.messages for e in train], [e.messages for e in held_out]], ensure_ascii=True
-    )
+    decides = [asdict(recipe), base, [e.messages for e in train], [e.messages for e in held_out]]
+    text = json.dumps([*decides, more] if more else decides, ensure_ascii=True)
     found = hashlib.sha256(text.encode())
     for name, tensor in sorted((start or {}).items()):
         found.update(name.encode() + tensor.float().numpy().tobytes())

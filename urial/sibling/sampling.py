@@ -1,13 +1,13 @@
 """The command `sibling sample`: the sibling's own best answers to questions without answers, to train on once more.
 
 Rejection sampling: several answers are drawn for each question, those that break a stated rule are thrown away, and of
-the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Resumable.
-The rules are in `wanted.py`.
+the rest the one is kept that the base finds most probable with the URIAL prompt in sight. Beside it the worst one makes
+a pair for `sibling prefer`. Resumable. The rules are in `wanted.py`.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from urial.engines.open import open_pair
@@ -26,7 +26,10 @@ PENALTIES = SidePenalties(base=1.0, aligned=1.0)
 
 
 def run_sampling(options: argparse.Namespace) -> int:
-    """Writes the samples and the chosen answers (`examples.jsonl`) into --out. Returns 0; raises UrialError."""
+    """Writes into --out the samples, the chosen answers (`examples.jsonl`) and `pairs.jsonl`.
+
+    Returns 0; raises UrialError.
+    """
     if min(options.samples, options.at_once, options.new_tokens) < 1 or options.temperature <= 0:
         raise SettingsError("--samples, --at-once and --new-tokens must be 1 or more, and --temperature above zero.")
     questions = load_questions(options.questions)
@@ -37,9 +40,11 @@ def run_sampling(options: argparse.Namespace) -> int:
     engines = open_pair(pair, device=device, dtype=dtype)
     manner = options.samples, options.temperature, options.at_once, options.new_tokens
     drawn = draw(engines, questions, options.out, *manner)
-    kept = write_chosen(questions, drawn, options.out / "examples.jsonl")
+    kept = write_lines(chosen(questions, drawn), options.out / "examples.jsonl")
+    pairs = write_lines(paired(questions, drawn), options.out / "pairs.jsonl")
     print(
-        f"{kept} of {len(questions)} questions have an answer that keeps all rules: {options.out / 'examples.jsonl'}."
+        f"{kept} of {len(questions)} questions have an answer that keeps all rules: {options.out / 'examples.jsonl'}; "
+        f"{pairs} have a worse one too: {options.out / 'pairs.jsonl'}."
     )
     return 0
 
@@ -101,17 +106,42 @@ def best(query: str, samples: Sequence[Answer]) -> Answer | None:
     return max(fit, key=lambda answer: answer.shift["urial"].log_probability, default=None)
 
 
-def write_chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]], path: Path) -> int:
-    """Writes the chosen answers as examples; returns how many there are."""
-    lines = list(_chosen(questions, drawn))
-    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    return len(lines)
+def worst(query: str, samples: Sequence[Answer]) -> Answer | None:
+    """The sample to prefer the best one to: one that breaks a rule where there is one, else the least probable.
+
+    None where no other text was drawn. Probable as in `best`.
+    """
+    kept = best(query, samples)
+    others = [answer for answer in samples if kept is not None and answer.text.strip() not in ("", kept.text.strip())]
+    return min(
+        (answer for answer in others if "urial" in answer.shift),
+        key=lambda answer: (is_wanted(query, answer), answer.shift["urial"].log_probability),
+        default=None,
+    )
 
 
-def _chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]]) -> Iterator[dict[str, object]]:
+def write_lines(lines: Iterable[dict[str, object]], path: Path) -> int:
+    """Writes one object a line; returns how many there are."""
+    written = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
+    write_whole(path, "".join(written))
+    return len(written)
+
+
+def chosen(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]]) -> Iterator[dict[str, object]]:
+    """The best answers as examples to train on."""
     for question in questions:
         answer = best(question["query"], drawn[question["id"]])
         if answer is not None:
             asked = {"role": "user", "content": question["query"]}
             said = {"role": "assistant", "content": answer.text.strip()}
             yield {"id": question["id"], "topic": question["topic"], "messages": [asked, said]}
+
+
+def paired(questions: Sequence[dict[str, str]], drawn: dict[str, list[Answer]]) -> Iterator[dict[str, object]]:
+    """The best answers, each with the worst one beside it."""
+    asked = {question["id"]: question["query"] for question in questions}
+    for line in chosen(questions, drawn):
+        identity = str(line["id"])
+        rejected = worst(asked[identity], drawn[identity])
+        if rejected is not None:
+            yield line | {"rejected": rejected.text.strip()}

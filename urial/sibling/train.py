@@ -15,11 +15,11 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from torch import Tensor, nn
 
 from urial.errors import EngineError, SettingsError
-from urial.sibling.answer_loss import FULL, SampledVocabulary, Vocabulary
-from urial.sibling.batches import epoch_steps, micro_batches
+from urial.sibling.batches import epoch_steps
 from urial.sibling.checkpoints import RunLog, load_checkpoint, save_checkpoint
 from urial.sibling.learner import Learner, held_out_loss
 from urial.sibling.masking import Encoded
+from urial.sibling.objectives import Objective
 from urial.sibling.recipe import Recipe
 
 CHECKPOINT_SECONDS = 60.0
@@ -65,27 +65,14 @@ def rate_at(step: int, steps: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def training_vocabulary(learner: Learner, train: Sequence[Encoded], extra: Sequence[int], recipe: Recipe) -> Any:
-    """What to take a step's softmax over, as a function of the step.
-
-    Always in it: the tokens of the examples, and `extra` (control and unused tokens: in a base that never saw a turn
-    their rows are almost the same as the end-of-turn token's, so it must learn to tell them apart).
-    """
-    if recipe.sampled_tokens == 0:
-        return lambda step: FULL
-    seen = torch.tensor(sorted({i for example in train for i in example.ids} | set(extra)))
-    return SampledVocabulary(seen, len(learner.head), recipe.sampled_tokens, recipe.seed).at
-
-
 @dataclass(frozen=True)
 class Run:
     """All that one training run needs; `progress` is told (done, total, latest loss) after every step."""
 
     learner: Learner
     adapter: PeftModel
-    train: Sequence[Encoded]
+    objective: Objective
     held_out: Sequence[Encoded]
-    extra_vocabulary: Sequence[int]
     recipe: Recipe
     folder: Path
     fingerprint: str
@@ -96,7 +83,7 @@ class Run:
 def schedule(run: Run) -> list[list[int]]:
     """The examples of every step of all epochs, in order."""
     epochs = range(run.recipe.epochs)
-    return [s for epoch in epochs for s in epoch_steps(len(run.train), run.recipe.per_step, run.recipe.seed, epoch)]
+    return [s for epoch in epochs for s in epoch_steps(len(run.objective), run.recipe.per_step, run.recipe.seed, epoch)]
 
 
 def train(run: Run) -> None:
@@ -129,14 +116,13 @@ def _steps(
     run: Run, optimizer: torch.optim.Optimizer, plan: list[list[int]], done: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Does the steps that are left; yields each one's 1-based number and its line for the log."""
-    vocabulary = training_vocabulary(run.learner, run.train, run.extra_vocabulary, run.recipe)
     for step in range(done, len(plan)):
         started = time.monotonic()
         rate = rate_at(step, len(plan), run.recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(run.recipe.seed * 1_000_003 + step)  # for dropout: a resumed run repeats it
-        loss, tokens = _one_step(run, optimizer, plan[step], vocabulary(step))
+        loss, tokens = _one_step(run, optimizer, plan[step], step)
         if not math.isfinite(loss):
             raise EngineError(f"The loss is {loss} at step {step + 1}; try a lower --learning-rate.")
         seconds = time.monotonic() - started
@@ -146,22 +132,14 @@ def _steps(
         )
 
 
-def _one_step(
-    run: Run, optimizer: torch.optim.Optimizer, indices: Sequence[int], vocabulary: Vocabulary
-) -> tuple[float, int]:
-    """One optimizer step; returns the mean loss per answer token (nats) and the number of those tokens."""
-    lengths = [len(example.ids) for example in run.train]
-    tokens = sum(run.train[i].answer_tokens for i in indices)
-    total = 0.0
+def _one_step(run: Run, optimizer: torch.optim.Optimizer, indices: Sequence[int], step: int) -> tuple[float, int]:
+    """One optimizer step; returns the objective's mean loss and the number of answer tokens."""
     run.adapter.train()
-    for batch in micro_batches(indices, lengths, run.recipe.most_tokens):
-        loss = run.learner.losses([run.train[i] for i in batch], vocabulary).sum() / tokens
-        loss.backward()
-        total += loss.item()
+    loss, tokens = run.objective.backward(indices, step)
     nn.utils.clip_grad_norm_(run.learner.trainable(), run.recipe.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total, tokens
+    return loss, tokens
 
 
 def _log_held_out(run: Run, log: RunLog, step: int) -> None:
