@@ -77,9 +77,7 @@ class Sampler:
         return int(self._draw(self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))))
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
-        if self.is_greedy:
-            return first_greatest(scores)
-        return torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator)
+        return first_greatest(scores) if self.is_greedy else drawn(scores, self._generator)
 
 
 def first_greatest(scores: torch.Tensor) -> torch.Tensor:
@@ -87,3 +85,14 @@ def first_greatest(scores: torch.Tensor) -> torch.Tensor:
     if scores.device.type != "cpu":
         return scores.argmax(dim=-1, keepdim=True)
     return torch.from_numpy(scores.float().numpy().argmax(axis=-1, keepdims=True))
+
+
+def drawn(scores: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """An id [1, 1] drawn by the softmax of scores [1, V]: where the sum of probabilities first exceeds a random number.
+
+    A tenth of the time of `torch.multinomial` on a processor, which draws a random number for every id.
+    """
+    so_far = scores.softmax(dim=-1).double().cumsum(dim=-1)
+    point = so_far[:, -1:] * torch.rand(1, 1, dtype=torch.float64, device=so_far.device, generator=generator)
+    below = torch.nextafter(so_far[:, -1:], torch.zeros_like(point))  # the product may be rounded up to the whole
+    return torch.searchsorted(so_far, torch.minimum(point, below), right=True)
