@@ -134,7 +134,8 @@ def measure(work: Workload, options: argparse.Namespace, rivals: list[str]) -> d
     ours.run(workload.QUERIES[0])
     peak = peak_rss_gb()  # before any rival is loaded
     first = first_token_ratio(bare, workload.QUERIES)
-    contestants = [ours, bare, *(open_rival(name, work, engines, options.server) for name in rivals)]
+    against = [rival for name in rivals for rival in open_rivals(name, work, engines, options.server)]
+    contestants = [ours, bare, *against]
     timings = take_turns(contestants, workload.QUERIES, options.rounds)
     return make_report(work, timings, rivals, peak, first)
 
@@ -146,21 +147,25 @@ def first_token_ratio(ours: Ours, queries: tuple[str, ...]) -> dict[str, float]:
     return {"urial": statistics.median(urial), "bare": statistics.median(bare)}
 
 
-def open_rival(name: str, work: Workload, engines: PairEngines, server: str | None) -> Contestant:
+def open_rivals(name: str, work: Workload, engines: PairEngines, server: str | None) -> list[Contestant]:
+    """What is run for a name of `--against`; llama.cpp runs twice, for the answers alone and for our whole job."""
     if name == "naive":
         from urial.bench.contestants import Naive
 
-        return Naive(work, engines)
+        return [Naive(work, engines)]
     if name == "llama.cpp":
         import torch
 
         from urial.bench.llama_cpp import LlamaCpp
+        from urial.bench.llama_cpp_job import LlamaCppJob
 
-        return LlamaCpp(work, engines, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        answers = LlamaCpp(work, engines, threads)
+        return [answers, LlamaCppJob(work, engines, answers.files, threads)]
     if server:
         from urial.bench.vllm import Vllm
 
-        return Vllm(work, engines, server)
+        return [Vllm(work, engines, server)]
     raise SettingsError("--against vllm needs --server URL of a running server; docs/serving.md says how to start one.")
 
 
@@ -168,7 +173,7 @@ def make_report(
     work: Workload, timings: Timings, rivals: list[str], peak: float, first: dict[str, float]
 ) -> dict[str, Any]:
     from urial.bench.limit import read_bandwidth, step_bytes
-    from urial.bench.measure import agreement
+    from urial.bench.measure import SAME_JOB, agreement
 
     bandwidth, weights = read_bandwidth(work.device), step_bytes(work.loaded.base.model)
     ratios = {
@@ -179,6 +184,7 @@ def make_report(
     ratios |= {keys[name]: timings.ratio(name, "ours") for name in rivals}
     if "llama.cpp" in rivals:
         ratios["answers_vs_llama_cpp"] = timings.ratio("llama.cpp", "ours without scoring")
+        ratios["same_job_vs_llama_cpp"] = timings.ratio(SAME_JOB, "ours")
     steps_per_second = work.new_tokens / timings.median("ours without scoring")
     return {
         "pair": work.pair.name,
@@ -195,7 +201,9 @@ def make_report(
             "share_reached": steps_per_second * weights / bandwidth,
         },
         "agreement": {
-            name: agreement(timings.found["ours"], timings.found[name]) for name in rivals if name == "naive"
+            name: agreement(timings.found["ours"], timings.found[name])
+            for name in ("naive", SAME_JOB)
+            if name in timings.found
         },
         "medians": {name: timings.median(name) for name in timings.seconds},
         "first_token_seconds": first,

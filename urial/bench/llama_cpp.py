@@ -39,9 +39,8 @@ class LlamaCpp:
         self._work = work
         self._engines = engines
         self._folder = tempfile.TemporaryDirectory()
-        files = files_of(work, Path(self._folder.name))
-        self._has_adapter = files.adapter is not None
-        self._process = open_process(files, threads)
+        self.files = files_of(work, Path(self._folder.name))
+        self._process = open_process(self.files, threads)
 
     def run(self, query: str) -> Found:
         prompts = make_prompts(self._engines, self._work.request(query))
@@ -53,7 +52,7 @@ class LlamaCpp:
         """Place 0 is the base's, without the adapter, and place 1 the aligned side's."""
         request = {
             "id_slot": place,
-            **({"lora": [{"id": 0, "scale": float(place)}]} if self._has_adapter else {}),
+            **({"lora": [{"id": 0, "scale": float(place)}]} if self.files.adapter else {}),
             "prompt": ids,
             "n_predict": self._work.new_tokens,
             "temperature": 0,

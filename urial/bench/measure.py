@@ -12,6 +12,8 @@ from pathlib import Path
 
 from urial.bench.contestants import Contestant, Found
 
+SAME_JOB = "llama.cpp, the same job"
+
 
 @dataclass(slots=True)
 class Timings:

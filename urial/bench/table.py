@@ -9,6 +9,7 @@ WORDS = {
     "comparison_vs_naive": "our comparison is this many times as fast as naive",
     "comparison_vs_llama_cpp": "... as llama.cpp doing the two generations alone",
     "answers_vs_llama_cpp": "our two generations alone are this many times as fast as llama.cpp's",
+    "same_job_vs_llama_cpp": "our comparison is this many times as fast as llama.cpp doing the same job",
     "comparison_vs_vllm": "... as vLLM doing the two generations alone",
     "scoring_share": "scoring both contexts adds this fraction to the two generations",
     "first_token_urial_vs_bare": "first token with URIAL over first token with the bare query",
