@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.support import weights_folders
 from tests.support.packable import adapted, gemma
 from tests.support.tiny_families import decoder
-from urial.bench import gpu, growth, llama_cpp, shapes, vllm, workload
+from urial.bench import gpu, growth, llama_cpp, llama_cpp_job, shapes, vllm, workload
 from urial.bench.gguf_adapter import write_adapter
 from urial.bench.gguf_model import write_model
 from urial.bench.measure import peak_rss_gb
@@ -230,6 +232,40 @@ def test_llama_cpp_writes_what_transformers_writes(name: str, tmp_path: Path) ->
     options = {"do_sample": False, "max_new_tokens": 8, "min_new_tokens": 8, "eos_token_id": None}
     answer = model.float().generate(given, attention_mask=torch.ones_like(given), **options)[0, len(ids) :]
     assert found == "".join(f"w{token}" for token in answer.tolist())
+
+
+@torch.inference_mode()
+def test_llama_cpp_does_our_whole_job(tmp_path: Path) -> None:
+    """Answers and ranks are those of transformers' own forward; identical model and context: nothing is shifted."""
+    pytest.importorskip("xllamacpp", reason="pip install -r requirements-bench.txt")
+    model, one, other, count = decoder("SmolLM2", torch.bfloat16), list(range(5, 45)), list(range(20, 60)), 8
+    write_model(model, tmp_path / "model.gguf")
+    files, spawn = llama_cpp.Files((tmp_path / "model.gguf",), None), get_context("spawn")
+    contexts = {"zero_shot": other, "urial": one}
+    with ProcessPoolExecutor(1, spawn, initializer=llama_cpp_job.open_sides, initargs=(files, 1)) as process:
+        jobs = [process.submit(llama_cpp_job.do_job, one, other, contexts, count) for _ in range(2)]
+        found, again = (job.result() for job in jobs)
+    assert found == again  # the beginnings that it keeps change nothing
+    full = model.float()
+    options = {"do_sample": False, "max_new_tokens": count, "min_new_tokens": count, "eos_token_id": None}
+    for prompt, answer in ((one, found.base), (other, found.aligned)):
+        given = torch.tensor([prompt])
+        assert answer == full.generate(given, attention_mask=torch.ones_like(given), **options)[0, 40:].tolist()
+    assert found.ranks["zero_shot"] == [1] * count
+    rows = full(torch.tensor([one + found.aligned])).logits[0, 39:-1]
+    chosen = rows.gather(1, torch.tensor(found.aligned)[:, None])
+    near = ((rows - chosen).abs() < 1e-3).sum(1)  # bfloat16 keys there: near ties may stand in another order
+    wanted = 1 + (rows > chosen).sum(1)
+    assert (torch.tensor(found.ranks["urial"]) - wanted).abs().le(near).all() and wanted.max() > 1
+
+
+def test_the_rivals_statistics_are_the_definitions() -> None:
+    base, aligned = torch.randn(2, 300, generator=torch.Generator().manual_seed(2)) * 3
+    rank, kl = llama_cpp_job.statistics(base.numpy(), aligned.numpy(), 7)
+    own, other = aligned.double().log_softmax(0), base.double().log_softmax(0)
+    assert rank == 1 + int((base > base[7]).sum())
+    assert kl == pytest.approx(float((own.exp() * (own - other)).sum()), rel=1e-5)
+    assert llama_cpp_job.statistics(base.numpy(), base.numpy(), int(base.argmax())) == (1, 0.0)
 
 
 def test_a_family_that_is_not_written_for_llama_cpp_is_one_sentence(tmp_path: Path) -> None:
