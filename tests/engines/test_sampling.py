@@ -51,3 +51,14 @@ def test_a_seed_repeats_its_draws() -> None:
         for _ in range(2)
     )
     assert once == again and len(set(once)) > 1
+
+
+def test_chance_falls_otherwise_after_another_prompt() -> None:
+    draws = {
+        tuple(
+            Sampler(Sampling(temperature=1.0, seed=seed), prompt, torch.device("cpu")).draw(SCORES)
+            for seed in range(40)
+        )
+        for prompt in ([0], [1], [0, 1], [1, 0])
+    }
+    assert len(draws) == 4

@@ -135,7 +135,7 @@ def begin_mixed(engines: PairEngines, request: Request, given: Given, at: float)
     prompts = given.base_ids, given.prompts.aligned_ids
     device = base.model.device
     penalised = [Penalised(s.repetition_penalty, ids, device) for s, ids in zip(samplings, prompts, strict=True)]
-    sampler = base.sampler(replace(samplings[1], repetition_penalty=1.0), [])
+    sampler = base.sampler(replace(samplings[1], repetition_penalty=1.0), prompts[1])  # chance as at 1
     mixture = Mixture(base, at, (penalised[0], penalised[1]), sampler, engines.vocabulary)
     readers = [base.reader(given.base_ids, room), aligned.reader(given.prompts.aligned_ids, room)]
     pieces = base.write(readers, mixture.choose, room, base.ends | aligned.ends)

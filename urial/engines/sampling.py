@@ -5,6 +5,7 @@ The processors are transformers' own, in its order, so that settings mean what t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import cast
 
@@ -53,14 +54,14 @@ class Penalised:
 
 
 class Sampler:
-    """Chooses token after token for one answer; its seed makes the choice repeatable."""
+    """Chooses token after token for one answer; its seed makes the choice repeatable after the same prompt."""
 
     def __init__(self, sampling: Sampling, prompt_ids: Sequence[int], device: torch.device) -> None:
         check_sampling(sampling)
         self.is_greedy = sampling.is_greedy
         self.scores = Penalised(sampling.repetition_penalty, prompt_ids, device)
         self._seen = torch.empty((1, 0), dtype=torch.long, device=device)  # what is left looks at scores alone
-        self._generator = torch.Generator(device).manual_seed(sampling.seed)
+        self._generator = torch.Generator(device).manual_seed(own_seed(sampling.seed, prompt_ids))
         self._processors = self._make_processors(sampling)
 
     @staticmethod
@@ -78,6 +79,13 @@ class Sampler:
 
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
         return first_greatest(scores) if self.is_greedy else drawn(scores, self._generator)
+
+
+def own_seed(seed: int, prompt_ids: Sequence[int]) -> int:
+    """A seed for one prompt: with the same random numbers, chance would fall alike on all questions of a corpus."""
+    return int.from_bytes(
+        hashlib.blake2b(repr((seed, *prompt_ids)).encode(), digest_size=8).digest(), "big", signed=True
+    )
 
 
 def first_greatest(scores: torch.Tensor) -> torch.Tensor:
