@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
 ]
 
+WHOLE = replace(SMALL, most_tokens=150, sampled_tokens=0)  # softmax over the whole vocabulary
 PREFERENCE = Preference(beta=0.5, answer_weight=0.3)
 
 
@@ -46,7 +48,7 @@ def test_loss_and_gradient_are_those_of_the_formula() -> None:
     causal, pairs = tiny.model("gemma3"), some_pairs()
     causal.requires_grad_(False)
     adapter = add_lora(causal, SMALL)
-    objective = PreferenceObjective(learner_of(causal), pairs, PREFERENCE, most_tokens=150)
+    objective = PreferenceObjective(learner_of(causal), pairs, PREFERENCE, [], WHOLE)
     with torch.no_grad():
         start = [[log_probability(causal, text) for text in pair.both] for pair in pairs]
         for number, weight in enumerate(p for p in adapter.parameters() if p.requires_grad):
@@ -83,7 +85,7 @@ def test_the_better_answers_gain_on_the_worse_ones(tmp_path: Path) -> None:
             )
 
     before = lead()
-    objective = PreferenceObjective(learner, pairs, PREFERENCE, 150)
+    objective = PreferenceObjective(learner, pairs, PREFERENCE, [], recipe)
     train(Run(learner, adapter, objective, [], recipe, tmp_path, "pairs", lambda done, total, loss: None))
     losses = [line["loss"] for line in RunLog(tmp_path).lines()]
     assert len(losses) == 12 and losses[-1] < losses[0]

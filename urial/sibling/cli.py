@@ -35,9 +35,6 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", metavar="DIR", type=Path, help="an adapter to go on from (default: a fresh one)")
     add_recipe_arguments(parser)
-    parser.add_argument(
-        "--sampled-tokens", metavar="N", type=int, help="tokens sampled for the softmax; 0: the whole vocabulary"
-    )
 
 
 def add_prefer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +68,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-step", metavar="N", type=int, help="conversations per optimizer step")
     parser.add_argument("--longest", metavar="N", type=int, help="most tokens of a conversation")
     parser.add_argument("--most-tokens", metavar="N", type=int, help="tokens per forward pass; lower it to save memory")
+    parser.add_argument(
+        "--sampled-tokens", metavar="N", type=int, help="tokens sampled for the softmax; 0: the whole vocabulary"
+    )
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:

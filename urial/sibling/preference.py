@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from urial.errors import RecordError, SettingsError
-from urial.sibling.answer_loss import FULL
 from urial.sibling.batches import micro_batches
 from urial.sibling.examples import Example, parse_line
 from urial.sibling.learner import Learner
 from urial.sibling.masking import Encoded
+from urial.sibling.objectives import training_vocabulary
+from urial.sibling.recipe import Recipe
 from urial.validation import json_value
 
 
@@ -94,9 +95,20 @@ class PreferenceObjective:
     """The mean loss of pairs, as this file's first lines say; the learner as it is now is the start."""
 
     def __init__(
-        self, learner: Learner, pairs: Sequence[EncodedPair], preference: Preference, most_tokens: int
+        self,
+        learner: Learner,
+        pairs: Sequence[EncodedPair],
+        preference: Preference,
+        extra: Sequence[int],
+        recipe: Recipe,
     ) -> None:
-        self._learner, self._pairs, self._preference, self._most = learner, pairs, preference, most_tokens
+        """`extra`: token ids that are always in the softmax, see `training_vocabulary`.
+
+        What is sampled beside them is the same in all steps and at the start, so that gains compare like with like.
+        """
+        self._learner, self._pairs, self._preference, self._most = learner, pairs, preference, recipe.most_tokens
+        texts = [text for pair in pairs for text in pair.both]
+        self._vocabulary = training_vocabulary(learner, texts, extra, recipe)(0)
         with torch.no_grad():
             self._start = [found for batch in self._batches(range(len(pairs))) for found in self._likelihoods(batch)]
 
@@ -119,7 +131,7 @@ class PreferenceObjective:
     def _likelihoods(self, batch: Sequence[int]) -> Iterator[Tensor]:
         """For each pair the log-probabilities (nats) of its answers [1 or 2], the better one's first."""
         texts = [text for i in batch for text in self._pairs[i].both]
-        losses = self._learner.losses(texts, FULL)
+        losses = self._learner.losses(texts, self._vocabulary)
         sums = iter([part.sum() for part in losses.split([text.answer_tokens for text in texts])])
         for i in batch:
             yield -torch.stack([next(sums) for _ in self._pairs[i].both])

@@ -70,9 +70,8 @@ def run_preferring(options: argparse.Namespace) -> int:
     def preferences(learner: Learner, encoder: ChatEncoder, recipe: Recipe) -> Objective:
         both = [[encoder.encode(each, recipe.longest) for each in (pair.better, pair.worse)] for pair in pairs]
         alone = [EncodedPair(encoder.encode(example, recipe.longest)) for example in kept]
-        return PreferenceObjective(
-            learner, [*(EncodedPair(*each) for each in both), *alone], preference, recipe.most_tokens
-        )
+        everything = [*(EncodedPair(*each) for each in both), *alone]
+        return PreferenceObjective(learner, everything, preference, sorted(encoder.added_ids), recipe)
 
     seen = [*(example for pair in pairs for example in (pair.better, pair.worse)), *kept]
     start = start_of(options)
