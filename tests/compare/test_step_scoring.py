@@ -15,12 +15,12 @@ from tests.support.runners import Gate, Watched, engine_over, shared, until
 from urial.compare.events import AlignedToken, ShiftRows
 from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
-from urial.engines.local.compiled_cpu import kernels, packing
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.runner import Chunk
 from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
+from urial.kernels import decoder, packing
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
 
@@ -90,9 +90,9 @@ def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -
     ones = np.ones(ROWS, np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)
     for row in range(ROWS):
-        kernels.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
+        decoder.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
     for count in range(2, ROWS + 1):
-        kernels.multiply(matrix, x[:count], ones[:count], company[:count])
+        decoder.multiply(matrix, x[:count], ones[:count], company[:count])
         np.testing.assert_array_equal(company[:count], alone[:count])
 
 

@@ -17,11 +17,11 @@ from tests.support.runners import chosen
 from tests.support.second_family import gguf_file, sibling
 from urial.engines.base import Sampling
 from urial.engines.local.choose_runner import shared_model
-from urial.engines.local.compiled_cpu import packing
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.runner import Chunk
 from urial.engines.open import make_local
+from urial.kernels import packing
 from urial.pairs import ModelSpec
 from urial.weights import LoadedModel, load_model
 

@@ -13,9 +13,9 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from urial.engines.local.compiled_cpu.kernels import GELU, SILU
-from urial.engines.local.compiled_cpu.packing import STORED
-from urial.engines.local.compiled_cpu.products import STEP
+from urial.kernels.decoder import GELU, SILU
+from urial.kernels.packing import STORED
+from urial.kernels.products import STEP
 from urial.weights.adapters import LowRankLinear
 
 ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU}

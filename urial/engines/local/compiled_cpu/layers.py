@@ -14,8 +14,8 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.local.compiled_cpu.families import ACTIVATIONS, FAMILIES, activation_of, linears_of
-from urial.engines.local.compiled_cpu.kernels import Floats, Matrix
-from urial.engines.local.compiled_cpu.packing import as_stored, in_steps, pack
+from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.packing import as_stored, in_steps, pack
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has

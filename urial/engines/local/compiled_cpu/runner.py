@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
-from urial.engines.local.compiled_cpu import attention, kernels
-from urial.engines.local.compiled_cpu.kernels import Floats
 from urial.engines.local.compiled_cpu.layers import Layer, head_of, last_norm, layers_of
 from urial.engines.local.runner import Chunk, Prefix
 from urial.engines.local.torch_runner import MAX_SEQUENCES, wanted_rows
-from urial.numba_tools.cores import all_cores
+from urial.kernels import attention, decoder
+from urial.kernels.cores import all_cores
+from urial.kernels.decoder import Floats
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
 
@@ -111,7 +111,7 @@ class CompiledCpuRunner:
         )
         for number, layer in enumerate(self._layers):
             self._pass(number, layer, hidden, shared)
-        kernels.norm(hidden, self._last_norm, self._eps)
+        decoder.norm(hidden, self._last_norm, self._eps)
         return hidden
 
     def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
@@ -120,15 +120,15 @@ class CompiledCpuRunner:
         groups, size, outputs = layer.groups, layer.size, layer.after_attention
         qkv = aligned_empty(rows, (layer.heads + 2 * groups) * size)
         attended = aligned_empty(rows, layer.heads * size)
-        kernels.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
+        decoder.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
         attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
-        kernels.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
+        decoder.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
 
     def _logits(self, hidden: Floats) -> torch.Tensor:
         """Logits [R, V] of R hidden states [R, D]."""
         found = np.empty((len(hidden), len(self._head.codes)), np.float32)
         if len(hidden):
-            kernels.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
+            decoder.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
         return torch.from_numpy(found)
 
 

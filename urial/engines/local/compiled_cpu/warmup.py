@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from urial.engines.local.compiled_cpu.packing import pack
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
+from urial.kernels.packing import pack
 
 WIDTH = 32  # one block of codes
 
