@@ -14,6 +14,7 @@ from tests.support.paths import ROOT
 LAYERS = [
     {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "kernels"},
     {"pairs", "prompts", "shift", "paper_code_metrics", "render"},
+    {"servers"},
     {"weights"},
     {"tokenizer"},
     {"engines"},

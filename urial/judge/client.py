@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic_core import from_json
 
-from urial.engines.server import failures
-from urial.engines.server.address import Address
 from urial.errors import EngineError, SettingsError, UrialError
+from urial.servers import failures
+from urial.servers.address import Address
 
 REFUSED_FORM = (400, 422)
 LARGEST_REPLY = 4_000_000  # bytes; a verdict has a few thousand

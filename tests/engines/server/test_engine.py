@@ -19,11 +19,11 @@ from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.pair import PairEngines
-from urial.engines.server.client import Limits
 from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
 from urial.prompts import method
 from urial.records import Comparison, SidePenalties
+from urial.servers.client import Limits
 
 ALL_IDS = [2, 40, 50, 60]
 
@@ -318,7 +318,7 @@ def test_who_has_no_place_waits_in_a_visible_line_and_can_leave_it() -> None:
 
 
 def client_loop_call(action: object) -> None:
-    from urial.engines.server.event_loop import background
+    from urial.servers.event_loop import background
 
     async def act() -> None:
         action()

@@ -12,17 +12,17 @@ from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Engine, Sampling
 from urial.engines.sampling import check_sampling
-from urial.engines.server.address import Address
-from urial.engines.server.client import Limits, ServerClient
-from urial.engines.server.event_loop import background
 from urial.engines.server.probe import Abilities, probe
 from urial.engines.server.protocol import generation_body
-from urial.engines.server.retry import Timeouts
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.stream import Answer, PieceReader
 from urial.engines.server.tokenizer import load_tokenizer
 from urial.pairs import ModelSpec, ServerSpec
 from urial.progress import Progress
+from urial.servers.address import Address
+from urial.servers.client import Limits, ServerClient
+from urial.servers.event_loop import background
+from urial.servers.retry import Timeouts
 
 _clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
 _clients_lock = threading.Lock()

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from urial.engines.base import NoRow, ToldRow, TopRow
-from urial.engines.server.failures import Malformed
+from urial.servers.failures import Malformed
 
 UNREADABLE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)  # JSON of another shape
 ID_NAME = "token_id:"  # what vLLM's names of listed tokens begin with

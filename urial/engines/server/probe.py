@@ -15,9 +15,6 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities
-from urial.engines.server import failures
-from urial.engines.server.client import ServerClient
-from urial.engines.server.failures import Malformed, Refused
 from urial.engines.server.logprobs import MISSING, own_rows, read_row
 from urial.engines.server.protocol import (
     READERS,
@@ -30,6 +27,9 @@ from urial.engines.server.protocol import (
     only_choice,
 )
 from urial.errors import EngineError, MismatchError, SettingsError
+from urial.servers import failures
+from urial.servers.client import ServerClient
+from urial.servers.failures import Malformed, Refused
 
 PROBE_TEXT = "The capital of France"
 PROBE_TOKENS = 3

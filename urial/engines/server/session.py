@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from urial.engines.base import FIRST_REREAD, ToldRow
-from urial.engines.server import failures
-from urial.engines.server.client import ServerClient
-from urial.engines.server.event_loop import background
-from urial.engines.server.failures import Malformed
 from urial.engines.server.logprobs import read_rows
 from urial.engines.server.protocol import LogprobSupport, only_choice, scoring_body
+from urial.servers import failures
+from urial.servers.client import ServerClient
+from urial.servers.event_loop import background
+from urial.servers.failures import Malformed
 
 
 class RequestedRows:

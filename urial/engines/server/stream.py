@@ -18,12 +18,12 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
-from urial.engines.server import failures
-from urial.engines.server.admission import QueuePosition
-from urial.engines.server.client import ServerClient
-from urial.engines.server.event_loop import background
 from urial.engines.server.protocol import Delta, LogprobSupport, first_choice, read_delta
 from urial.errors import EngineError, UrialError
+from urial.servers import failures
+from urial.servers.admission import QueuePosition
+from urial.servers.client import ServerClient
+from urial.servers.event_loop import background
 from urial.tokenizer.text import TextStream
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import json
 
 import httpx
 
-from urial.engines.server.address import Address
 from urial.errors import EngineError, SettingsError, UrialError
+from urial.servers.address import Address
 
 BEHIND_A_PROXY = (502, 503, 504)  # what a proxy says of a server that is down
 KEPT = "what it had written is kept; try again."
