@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines.server.test_engine import ALL_IDS, asked, exact_answer, fake, local_pair, served
-from tests.servers.test_failures import A, B, read
+from tests.engines.server.test_failures import A, B, read
 from tests.support import tiny
 from tests.support.fake_server import DONE, QUICK, FakeServer, client_of, engine_of, event, streamed
 from urial.compare import run as core
