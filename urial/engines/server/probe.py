@@ -54,7 +54,8 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     context_length = await find_context_length(client, model)
     ids = tokenizer.encode(PROBE_TEXT)[:PROBE_TOKENS]
     reply, wish, refusal = await ask_for_all(client, model, ids)
-    choice = only_choice(client.address, reply)
+    with failures.naming_what_is_missing(client.address):
+        choice = only_choice(reply)
     id_source = find_ids(choice)
     top, has_ranks = prompt_rows(choice, ids, wish.top) if id_source != "none" else (0, False)
     if top:

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 from urial.engines.base import Sampling, ToldRow
 from urial.engines.server.logprobs import is_id, own_rows
-from urial.servers.address import Address
-from urial.servers.failures import Malformed, error_message, missing
+from urial.servers.failures import Malformed, error_message
 
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
@@ -104,14 +103,11 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     return choices[0]
 
 
-def only_choice(address: Address, reply: Any) -> dict[str, Any]:
-    """The choice of a reply that has to hold one. Raises EngineError where there is none."""
-    try:
-        choice = first_choice(reply)
-    except Malformed as error:
-        raise missing(address, str(error)) from error
+def only_choice(reply: Any) -> dict[str, Any]:
+    """The choice of a reply that has to hold one. Raises Malformed."""
+    choice = first_choice(reply)
     if choice is None:
-        raise missing(address, "choices")
+        raise Malformed("choices")
     return choice
 
 

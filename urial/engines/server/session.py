@@ -15,7 +15,6 @@ from urial.engines.server.protocol import LogprobSupport, only_choice, scoring_b
 from urial.servers import failures
 from urial.servers.client import ServerClient
 from urial.servers.event_loop import background
-from urial.servers.failures import Malformed
 
 
 class RequestedRows:
@@ -58,8 +57,5 @@ class ServerScoreSession:
 
     async def _ask(self, ids: list[int], start: int) -> list[ToldRow]:
         reply = await self._client.ask(scoring_body(self._model, ids, self._telling))
-        choice = only_choice(self._client.address, reply)
-        try:
-            return read_rows(choice, ids, start, self._telling.top)
-        except Malformed as error:
-            raise failures.missing(self._client.address, str(error)) from error
+        with failures.naming_what_is_missing(self._client.address):
+            return read_rows(only_choice(reply), ids, start, self._telling.top)

@@ -82,10 +82,9 @@ class Answer(Iterator[Piece]):
         """Runs on the loop: whatever happens, who waits for pieces is told."""
         end: UrialError | None = EngineError("The answer was interrupted; what was written is kept, try again.")
         try:
-            await self._read()
+            with failures.naming_what_is_missing(self._client.address):
+                await self._read()
             end = None
-        except failures.Malformed as error:
-            end = failures.missing(self._client.address, str(error))
         except UrialError as error:
             end = error
         except Exception:
