@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.packable import weights
+from tests.support.unpacked import dense, is_packed
 from urial.kernels import decoder, packing
 
 pytestmark = pytest.mark.slow
@@ -22,8 +23,8 @@ KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least")
 def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
     weight = weights(kind, 60, 128)
     packed = packing.pack(weight)
-    assert packing.is_packed(packed) == (kind != "whole")
-    np.testing.assert_array_equal(packing.dense(packed), weight.numpy())
+    assert is_packed(packed) == (kind != "whole")
+    np.testing.assert_array_equal(dense(packed), weight.numpy())
     assert packed.scales.shape == {"whole": (0, 0), "in blocks of 16": (60, 8)}.get(kind, (60, 4))
     assert (len(packed.offsets) > 0) == (kind == "from their least")
 
@@ -34,8 +35,8 @@ def test_one_bit_off_is_not_packed(kind: str) -> None:
     weight = weights(kind, 60, 64)
     weight[50, 7] = torch.nextafter(weight[50, 7], torch.tensor(9.0))
     packed = packing.pack(weight)
-    assert not packing.is_packed(packed)
-    np.testing.assert_array_equal(packing.dense(packed), weight.numpy())
+    assert not is_packed(packed)
+    np.testing.assert_array_equal(dense(packed), weight.numpy())
 
 
 def test_blocks_of_zeros_and_of_one_value_pack() -> None:
@@ -43,15 +44,15 @@ def test_blocks_of_zeros_and_of_one_value_pack() -> None:
     weight[3] = 0.7
     weight[4, 40] = -1.5
     packed = packing.pack(weight)
-    assert packing.is_packed(packed)
-    np.testing.assert_array_equal(packing.dense(packed), weight.numpy())
+    assert is_packed(packed)
+    np.testing.assert_array_equal(dense(packed), weight.numpy())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number_stays_as_it_is(bad: float) -> None:
     weight = weights("in blocks of 32", 20, 64)
     weight[2, 5] = bad
-    np.testing.assert_array_equal(packing.dense(packing.pack(weight)), weight.numpy())
+    np.testing.assert_array_equal(dense(packing.pack(weight)), weight.numpy())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -60,7 +61,7 @@ def test_two_bytes_stay_two_bytes_over_the_same_memory(dtype: torch.dtype) -> No
     weight = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(dtype).view(256, 256)
     packed = packing.pack(weight)
     assert packed.codes.nbytes == weight.nbytes and packed.codes.ctypes.data == weight.data_ptr()
-    np.testing.assert_array_equal(packing.dense(packed), weight.float().numpy())
+    np.testing.assert_array_equal(dense(packed), weight.float().numpy())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

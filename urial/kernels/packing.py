@@ -97,19 +97,3 @@ def _if_all(weight: Floats, block: int, fill: Callable[[Floats], Matrix | None])
     if weight.shape[1] % block or fill(weight[:PROBED]) is None:
         return None
     return fill(weight)
-
-
-def is_packed(matrix: Matrix) -> bool:
-    """Whether it is held as eight-bit steps."""
-    return matrix.kind in (*BLOCKS.values(), decoder.FROM_LEAST)
-
-
-def dense(matrix: Matrix) -> Floats:
-    """Back to float32 [out, in], without bias and low-rank part."""
-    if not is_packed(matrix):
-        stored = next(dtype for dtype, kind in STORED.items() if kind == matrix.kind)
-        return torch.from_numpy(matrix.codes).view(stored).float().numpy()
-    blocks = matrix.scales.shape[1]
-    size = matrix.codes.shape[1] // blocks
-    found = matrix.codes.view(np.int8) * np.repeat(matrix.scales, size, axis=1)
-    return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found

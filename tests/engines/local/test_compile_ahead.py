@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.packable import adapted, gemma, weights
-from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
-from urial.engines.local.compiled_cpu.warmup import warm_up
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner, warm_up
 from urial.engines.local.runner import Chunk
 from urial.kernels import attention, decoder, packing, scales
 

@@ -40,21 +40,18 @@ class ServerEngine(Engine):
         abilities: Abilities,
         tokenizer: PreTrainedTokenizerBase,
         ends: frozenset[int],
+        revision: str | None = None,
     ) -> None:
         """`model` is the server's name for it; `ends` are the ids that end a turn."""
         super().__init__(tokenizer, name=f"{model} at {client.address.url}", ends=ends)
         self.capabilities = abilities.capabilities
         self.context_length = abilities.context_length
         self.vocabulary_size = len(tokenizer)
+        self.revision = revision
         self.no_rows_reason = abilities.reason
         self.client = client
         self._model = model
         self.telling = abilities.telling
-
-    @property
-    def waiting(self) -> int:
-        """Answers in line before this server."""
-        return self.client.generating.waiting
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Answer:
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
@@ -81,7 +78,7 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
     tokenizer, ends = load_tokenizer(spec, progress)
     progress(f"Asking the server {client.address.url}", None)
     abilities = background().wait(probe(client, server.model, tokenizer))
-    return ServerEngine(client, server.model, abilities, tokenizer, ends)
+    return ServerEngine(client, server.model, abilities, tokenizer, ends, spec.revision)
 
 
 def client_of(spec: ServerSpec) -> ServerClient:
