@@ -61,25 +61,18 @@ class Sampler:
         self.scores = Penalised(sampling.repetition_penalty, prompt_ids, device)
         self._seen = torch.empty((1, 0), dtype=torch.long, device=device)  # what is left looks at scores alone
         self._generator = torch.Generator(device).manual_seed(sampling.seed)
-        self._processors = self._make_processors(sampling)
-
-    @staticmethod
-    def _make_processors(sampling: Sampling) -> LogitsProcessorList:
-        processors = LogitsProcessorList()
+        self._processors = LogitsProcessorList()
         if sampling.temperature not in (0, 1):
-            processors.append(TemperatureLogitsWarper(sampling.temperature))
+            self._processors.append(TemperatureLogitsWarper(sampling.temperature))
         if sampling.temperature > 0 and sampling.top_p < 1:
-            processors.append(TopPLogitsWarper(sampling.top_p))
-        return processors
+            self._processors.append(TopPLogitsWarper(sampling.top_p))
 
     def draw(self, scores: torch.Tensor) -> int:
         """A token from scores [1, V], in which a penalty has already had its say; greedy ties go to the lowest id."""
-        return int(self._draw(self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))))
-
-    def _draw(self, scores: torch.Tensor) -> torch.Tensor:
+        found = self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))
         if self.is_greedy:
-            return first_greatest(scores)
-        return torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator)
+            return int(first_greatest(found))
+        return int(torch.multinomial(found.softmax(dim=-1), 1, generator=self._generator))
 
 
 def first_greatest(scores: torch.Tensor) -> torch.Tensor:

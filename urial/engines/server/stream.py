@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
+from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.server.protocol import Delta, LogprobSupport, first_choice, read_delta
 from urial.errors import EngineError, UrialError
 from urial.servers import failures
@@ -200,9 +200,10 @@ class PieceReader:
         found: list[Piece] = []
         for index, (token_id, row) in enumerate(zip(delta.ids, delta.rows, strict=True)):
             self._left -= 1
-            is_last = index == len(delta.ids) - 1
-            found.append(self._piece(token_id, row, self._is_end(token_id, delta, found, is_last)))
-            if found[-1].is_end or self._left == 0:
+            is_end = self._is_end(token_id, delta, found, index == len(delta.ids) - 1)
+            text = self._text.feed_answer(token_id, is_end=is_end, is_last=self._left == 0)
+            found.append(Piece(token_id, text, is_end, row))
+            if is_end or self._left == 0:
                 self.has_ended = True
                 break
         return found
@@ -217,9 +218,3 @@ class PieceReader:
         if not is_last or delta.finish not in STOPS:
             return False
         return token_id in self._special or len(delta.text) <= sum(len(piece.text) for piece in before)
-
-    def _piece(self, token_id: int, row: ToldRow | None, is_end: bool) -> Piece:
-        text = "" if is_end else self._text.feed(token_id)
-        if is_end or self._left == 0:
-            text += self._text.finish()
-        return Piece(token_id, text, is_end, row)
