@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class CompiledCpuRunner:
 
         Packing the embedded pair takes two seconds, compiling about twenty, once for a machine.
         """
-        inner = model.base_model
+        inner: Any = model.base_model
         self._embed = Embedding(inner.embed_tokens)
         self._last_norm = last_norm(model)
         self._eps = np.float32(model.config.get_text_config().rms_norm_eps)
