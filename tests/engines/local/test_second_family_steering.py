@@ -44,8 +44,7 @@ def loaded() -> LoadedModel:
 def engines(loaded: LoadedModel) -> PairEngines:
     """The base is the package's model, the aligned model the same one under an adapter."""
     over = replace(loaded, model=sibling(loaded.model))
-    base, aligned = open_loaded(LoadedPair(base=loaded, aligned=over, shares_weights=True))
-    return tiny.pair_of(base.engine, aligned.engine)
+    return tiny.pair_of(*open_loaded(LoadedPair(base=loaded, aligned=over, shares_weights=True)))
 
 
 @pytest.mark.parametrize("context", ["zero_shot", "urial"])
