@@ -12,8 +12,9 @@ import pytest
 from tests.support.paths import ROOT
 
 LAYERS = [
-    {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "numba_tools"},
+    {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "kernels"},
     {"pairs", "prompts", "shift", "paper_code_metrics", "render"},
+    {"servers"},
     {"weights"},
     {"tokenizer"},
     {"engines"},

@@ -14,8 +14,6 @@ from urial.corpus.hub_tables import JUDGEMENTS, judgements
 from urial.corpus.lines import FILE, places, read_lines
 from urial.corpus.questions import read_questions
 from urial.corpus.sources import Recording
-from urial.engines.server.address import Address
-from urial.engines.server.failures import said
 from urial.errors import UrialError
 from urial.gallery.entries import load_entry
 from urial.judge import just_eval, votes
@@ -23,6 +21,8 @@ from urial.pairs import ServerSpec
 from urial.pairs.availability import listed_files
 from urial.prompts.checks import load_history
 from urial.prompts.retrieval import load_pool
+from urial.servers.address import Address
+from urial.servers.failures import said
 from urial.sibling import checked, examples, sampling
 from urial.steering_records import load_dial, load_nudge
 from urial.weights.adapters import CONFIG, read_adapter

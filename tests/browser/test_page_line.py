@@ -17,7 +17,7 @@ from tests.support.fake_server import FakeServer, client_of, engine_of, event, s
 from tests.support.ui_server import GRADIO_WARNS
 from urial.engines.local.runner import Chunk
 from urial.engines.pair import PairEngines
-from urial.engines.server.client import Limits
+from urial.servers.client import Limits
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("slowly"), *GRADIO_WARNS]
 

@@ -10,17 +10,18 @@ import pytest
 import torch
 
 from tests.support import tiny
+from tests.support.held import held
 from tests.support.packable import adapted, gemma, weights
 from tests.support.runners import Gate, Watched, engine_over, shared, until
 from urial.compare.events import AlignedToken, ShiftRows
 from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
-from urial.engines.local.compiled_cpu import kernels, packing
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.runner import Chunk
 from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
+from urial.kernels import decoder, packing
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
 
@@ -67,7 +68,7 @@ def runner_of(engines: PairEngines) -> Watched:
 
 
 def is_free(engines: PairEngines) -> bool:
-    return engines.base.held().sequences == 0
+    return held(engines.base).sequences == 0
 
 
 def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
@@ -90,9 +91,9 @@ def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -
     ones = np.ones(ROWS, np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)
     for row in range(ROWS):
-        kernels.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
+        decoder.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
     for count in range(2, ROWS + 1):
-        kernels.multiply(matrix, x[:count], ones[:count], company[:count])
+        decoder.multiply(matrix, x[:count], ones[:count], company[:count])
         np.testing.assert_array_equal(company[:count], alone[:count])
 
 
@@ -180,7 +181,7 @@ def test_numbers_are_the_same_to_the_last_bit_whatever_was_read_before(engines: 
     fresh = siblings(Watched(runner_of(engines).runner))
     first = columns(result(compare(fresh, asked[0])))
     result(compare(engines, asked[1]))
-    assert engines.base.held().prefixes > 0
+    assert held(engines.base).prefixes > 0
     assert columns(result(compare(engines, asked[0]))) == first
 
 
@@ -235,7 +236,7 @@ def test_a_visitor_who_leaves_takes_all_sequences_along(engines: PairEngines, to
         next(events)
     events.close()
     until(lambda: is_free(engines))
-    assert engines.base.held().prefixes <= 1  # the method's constant beginning
+    assert held(engines.base).prefixes <= 1  # the method's constant beginning
 
 
 def test_a_failing_scoring_leaves_the_answers_and_no_sequence(engines: PairEngines) -> None:

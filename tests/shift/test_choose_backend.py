@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 import pytest
 import torch
 
-from urial.numba_tools.cores import all_cores
+from urial.kernels.cores import all_cores
 from urial.shift import choose_backend as choice
 from urial.shift import numba_backend as in_loops
 from urial.shift import torch_backend as in_torch

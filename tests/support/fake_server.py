@@ -18,12 +18,12 @@ from tests.support import tiny
 from urial.engines.base import Sampling
 from urial.engines.local.engine import LocalEngine
 from urial.engines.server import ServerEngine
-from urial.engines.server.address import Address
-from urial.engines.server.client import Limits, ServerClient
-from urial.engines.server.event_loop import background
 from urial.engines.server.probe import probe
-from urial.engines.server.retry import Timeouts
 from urial.pairs import ServerSpec
+from urial.servers.address import Address
+from urial.servers.client import Limits, ServerClient
+from urial.servers.event_loop import background
+from urial.servers.retry import Timeouts
 
 URL = "http://fake/v1"
 PATIENT = Timeouts(first=100, stall=100, whole=100, away=1.0, first_pause=0.01, longest_pause=0.03)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.judge_server import JudgeServer
-from urial.engines.server.address import Address
 from urial.judge import summary
 from urial.judge.budget import Budget
 from urial.judge.client import ChatClient, Waits
 from urial.judge.run import Outcome, plan, run
 from urial.judge.store import Store
 from urial.pairs import ServerSpec
+from urial.servers.address import Address
 
 PATIENT = Waits(connect=10, whole=30, longest_pause=1.5, first_pause=0.01, tries=3)  # however busy the machine is
 QUICK = Waits(connect=10, whole=2, longest_pause=1.5, first_pause=0.01, tries=3)  # where the server hangs

@@ -28,7 +28,7 @@ class Watched:
 
     def __init__(self, runner: Runner[Any], before: Callable[[Sequence[Chunk]], None] = lambda batch: None) -> None:
         self.runner, self.before = runner, before
-        self.batch_invariant, self.can_rewind = runner.batch_invariant, runner.can_rewind
+        self.can_rewind = runner.can_rewind
         self.max_sequences, self.worth_reading = runner.max_sequences, runner.worth_reading
         self.batches: list[list[int]] = []  # how many tokens of each sequence
 

@@ -85,11 +85,10 @@ def run_gpu(work: Workload, options: argparse.Namespace) -> int:
 
 def load_work(options: argparse.Namespace) -> Workload:
     from urial.bench import shapes, workload
-    from urial.engines.open import default_device
-    from urial.pairs import load_pairs
+    from urial.pairs import Machine, load_pairs
 
     asked = {"dtype": options.dtype, "examples": options.examples, "new_tokens": options.new_tokens}
-    device = options.device or default_device()
+    device = options.device or Machine.probe().default_device
     if options.shape:
         work = shapes.random_work(options.shape, device=device, **asked)
         tell_processor(options.shape, device)

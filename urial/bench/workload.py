@@ -66,7 +66,7 @@ def load(pair: Pair, *, device: str, dtype: str | None, examples: int, new_token
 def endless_engines(work: Workload) -> PairEngines:
     """Our engines over the loaded models, with no token that ends an answer."""
     endless = replace(work.loaded, base=without_ends(work.loaded.base), aligned=without_ends(work.loaded.aligned))
-    base, aligned = (side.engine for side in open_loaded(endless))
+    base, aligned = open_loaded(endless)
     info = PairInfo(
         name=work.pair.name,
         base=base.name,

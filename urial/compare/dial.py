@@ -110,7 +110,7 @@ def dial(
 
 def can_scale(engines: PairEngines) -> bool:
     """Whether the aligned model is the base with an adapter, and both run here."""
-    return engines.is_exact and not engines.same and engines.local("aligned").shares_weights_with(engines.local("base"))
+    return engines.is_exact and not engines.same and engines.local("aligned").shared is engines.local("base").shared
 
 
 def checked_positions(at: Sequence[float]) -> list[float]:

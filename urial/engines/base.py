@@ -149,6 +149,7 @@ class Engine(ChatTokenizer, ABC):
     """One model, ready to run, and its tokenizer."""
 
     capabilities: Capabilities
+    revision: str | None  # of its weights, for the record; None where nobody knows
     context_length: int  # longest prompt plus answer, in tokens
     vocabulary_size: int
     no_rows_reason: str = ""  # why `open_score` can give nothing, in one sentence; empty where `has_top`

@@ -5,19 +5,18 @@ Chooses device and precision where the user did not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from urial.engines.local.choose_runner import WORTH_COMPILING, shared_model
+from urial.engines.base import Engine
+from urial.engines.local.choose_runner import WORTH_COMPILING, begin, shared_model
 from urial.engines.local.engine import LocalEngine
-from urial.engines.local.futures import begin
 from urial.engines.local.lm_head import WITHOUT_FLOAT64
 from urial.engines.local.sequence import SharedModel
 from urial.engines.pair import PairEngines, check_same_tokens
-from urial.engines.server import ServerEngine, connect
+from urial.engines.server import connect
 from urial.pairs import Machine, ModelSpec, Pair, Precision, choose_precision
 from urial.progress import Progress, silent
 from urial.records import PairInfo, SideName
@@ -25,14 +24,6 @@ from urial.shift import statistics as shift
 from urial.weights import LoadedModel, LoadedPair, load_model, load_pair_models
 
 AS_SERVED = "as served"  # precision and device of a model that runs elsewhere
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """One side: its engine, and the revision for the record."""
-
-    engine: LocalEngine | ServerEngine
-    revision: str | None
 
 
 def open_pair(
@@ -44,30 +35,29 @@ def open_pair(
     suits the device; a server has its own. Raises WeightsMissing, WeightsError, MismatchError, SettingsError,
     PairsError, and EngineError where a server cannot be reached.
     """
-    device = device or default_device()
-    precision = choose_precision(pair, Machine.probe(), dtype, device)
+    machine = Machine.probe()
+    device = device or machine.default_device
+    precision = choose_precision(pair, machine, dtype, device)
     is_served = pair.base.server is not None and pair.aligned.server is not None
     if not is_served:
         begin(lambda: prepare_loops(pair, precision, device))
-    loading = Loading(precision, device, progress or silent)
-    sides = open_sides(pair, loading)
-    base, aligned = sides.base, sides.aligned
-    check_same_tokens(base.engine.vocabulary(), aligned.engine.vocabulary(), pair.name)
+    base, aligned, same = open_sides(pair, precision, device, progress or silent)
+    check_same_tokens(base.vocabulary(), aligned.vocabulary(), pair.name)
     return PairEngines(
         info=PairInfo(
             name=pair.name,
-            base=base.engine.name,
-            aligned=aligned.engine.name,
+            base=base.name,
+            aligned=aligned.name,
             dtype=AS_SERVED if is_served else precision.dtype,
             quantization=None if is_served else precision.quantization,
             device=AS_SERVED if is_served else device,
             revisions={"base": base.revision, "aligned": aligned.revision},
         ),
-        base=base.engine,
-        aligned=aligned.engine,
-        vocabulary=min(base.engine.vocabulary_size, aligned.engine.vocabulary_size),
-        note=" ".join(filter(None, (pair.note, sides.same))),
-        same=sides.same,
+        base=base,
+        aligned=aligned,
+        vocabulary=min(base.vocabulary_size, aligned.vocabulary_size),
+        note=" ".join(filter(None, (pair.note, same))),
+        same=same,
     )
 
 
@@ -75,7 +65,7 @@ def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
     on_processor = device == "cpu" and precision.quantization is None
     if on_processor and any(is_worth_compiling(model) for model in pair.local_models):
-        from urial.engines.local.compiled_cpu.warmup import warm_up  # a compiler is imported only where it is of use
+        from urial.engines.local.compiled_cpu.runner import warm_up  # a compiler is imported only where it is of use
 
         warm_up()
     shift.prepare(torch.device("cpu" if device in WITHOUT_FLOAT64 else device))
@@ -89,39 +79,23 @@ def is_worth_compiling(spec: ModelSpec) -> bool:
     return size >= 2 * WORTH_COMPILING  # two bytes a weight, or more
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """How weights of this process are loaded, and whom to tell of it."""
+def open_sides(pair: Pair, precision: Precision, device: str, progress: Progress) -> tuple[Engine, Engine, str]:
+    """Both engines, and why they are one model, in a sentence for people: empty where they are two.
 
-    precision: Precision
-    device: str
-    progress: Progress
+    Weights that both sides name are loaded once, and then both sides go in one batch.
+    """
+    options: dict[str, Any] = {"dtype": precision.dtype, "quantization": precision.quantization, "device": device}
+    if pair.base.server is None and pair.aligned.server is None:
+        loaded = load_pair_models(pair.base, pair.aligned, **options, progress=progress)
+        return *open_loaded(loaded), loaded.same
 
-    def options(self) -> dict[str, Any]:
-        return {
-            "dtype": self.precision.dtype,
-            "quantization": self.precision.quantization,
-            "device": self.device,
-            "progress": self.progress,
-        }
+    def open_side(spec: ModelSpec, side: SideName) -> Engine:
+        if spec.server is not None:
+            return connect(spec, progress)
+        loaded = load_model(spec, **options, progress=progress)
+        return make_local(loaded, shared_model(loaded.model, loaded.description), side)
 
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Both sides; `same` says why they are one model, in a sentence for people, and is empty where they are two."""
-
-    base: Opened
-    aligned: Opened
-    same: str = ""
-
-
-def open_sides(pair: Pair, loading: Loading) -> Sides:
-    """Both engines; weights that both sides name are loaded once, and then both sides go in one batch."""
-    if pair.base.server is not None or pair.aligned.server is not None:
-        sides = open_side(pair.base, loading, "base"), open_side(pair.aligned, loading, "aligned")
-        return Sides(*sides, same=same_server(pair))
-    loaded = load_pair_models(pair.base, pair.aligned, **loading.options())
-    return Sides(*open_loaded(loaded), same=loaded.same)
+    return open_side(pair.base, "base"), open_side(pair.aligned, "aligned"), same_server(pair)
 
 
 def same_server(pair: Pair) -> str:
@@ -135,30 +109,23 @@ def same_server(pair: Pair) -> str:
     )
 
 
-def open_loaded(loaded: LoadedPair) -> tuple[Opened, Opened]:
+def open_loaded(loaded: LoadedPair) -> tuple[LocalEngine, LocalEngine]:
     """Engines over models of this process."""
     aligned = shared_model(loaded.aligned.model, loaded.aligned.description)
     base = aligned if loaded.shares_weights else shared_model(loaded.base.model, loaded.base.description)
     return make_local(loaded.base, base, "base"), make_local(loaded.aligned, aligned, "aligned")
 
 
-def open_side(spec: ModelSpec, loading: Loading, side: SideName) -> Opened:
-    """One model of a pair of which at least one runs behind a server."""
-    if spec.server is None:
-        loaded = load_model(spec, **loading.options())
-        return make_local(loaded, shared_model(loaded.model, loaded.description), side)
-    engine = connect(spec, loading.progress)
-    return Opened(engine, spec.revision)
-
-
-def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> Opened:
+def make_local(loaded: LoadedModel, shared: SharedModel, side: SideName) -> LocalEngine:
     engine = LocalEngine(
-        loaded.model, loaded.tokenizer, name=loaded.description, ends=loaded.end_ids, shared=shared, side=side
+        loaded.model,
+        loaded.tokenizer,
+        name=loaded.description,
+        ends=loaded.end_ids,
+        shared=shared,
+        side=side,
+        revision=loaded.revision,
     )
     if loaded.model.device.type == "cpu":  # a GPU may be lent to a first answer only
         engine.check()
-    return Opened(engine, loaded.revision)
-
-
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return engine

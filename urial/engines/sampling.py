@@ -62,30 +62,22 @@ class Sampler:
         self.scores = Penalised(sampling.repetition_penalty, prompt_ids, device)
         self._seen = torch.empty((1, 0), dtype=torch.long, device=device)  # what is left looks at scores alone
         self._generator = torch.Generator(device).manual_seed(own_seed(sampling.seed, prompt_ids))
-        self._processors = self._make_processors(sampling)
-
-    @staticmethod
-    def _make_processors(sampling: Sampling) -> LogitsProcessorList:
-        processors = LogitsProcessorList()
+        self._processors = LogitsProcessorList()
         if sampling.temperature not in (0, 1):
-            processors.append(TemperatureLogitsWarper(sampling.temperature))
+            self._processors.append(TemperatureLogitsWarper(sampling.temperature))
         if sampling.temperature > 0 and sampling.top_p < 1:
-            processors.append(TopPLogitsWarper(sampling.top_p))
-        return processors
+            self._processors.append(TopPLogitsWarper(sampling.top_p))
 
     def draw(self, scores: torch.Tensor) -> int:
         """A token from scores [1, V], in which a penalty has already had its say; greedy ties go to the lowest id."""
-        return int(self._draw(self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))))
-
-    def _draw(self, scores: torch.Tensor) -> torch.Tensor:
-        return first_greatest(scores) if self.is_greedy else drawn(scores, self._generator)
+        found = self._processors(cast(torch.LongTensor, self._seen), cast(torch.FloatTensor, scores))
+        return int(first_greatest(found) if self.is_greedy else drawn(found, self._generator))
 
 
 def own_seed(seed: int, prompt_ids: Sequence[int]) -> int:
     """A seed for one prompt: with the same random numbers, chance would fall alike on all questions of a corpus."""
-    return int.from_bytes(
-        hashlib.blake2b(repr((seed, *prompt_ids)).encode(), digest_size=8).digest(), "big", signed=True
-    )
+    digest = hashlib.blake2b(repr((seed, *prompt_ids)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def first_greatest(scores: torch.Tensor) -> torch.Tensor:

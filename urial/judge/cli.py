@@ -117,11 +117,11 @@ def open_store(folder: Path) -> Iterator[Store]:
 
 async def label(options: argparse.Namespace) -> None:
     """Safety labels by the guard of the pairs file. Raises PairsError where it has none."""
-    from urial.engines.server.address import Address
     from urial.judge import guard
     from urial.judge.client import ChatClient
     from urial.judge.questions import read_questions
     from urial.pairs import load_pairs
+    from urial.servers.address import Address
 
     found = load_pairs(options.models)
     if found.guard is None:
@@ -174,9 +174,9 @@ def open_client(options: argparse.Namespace) -> ChatClient:
     """Raises UserMistake where the address or the key cannot be used."""
     from pydantic import ValidationError
 
-    from urial.engines.server.address import Address
     from urial.judge.client import ChatClient, Waits
     from urial.pairs import ServerSpec
+    from urial.servers.address import Address
 
     variable = options.key_env or (KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None)
     try:

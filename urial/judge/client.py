@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic_core import from_json
 
-from urial.engines.server import failures
-from urial.engines.server.address import Address
-from urial.errors import EngineError, SettingsError, UrialError
+from urial.errors import EngineError, SettingsError
+from urial.servers import failures
+from urial.servers.address import Address
+from urial.servers.failures import TransientError
 
 REFUSED_FORM = (400, 422)
 LARGEST_REPLY = 4_000_000  # bytes; a verdict has a few thousand
@@ -45,14 +46,6 @@ class Reply:
     tokens: int | None
     is_cut: bool
     logprobs: list[dict[str, Any]] | None = None
-
-
-class Transient(Exception):
-    """A try that failed in a way that may pass; `pause` is what the server asks for."""
-
-    def __init__(self, final: UrialError, pause: float | None = None) -> None:
-        super().__init__(str(final))
-        self.final, self.pause = final, pause
 
 
 class ChatClient:
@@ -93,7 +86,7 @@ class ChatClient:
         for left in range(self._waits.tries - 1, -1, -1):
             try:
                 return await self._try(messages, wishes or {})
-            except Transient as failure:
+            except TransientError as failure:
                 wanted = pause * random.uniform(0.5, 1.5) if failure.pause is None else failure.pause
                 if not left or wanted > self._waits.longest_pause:
                     raise failure.final from None
@@ -126,15 +119,16 @@ class ChatClient:
                 finally:
                     await reply.aclose()
         except TimeoutError:
-            raise Transient(failures.silent(self.address, self._waits.whole, has_begun=False)) from None
+            raise TransientError(failures.silent(self.address, self._waits.whole, has_begun=False)) from None
         except httpx.TransportError as error:
-            raise Transient(self._unreachable(error)) from error
+            raise TransientError(self._unreachable(error)) from error
         except httpx.DecodingError as error:
-            raise Transient(self._no_completion()) from error
-        return httpx.Response(reply.status_code, headers=_plain_headers(reply), content=content)
+            raise TransientError(self._no_completion()) from error
+        kept = {"retry-after": reply.headers.get("retry-after", "")}  # no encoding: the content is decoded
+        return httpx.Response(reply.status_code, headers=kept, content=content)
 
     def _check(self, reply: httpx.Response) -> None:
-        """Raises for every status but success, Transient where it may pass."""
+        """Raises for every status but success, TransientError where it may pass."""
         status, url = reply.status_code, self.address.url
         if reply.is_success:
             return
@@ -146,10 +140,11 @@ class ChatClient:
         if status == 429:
             pause = retry_after(reply.headers.get("retry-after", ""))
             wait = f"{pause:.0f} s" if pause else "a while"
-            raise Transient(EngineError(f"The judge {url} has too many requests (429); try again in {wait}."), pause)
+            full = EngineError(f"The judge {url} has too many requests (429); try again in {wait}.")
+            raise TransientError(full, pause=pause)
         if status >= 500 or status in (408, 409, 425):
             failed = EngineError(f"The judge {url} failed ({status}{words}); look into its log, then run it again.")
-            raise Transient(failed, retry_after(reply.headers.get("retry-after", "")))
+            raise TransientError(failed, pause=retry_after(reply.headers.get("retry-after", "")))
         raise EngineError(f"The judge {url} refused a question ({status}{words}).")
 
     def _key_advice(self) -> str:
@@ -167,7 +162,7 @@ class ChatClient:
         )
 
     def _read(self, content: bytes) -> Reply:
-        """Raises Transient for what is no chat completion: a proxy's page may be gone at the next try."""
+        """Raises TransientError for what is no chat completion: a proxy's page may be gone at the next try."""
         try:
             data = from_json(content)
             choice = data["choices"][0]
@@ -176,9 +171,9 @@ class ChatClient:
             tokens = usage.get("total_tokens")
             told = (choice.get("logprobs") or {}).get("content")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise Transient(self._no_completion()) from error
+            raise TransientError(self._no_completion()) from error
         if not isinstance(text, str):
-            raise Transient(self._no_completion())
+            raise TransientError(self._no_completion())
         return Reply(
             text=self.address.without_key(text),
             tokens=tokens if isinstance(tokens, int) and tokens >= 0 else None,
@@ -191,10 +186,6 @@ def schema_wish(schema: dict[str, Any]) -> dict[str, Any]:
     """Asks for JSON of this schema."""
     form = {"name": "verdict", "schema": schema, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": form}}
-
-
-def _plain_headers(reply: httpx.Response) -> dict[str, str]:
-    return {"retry-after": reply.headers.get("retry-after", "")}
 
 
 def retry_after(value: str) -> float | None:

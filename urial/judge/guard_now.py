@@ -11,14 +11,14 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from urial.engines.server.address import Address
-from urial.engines.server.event_loop import background
 from urial.errors import UrialError
 from urial.judge import guard, labels
 from urial.judge.client import ChatClient, Waits
 from urial.judge.questions import SIDES
 from urial.pairs import GuardSpec
 from urial.records import Comparison, SideName
+from urial.servers.address import Address
+from urial.servers.event_loop import background
 
 WAITS = Waits(connect=5, whole=60, longest_pause=5, tries=2)  # a reader looks on
 KEPT = 256  # comparisons whose labels are kept

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from urial.numba_tools.cores import all_cores, can_run
+from urial.kernels.cores import all_cores, can_run
 from urial.shift.backend import Compared, Difference, ModelRows
 from urial.shift.numba_kernels import GROUP, differ, survey
 from urial.shift.switch_points import switch_point

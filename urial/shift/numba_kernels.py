@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from urial.numba_tools.flavours import as_written, compiled_for_all_cores
-from urial.numba_tools.functions import exp, log
+from urial.kernels.flavours import as_written, compiled_for_all_cores
+from urial.kernels.functions import exp, log
 
 GROUP = 256
 FLOOR = np.finfo(np.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN

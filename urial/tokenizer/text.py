@@ -33,6 +33,11 @@ class TextStream:
         self._before, self._pending = self._pending, []
         return piece
 
+    def feed_answer(self, token_id: int, *, is_end: bool, is_last: bool) -> str:
+        """What a token of an answer completes: an end token has no text, and the last one ends a broken character."""
+        text = "" if is_end else self.feed(token_id)
+        return text + self.finish() if is_end or is_last else text
+
     def finish(self) -> str:
         """What an answer cut in the middle of a character still holds, as replacement characters."""
         rest = self._text() if self._pending else ""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.support.packable import adapted, gemma, weights
-from urial.engines.local.compiled_cpu import attention, kernels, packing, scales
-from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
-from urial.engines.local.compiled_cpu.warmup import warm_up
+from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner, warm_up
 from urial.engines.local.runner import Chunk
+from urial.kernels import attention, decoder, packing, scales
 
 pytestmark = pytest.mark.slow
 
 LOOPS = (
-    kernels.multiply,
-    kernels.qkv_projection,
+    decoder.multiply,
+    decoder.qkv_projection,
     attention.attend,
-    kernels.output_and_mlp,
-    kernels.norm,
+    decoder.output_and_mlp,
+    decoder.norm,
     scales.find_scales,
     scales.find_scales_from_least,
 )

@@ -85,12 +85,12 @@ def undone_scale(model: PreTrainedModel) -> float:
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_usual_heads_keep_their_quick_way(family: str) -> None:
-    assert LmHead(tiny.model(family)).is_plain
+    assert LmHead(tiny.model(family)).family is None
 
 
 @pytest.mark.parametrize("family", ["HyperCLOVAX", "FalconH1"])
 def test_odd_heads_go_through_the_familys_own_forward(family: str) -> None:
-    assert not LmHead(tiny_families.model(family)).is_plain
+    assert LmHead(tiny_families.model(family)).family is not None
 
 
 def test_a_family_that_is_read_wrong_is_refused_in_one_sentence() -> None:

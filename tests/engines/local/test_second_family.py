@@ -15,13 +15,14 @@ from transformers import PreTrainedModel
 
 from tests.support.runners import chosen
 from tests.support.second_family import gguf_file, sibling
+from tests.support.unpacked import dense, is_packed
 from urial.engines.base import Sampling
 from urial.engines.local.choose_runner import shared_model
-from urial.engines.local.compiled_cpu import packing
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.runner import Chunk
 from urial.engines.open import make_local
+from urial.kernels import packing
 from urial.pairs import ModelSpec
 from urial.weights import LoadedModel, load_model
 
@@ -54,7 +55,7 @@ def loaded() -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def engine(loaded: LoadedModel) -> Iterator[LocalEngine]:
-    yield make_local(loaded, shared_model(loaded.model, loaded.description), "aligned").engine
+    yield make_local(loaded, shared_model(loaded.model, loaded.description), "aligned")
 
 
 def prompt(loaded: LoadedModel, question: str) -> list[int]:
@@ -72,8 +73,8 @@ def test_every_matrix_of_the_file_is_found_again_in_steps(loaded: LoadedModel) -
     layers = [loaded.model.model.layers[place] for place in (0, 17, 29)]
     for weight in (linear.weight for layer in layers for linear in (layer.self_attn.q_proj, layer.mlp.down_proj)):
         packed = packing.pack(weight)
-        assert packing.is_packed(packed)
-        assert torch.equal(torch.from_numpy(packing.dense(packed)), weight)
+        assert is_packed(packed)
+        assert torch.equal(torch.from_numpy(dense(packed)), weight)
 
 
 @torch.inference_mode()

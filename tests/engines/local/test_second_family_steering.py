@@ -44,8 +44,7 @@ def loaded() -> LoadedModel:
 def engines(loaded: LoadedModel) -> PairEngines:
     """The base is the package's model, the aligned model the same one under an adapter."""
     over = replace(loaded, model=sibling(loaded.model))
-    base, aligned = open_loaded(LoadedPair(base=loaded, aligned=over, shares_weights=True))
-    return tiny.pair_of(base.engine, aligned.engine)
+    return tiny.pair_of(*open_loaded(LoadedPair(base=loaded, aligned=over, shares_weights=True)))
 
 
 @pytest.mark.parametrize("context", ["zero_shot", "urial"])
@@ -108,7 +107,7 @@ def logits64(engine: LocalEngine, prompt: list[int], answer: list[int]) -> torch
 
 def test_identical_models_give_one_answer_and_need_no_alignment(loaded: LoadedModel) -> None:
     same = shared_model(loaded.model, "same")
-    engines = tiny.pair_of(*(make_local(loaded, same, side).engine for side in ("base", "aligned")))
+    engines = tiny.pair_of(*(make_local(loaded, same, side) for side in ("base", "aligned")))
     engines.aligned.encode_chat = engines.base.encode
     engines.aligned.render_chat = lambda messages: method("urial", 0).render(messages[-1].content)
     request = asked(query=QUESTION, max_new_tokens=TOKENS, penalties=BARE)

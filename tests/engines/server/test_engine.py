@@ -19,11 +19,11 @@ from urial.compare.request import Control, Request
 from urial.compare.run import compare, result, score
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.pair import PairEngines
-from urial.engines.server.client import Limits
 from urial.engines.server.probe import UNLIMITED
 from urial.errors import EngineError, MismatchError, SettingsError
 from urial.prompts import method
 from urial.records import Comparison, SidePenalties
+from urial.servers.client import Limits
 
 ALL_IDS = [2, 40, 50, 60]
 
@@ -308,17 +308,17 @@ def test_who_has_no_place_waits_in_a_visible_line_and_can_leave_it() -> None:
     answers = [engine.generate(ALL_IDS, Sampling(max_new_tokens=2)) for _ in range(4)]
     next(answers[0])
     until(lambda: [a.position for a in answers] == [0, 1, 2, 3])
-    assert engine.waiting == 3 and not answers[1].is_ready()
+    assert client.generating.waiting == 3 and not answers[1].is_ready()
     answers[2].close()
     until(lambda: [a.position for a in answers] == [0, 1, 2, 2])
     client_loop_call(release.set)
     assert len(list(answers[0])) == 1
     assert [len(list(answers[i])) for i in (1, 3)] == [2, 2]
-    until(lambda: engine.waiting == 0)
+    until(lambda: client.generating.waiting == 0)
 
 
 def client_loop_call(action: object) -> None:
-    from urial.engines.server.event_loop import background
+    from urial.servers.event_loop import background
 
     async def act() -> None:
         action()

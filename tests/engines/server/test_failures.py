@@ -15,8 +15,7 @@ from urial.compare.events import Done, Failed, ShiftRows, SideDone
 from urial.compare.run import compare
 from urial.engines.base import Piece, Sampling
 from urial.engines.server import ServerEngine
-from urial.engines.server.retry import Timeouts
-from urial.errors import EngineError, PairsError, SettingsError, UrialError
+from urial.errors import EngineError, PairsError, UrialError
 from urial.pairs import load_pairs
 
 A, B = event(token_ids=[40], text="a"), event(token_ids=[41], text="b")
@@ -201,16 +200,6 @@ def test_scores_that_are_not_there_end_the_shift_and_leave_the_answers(server: F
     }
 
 
-def test_patience_stretches_the_waits_for_words_and_not_those_for_a_connection() -> None:
-    slow, usual = Timeouts().times(5), Timeouts()
-    assert (slow.first, slow.stall, slow.whole, slow.away) == (600, 150, 900, 900)
-    assert (slow.connect, slow.first_pause, slow.longest_pause) == (
-        usual.connect,
-        usual.first_pause,
-        usual.longest_pause,
-    )
-
-
 def test_headers_that_come_late_do_not_stretch_the_time_to_the_first_token(
     server: FakeServer, engine: ServerEngine
 ) -> None:
@@ -256,13 +245,3 @@ def test_an_address_with_a_key_in_it_is_refused_without_repeating_it(url: str, t
     with pytest.raises(PairsError, match="api_key_env") as caught:
         load_pairs(file)
     assert "secret" not in str(caught.value)
-
-
-def test_a_key_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    with pytest.raises(SettingsError, match="NO_SUCH_KEY is not set"):
-        client_of(httpx.MockTransport(broken(httpx.ConnectError(""))), api_key_env="NO_SUCH_KEY")
-    monkeypatch.setenv("NO_SUCH_KEY", "se\ncret")
-    with pytest.raises(SettingsError, match="set it anew") as caught:
-        client_of(httpx.MockTransport(broken(httpx.ConnectError(""))), api_key_env="NO_SUCH_KEY")
-    assert "cret" not in str(caught.value).replace("secret", "")

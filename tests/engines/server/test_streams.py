@@ -19,7 +19,7 @@ from urial.compare.events import Failed, SideDone
 from urial.compare.run import compare
 from urial.engines.base import UNKNOWN_ID, Sampling
 from urial.engines.server import ServerEngine
-from urial.engines.server.protocol import LogprobSupport, parse
+from urial.engines.server.protocol import LogprobSupport
 from urial.engines.server.stream import PieceReader
 from urial.errors import PromptError
 
@@ -238,26 +238,6 @@ def test_a_byte_order_mark_before_a_whole_reply_is_no_part_of_it(server: FakeSer
 
 
 # Halves of characters
-
-
-@pytest.mark.parametrize(
-    ("data", "value"),
-    [
-        ('{"text": "\\ud83d"}', {"text": "\ufffd"}),
-        ('{"text": "a\\udc00b", "more": ["\\ud83d\\ude00"]}', {"text": "a\ufffdb", "more": ["😀"]}),
-        ('{"\\ud83d": 1}', {"\ufffd": 1}),
-        (MARK + b'{"a": 1}', {"a": 1}),
-        ('{"a": NaN}', {"a": pytest.approx(float("nan"), nan_ok=True)}),
-    ],
-)
-def test_what_servers_send_for_json_is_read(data: str | bytes, value: object) -> None:
-    assert parse(data) == value
-
-
-@pytest.mark.parametrize("data", ["", "{", "[" * 100_000, b"\xff", '{"a": 1} x'])
-def test_what_is_not_json_is_refused_as_such(data: str | bytes) -> None:
-    with pytest.raises(ValueError):
-        parse(data)
 
 
 def test_half_a_character_from_a_server_without_ids_is_shown_as_one_that_is_missing() -> None:

@@ -24,14 +24,11 @@ def backbone_name(model: PreTrainedModel) -> str:
 
 def read_on(layers: PreTrainedModel, tokens: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
     """Hidden states [1, n, D] of token ids [1, n] that follow what the cache holds; the cache grows."""
-    given = {_cache_name(layers): cache, "use_cache": True}
+    known = inspect.signature(layers.forward).parameters
+    name = next((name for name in CACHE_NAMES if name in known), CACHE_NAMES[0])
+    given = {name: cache, "use_cache": True}
     parts = tokens.split(1, dim=1) if _reads_one_by_one(cache) else [tokens]
     return torch.cat([layers(input_ids=part, **given)[0] for part in parts], dim=1)
-
-
-def _cache_name(layers: PreTrainedModel) -> str:
-    known = inspect.signature(layers.forward).parameters
-    return next((name for name in CACHE_NAMES if name in known), CACHE_NAMES[0])
 
 
 def _reads_one_by_one(cache: DynamicCache) -> bool:

@@ -47,20 +47,17 @@ class Stream(Iterator[T], Generic[T]):
                 self._items.append(item)
 
     def tell(self) -> None:
-        with self._changed:
-            self._tell()
+        with self._changed:  # again where the caller holds it
+            self._changed.notify_all()
+            if self._listener is not None:
+                self._listener.set()
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will come; with an error, the reader meets it after the last item."""
         with self._changed:
             if not self._has_ended:
                 self._has_ended, self._error = True, error
-            self._tell()
-
-    def _tell(self) -> None:
-        self._changed.notify_all()
-        if self._listener is not None:
-            self._listener.set()
+            self.tell()
 
     # The reader's side
 
@@ -93,5 +90,5 @@ class Stream(Iterator[T], Generic[T]):
         with self._changed:
             self.is_closed = True
             self._items.clear()
-            self._tell()
+            self.tell()
         self._wake()

@@ -7,20 +7,21 @@ between them: both run as they are.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from transformers import PreTrainedModel
 
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner
 from urial.engines.local.family_trial import Make, first_that_fits
-from urial.engines.local.futures import begin
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Runner
 from urial.engines.local.sequence import SharedModel
 from urial.engines.local.torch_runner import SequentialRunner, TorchRunner, attends_plainly
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WORTH_COMPILING = 2**24  # weights; for fewer, a compiler's seconds are not won back
 KEPT_PREFIXES = 12  # of both sides: constant beginnings of the methods in use, and the prompts of running comparisons
@@ -79,3 +80,11 @@ def compiled_cpu_runner(model: PreTrainedModel) -> Runner[Any] | None:
     except (ImportError, RuntimeError, OSError, MemoryError):
         log.warning("the layers' loops could not be made; steps go through transformers' layers", exc_info=True)
         return None
+
+
+def begin(job: Callable[[], T]) -> Future[T]:
+    """What `job` gives, made in a thread of its own beside whatever comes next."""
+    pool = ThreadPoolExecutor(1, "urial-background")
+    made = pool.submit(job)
+    pool.shutdown(wait=False)
+    return made

@@ -7,6 +7,8 @@ which is quicker than a matrix times a vector.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import nn
 
@@ -50,14 +52,9 @@ class WeightFirst(nn.Module):
         return multiply(x, self.weight, self.bias)
 
 
-def suits(layer: nn.Module) -> bool:
+def suits(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Plain float32 on a processor; half precision, quantised layers and GPUs have kernels of their own."""
     return type(layer) is nn.Linear and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
-
-
-def layer_first(layer: nn.Module) -> nn.Module:
-    """The layer the other way round if it suits, else as it is."""
-    return WeightFirst(layer) if isinstance(layer, nn.Linear) and suits(layer) else layer
 
 
 def put_weights_first(tree: nn.Module) -> None:
@@ -67,4 +64,4 @@ def put_weights_first(tree: nn.Module) -> None:
             continue
         for name, child in list(parent.named_children()):
             if suits(child):
-                setattr(parent, name, layer_first(child))
+                setattr(parent, name, WeightFirst(child))

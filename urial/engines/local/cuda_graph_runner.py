@@ -23,8 +23,8 @@ from transformers import PreTrainedModel
 
 from urial.engines.local.family_trial import one_line
 from urial.engines.local.kv_cache import RaggedCache, begun_with
-from urial.engines.local.runner import Chunk, Prefix
-from urial.engines.local.torch_runner import MAX_SEQUENCES, TorchRunner
+from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix
+from urial.engines.local.torch_runner import Attend, TorchRunner
 from urial.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -44,26 +44,23 @@ class SlotCache:
     own: RaggedCache
     index: int | None = None  # of the slot
     adapter: float = 0.0
-    nbytes: int = 0  # of the slot
 
     def decodes(self, chunk: Chunk[SlotCache]) -> bool:
         return self.index is not None or (len(chunk.tokens) == chunk.rows == 1 and bool(self.own.layers))
 
 
-@dataclass(frozen=True, slots=True)
-class SlotKeys:
-    """A layer's keys and values of the first slots [slots, G, length, S], and the mask of what each slot sees."""
+def attend_in_slots(
+    keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, query: torch.Tensor, scale: float | None
+) -> torch.Tensor:
+    """One query a slot [slots, H, 1, S] over keys and values [slots, G, length, S]; [slots, 1, H, S].
 
-    keys: torch.Tensor
-    values: torch.Tensor
-    mask: torch.Tensor  # [slots, 1, 1, length]: 0 where a slot sees, -inf where not
-
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
-        """One query a slot [slots, H, 1, S]; heads that share their keys go as several queries of one head."""
-        slots, heads, _, size = query.shape
-        grouped = query.reshape(slots, self.keys.shape[1], -1, size)
-        found = functional.scaled_dot_product_attention(grouped, self.keys, self.values, self.mask, scale=scale)
-        return found.reshape(slots, 1, heads, -1)
+    The mask [slots, 1, 1, length] is 0 where a slot sees, -inf where not. Heads that share their keys go as several
+    queries of one head.
+    """
+    slots, heads, _, size = query.shape
+    grouped = query.reshape(slots, keys.shape[1], -1, size)
+    found = functional.scaled_dot_product_attention(grouped, keys, values, mask, scale=scale)
+    return found.reshape(slots, 1, heads, -1)
 
 
 class SlotPass:
@@ -82,18 +79,18 @@ class SlotPass:
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
-    ) -> tuple[SlotKeys, None]:
+    ) -> tuple[Attend, None]:
         """Write each slot's position, [slots, G, 1, S] in all."""
         count, index = len(self._positions), self._positions[:, None, None].expand(keys.shape)
         room = self._layers[layer_idx]
         held = room[0][:count].scatter_(2, index, keys), room[1][:count].scatter_(2, index, values)
-        return SlotKeys(*held, self._masks[self._windows[layer_idx]]), None
+        return partial(attend_in_slots, *held, self._masks[self._windows[layer_idx]]), None
 
 
 class CudaGraphRunner:
     """One-token steps as graphs over slots; `TorchRunner` for all else."""
 
-    batch_invariant, max_sequences, worth_reading = False, MAX_SEQUENCES, 1
+    max_sequences, worth_reading = MAX_SEQUENCES, 1
     can_rewind = False  # what is in a slot is not given out again
 
     def __init__(
@@ -155,7 +152,6 @@ class CudaGraphRunner:
                 room[index, :, : cache.own.length] = held[0, :, : cache.own.length]
         cache.own = RaggedCache(0, cache.own.length)
         cache.index, cache.adapter = index, chunk.adapter
-        cache.nbytes = sum(room[index].nbytes for pair in self._layers.values() for room in pair)
         self._taken[index] = cache
         return index
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities, Engine, Sampling
 from urial.engines.local.answer import Answer, Choose, Compare
-from urial.engines.local.context_length import context_length_of
 from urial.engines.local.family_trial import not_finite
 from urial.engines.local.request_outputs import LocalPieces, LocalScoreSession
 from urial.engines.local.scheduler import scheduler
@@ -20,15 +18,8 @@ from urial.engines.sampling import Sampler
 from urial.records import SideName
 
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What an engine keeps in memory beside its weights."""
-
-    sequences: int
-    prefixes: int
-    bytes: int  # of keys and values
+LENGTH_NAMES = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions")
+UNLIMITED = 2**20  # for layers that number no positions (Mamba) or slope with distance (Bloom): more fits no memory
 
 
 class LocalEngine(Engine):
@@ -43,11 +34,13 @@ class LocalEngine(Engine):
         ends: frozenset[int],
         shared: SharedModel,
         side: SideName,
+        revision: str | None = None,
     ) -> None:
         """`ends` are the ids that end a turn; siblings over the same weights have the same `shared`."""
         config = model.config.get_text_config()
         super().__init__(tokenizer, name=name, ends=ends, rows=int(config.vocab_size))
         self.capabilities = Capabilities(has_logits=True, has_exact_rank=True, has_top=True)
+        self.revision = revision
         self.model = model.eval()
         self.shared = shared
         self._adapter = 1.0 if side == "aligned" else 0.0
@@ -118,10 +111,6 @@ class LocalEngine(Engine):
         scheduler().submit(answer)
         return LocalPieces(answer, self.tokenizer, limit)
 
-    def shares_weights_with(self, other: LocalEngine) -> bool:
-        """Whether both are one model in memory, told apart by the factor of its adapter."""
-        return self.shared is other.shared
-
     def sampler(self, sampling: Sampling, prompt_ids: Sequence[int]) -> Sampler:
         """What chooses tokens of one answer after that prompt. Raises SettingsError."""
         return Sampler(sampling, prompt_ids, self.model.device)
@@ -144,9 +133,8 @@ class LocalEngine(Engine):
     def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
         return LocalScoreSession(self.reader(context_ids, room))
 
-    def held(self) -> Held:
-        """What this model keeps in memory beside its weights, of both sides where they share them."""
-        sequences = scheduler().held(self.shared)
-        caches = [sequence.cache for sequence in sequences if sequence.cache is not None]
-        size = sum(cache.nbytes for cache in caches) + self.shared.prefixes.nbytes
-        return Held(len(sequences), len(self.shared.prefixes), size)
+
+def context_length_of(config: PretrainedConfig) -> int:
+    """The longest text that a model reads, prompt and answer together, in tokens."""
+    found = (getattr(config, name, None) for name in LENGTH_NAMES)
+    return next((length for length in found if isinstance(length, int) and length > 0), UNLIMITED)

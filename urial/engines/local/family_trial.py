@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from urial.engines.local.family_head import are_close
+from urial.engines.local.lm_head import are_close
 from urial.engines.local.runner import Chunk, Prefix, Runner
 from urial.errors import WeightsError
 
@@ -52,7 +52,10 @@ def made_if_it_fits(make: Make, model: PreTrainedModel, wanted: torch.Tensor) ->
             return None
         cache, half = runner.open(len(IDS), None), len(IDS) // 2
         parts = [runner.forward([Chunk(cache, part, half, 1.0)])[0] for part in (IDS[:half], IDS[half:])]
-        (last,) = runner.forward([Chunk(behind(runner, cache), IDS[-1:], 1, 1.0)]) if runner.can_rewind else parts[-1:]
+        last = parts[-1]
+        if runner.can_rewind:  # a step of one token is another sum than a part
+            behind = runner.open(len(IDS), Prefix(cache, len(IDS) - 1))
+            (last,) = runner.forward([Chunk(behind, IDS[-1:], 1, 1.0)])
     except Exception:  # whatever a family's own code trips over in the place of its cache
         log.info("%s cannot be run as %s", type(model).__name__, make, exc_info=True)
         return None
@@ -61,11 +64,6 @@ def made_if_it_fits(make: Make, model: PreTrainedModel, wanted: torch.Tensor) ->
         return runner
     log.info("%s as %s gives other numbers than its own forward", type(model).__name__, type(runner).__name__)
     return None
-
-
-def behind(runner: Runner[Any], cache: Any) -> Any:
-    """A cache that begins with all but the text's last token: a step of one token is another sum than a part."""
-    return runner.open(len(IDS), Prefix(cache, len(IDS) - 1))
 
 
 def precision_of(model: PreTrainedModel) -> torch.dtype:

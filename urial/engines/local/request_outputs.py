@@ -47,9 +47,7 @@ class LocalPieces(Iterator[Piece]):
     def __next__(self) -> Piece:
         token_id, is_end = next(self._answer.pieces)
         self._count += 1
-        text = "" if is_end else self._text.feed(token_id)
-        if is_end or self._count == self._limit:
-            text += self._text.finish()
+        text = self._text.feed_answer(token_id, is_end=is_end, is_last=self._count == self._limit)
         return Piece(token_id, text, is_end)
 
     def close(self) -> None:

@@ -9,19 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
+MAX_SEQUENCES = 16  # in one pass: beyond it a step gets slower about as fast as rows are added
 
-class SequenceCache(Protocol):
-    """Keys and values of one sequence, wherever its runner keeps them."""
-
-    @property
-    def nbytes(self) -> int: ...
-
-
-C = TypeVar("C", bound=SequenceCache)
+C = TypeVar("C")  # keys and values of one sequence, as its runner keeps them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,6 @@ class Chunk(Generic[C]):
 class Runner(Protocol[C]):
     """A model, ready to run. Used by one thread at a time."""
 
-    batch_invariant: bool  # a row is the same to the last bit whatever else is in the batch
     can_rewind: bool  # `open` takes any number of tokens that a cache holds; if False only all of them
     max_sequences: int  # in one forward pass
     worth_reading: int  # answer tokens that a sequence which only follows waits for: 1 where rows go together cheaply
@@ -67,3 +60,24 @@ class Runner(Protocol[C]):
     def close(self, cache: C) -> None:
         """The cache will not be used again, except as a prefix."""
         ...
+
+
+def side_by_side(batch: Sequence[Chunk[Any]]) -> tuple[list[int], list[int], list[float]]:
+    """The N tokens of a pass, with the position of each in its sequence and the factor of its adapter.
+
+    For caches that tell their `length`.
+    """
+    tokens = [token for chunk in batch for token in chunk.tokens]
+    positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
+    factors = [chunk.adapter for chunk in batch for _ in chunk.tokens]
+    return tokens, positions, factors
+
+
+def wanted_rows(batch: Sequence[Chunk[Any]]) -> list[int]:
+    """Which of the N tokens of a pass are followed by logits that somebody wants."""
+    wanted: list[int] = []
+    stop = 0
+    for chunk in batch:
+        stop += len(chunk.tokens)
+        wanted += range(stop - chunk.rows, stop)
+    return wanted

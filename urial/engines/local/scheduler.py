@@ -89,12 +89,6 @@ class Scheduler:
             self._is_woken = True
             self._changed.notify()
 
-    def held(self, model: SharedModel) -> list[Sequence]:
-        """The sequences of a model that are not finished."""
-        with self._changed:
-            arrived = [sequence for answer in self._arrived for sequence in answer.sequences]
-        return [sequence for sequence in [*self._sequences, *arrived] if sequence.model is model]
-
     def stop(self) -> None:
         """End the thread after its step, at the end of the process."""
         self._is_stopped = True
@@ -179,7 +173,7 @@ class Scheduler:
         decoding = [each for each in mine if each not in reading]
         most = (reading or decoding)[0].runner.max_sequences
         decoding = decoding[: most - bool(reading)]  # a crowd that decodes leaves room for a prompt
-        self._move_back(decoding)
+        self._sequences = [*(each for each in self._sequences if each not in decoding), *decoding]  # they take turns
         return list(self._chunks([*decoding, *reading[:1]]))
 
     def _chunks(self, sequences: list[Sequence]) -> Iterator[tuple[Sequence, Chunk[Any]]]:
@@ -192,11 +186,6 @@ class Scheduler:
             chunk = sequence.next_chunk(max(1, left) if is_known else 1)
             left -= len(chunk.tokens) if is_known else 0
             yield sequence, chunk
-
-    def _move_back(self, served: list[Sequence]) -> None:
-        """More than a step takes go in turns."""
-        waiting = [sequence for sequence in self._sequences if sequence not in served]
-        self._sequences = [*waiting, *served]
 
     def _forward(self, batch: Batch) -> list[tuple[Sequence, Chunk[Any], torch.Tensor]]:
         """The rows of each sequence; a batch that fails is run one by one, and who fails alone is told."""

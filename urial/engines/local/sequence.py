@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from urial.engines.local.prefix_cache import PrefixCache
-from urial.engines.local.runner import Chunk, Prefix, Runner, SequenceCache
+from urial.engines.local.runner import Chunk, Prefix, Runner
 
 if TYPE_CHECKING:
     from urial.engines.local.answer import Answer
@@ -56,7 +56,7 @@ class Sequence:
         self.context = tuple(context)
         self.adapter = adapter
         self.answer: Answer
-        self.cache: SequenceCache | None = None
+        self.cache: Any = None  # its runner's; None where it is not open
         self._capacity = len(self.context) + room
         self._read = 0
         self._to_keep: list[int] = []
@@ -82,11 +82,8 @@ class Sequence:
         """Whether the next step should take this sequence along."""
         if self.cache is None or self.unread <= 0 or len(self._rows) >= HELD_ROWS:
             return False
-        return self.answer.has_room_for(self) and (self._has_enough or self.answer.is_waited_for_by(self))
-
-    @property
-    def _has_enough(self) -> bool:
-        return self.is_reading_context or self.unread >= self.runner.worth_reading
+        has_enough = self.is_reading_context or self.unread >= self.runner.worth_reading
+        return self.answer.has_room_for(self) and (has_enough or self.answer.is_waited_for_by(self))
 
     def open(self) -> None:
         """Take a cache that begins with the longest prefix that is there. Raises what the runner raises."""
@@ -128,7 +125,6 @@ class Sequence:
 
     def _keep_prefix(self, length: int) -> None:
         """Prefixes that others asked for outlive this sequence, so they are copied out of its room."""
-        assert self.cache is not None  # what was read lies in it
         prefix = Prefix(self.cache, length)
         if not self._needs_no_copy(length):
             prefix = Prefix(self.runner.open(length, prefix), length)

@@ -9,9 +9,8 @@ Both carry the adapter, where there is one, as a factor for each token. Shapes: 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -22,11 +21,10 @@ from urial.engines.local.backbone import backbone_of, read_on
 from urial.engines.local.cpu_linear import put_weights_first
 from urial.engines.local.kv_cache import PLAIN_LAYERS, OwnCache, RaggedCache, begun_with
 from urial.engines.local.lm_head import LmHead
-from urial.engines.local.runner import Chunk, Prefix
+from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 RUNNER_ATTENTION = "urial_runner"
-MAX_SEQUENCES = 16  # beyond it a step gets slower about as fast as rows are added
 WORTH_READING = 16  # answer tokens for which a sequence is read alone
 
 
@@ -76,46 +74,9 @@ def runner_tree(model: PreTrainedModel, factors: AdapterFactors, attention: str 
 # Attention over the sequences of a pass
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One sequence's share in a layer of a pass: which of the N tokens, and all keys and values that it holds."""
-
-    tokens: slice
-    keys: torch.Tensor
-    values: torch.Tensor
-    window: int | None  # the most positions a query may see, its own included; None sees all
-
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
-        """Queries [1, H, n, S] of the last n positions over the positions that each may see."""
-        count, length = query.shape[2], self.keys.shape[2]
-        start = max(0, length - count + 1 - self.window) if self.window else 0
-        return functional.scaled_dot_product_attention(
-            query,
-            self.keys[:, :, start:],
-            self.values[:, :, start:],
-            attn_mask=self._mask(count, length, start, query.device) if count > 1 else None,
-            scale=scale,
-            enable_gqa=query.shape[1] != self.keys.shape[1],
-        )
-
-    def _mask(self, count: int, length: int, start: int, device: torch.device) -> torch.Tensor:
-        """What each of the last `count` positions sees, [count, length - start]; a single one sees all that is left."""
-        seen = torch.arange(start, length, device=device)
-        own = torch.arange(length - count, length, device=device)[:, None]
-        mask = seen <= own
-        return mask & (seen > own - self.window) if self.window else mask
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A layer's keys and values in a pass over several sequences, in their order."""
-
-    parts: list[Part]
-
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
-        """Queries [1, H, N, S] of all, each over its own sequence; [1, N, H, S]."""
-        found = [part.attend(query[:, :, part.tokens], scale) for part in self.parts]
-        return torch.cat(found, dim=2).transpose(1, 2)
+# What a runner's cache gives a layer in place of keys, which knows who may see what: from queries [1, H, N, S], and the
+# scale of their scores, to [1, N, H, S].
+Attend = Callable[[torch.Tensor, float | None], torch.Tensor]
 
 
 class PassCache:
@@ -126,34 +87,65 @@ class PassCache:
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
-    ) -> tuple[Parts, None]:
+    ) -> tuple[Attend, None]:
         """Write every sequence's positions, [1, G, N, S] in all."""
         parts, start = [], 0
         for chunk in self._batch:
             tokens = slice(start, start + len(chunk.tokens))
-            held = chunk.cache.write(layer_idx, keys[:, :, tokens], values[:, :, tokens])
-            parts.append(Part(tokens, *held, self._windows[layer_idx]))
+            parts.append((tokens, *chunk.cache.write(layer_idx, keys[:, :, tokens], values[:, :, tokens])))
             start = tokens.stop
-        return Parts(parts), None
+        return partial(attend_apart, parts, self._windows[layer_idx]), None
 
 
-class Attends(Protocol):
-    """What a runner's cache gives a layer in place of keys: they know who may see what."""
+def attend_apart(
+    parts: Sequence[tuple[slice, torch.Tensor, torch.Tensor]],
+    window: int | None,
+    query: torch.Tensor,
+    scale: float | None,
+) -> torch.Tensor:
+    """Queries [1, H, N, S], each over its own sequence; [1, N, H, S].
 
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor: ...
+    `parts`: of each sequence, which of the N tokens are its own, and all keys and values that it holds.
+    """
+    found = [attend_last(query[:, :, tokens], keys, values, window, scale) for tokens, keys, values in parts]
+    return torch.cat(found, dim=2).transpose(1, 2)
+
+
+def attend_last(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None, scale: float | None
+) -> torch.Tensor:
+    """Queries [1, H, n, S] of a sequence's last n positions over those that each may see.
+
+    `window` is the most that a position sees, its own included; None sees all.
+    """
+    count, length = query.shape[2], keys.shape[2]
+    start = max(0, length - count + 1 - window) if window else 0
+    mask = None  # a single position sees all that is left
+    if count > 1:
+        seen = torch.arange(start, length, device=query.device)
+        own = torch.arange(length - count, length, device=query.device)[:, None]
+        mask = (seen <= own) & (seen > own - window) if window else seen <= own
+    return functional.scaled_dot_product_attention(
+        query,
+        keys[:, :, start:],
+        values[:, :, start:],
+        attn_mask=mask,
+        scale=scale,
+        enable_gqa=query.shape[1] != keys.shape[1],
+    )
 
 
 def attend_by_cache(
     module: nn.Module,
     query: torch.Tensor,
-    keys: Attends,
+    attend: Attend,
     values: None,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """An attention function of transformers that leaves the work to what the cache gave."""
-    return keys.attend(query, scaling), None
+    return attend(query, scaling), None
 
 
 AttentionInterface.register(RUNNER_ATTENTION, attend_by_cache)
@@ -171,9 +163,11 @@ def attends_plainly(model: PreTrainedModel) -> bool:
 
 
 class TorchRunner:
-    """All sequences in one pass of transformers' layers."""
+    """All sequences in one pass of transformers' layers.
 
-    batch_invariant = False  # a matrix library may sum otherwise for other numbers of rows
+    A matrix library may sum otherwise for other numbers of rows, so the last digits depend on what else is in the pass.
+    """
+
     can_rewind = True
     max_sequences = MAX_SEQUENCES
     worth_reading = 1
@@ -192,9 +186,8 @@ class TorchRunner:
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[RaggedCache]]) -> Sequence[torch.Tensor]:
-        tokens = [token for chunk in batch for token in chunk.tokens]
-        positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
-        self.factors.set([chunk.adapter for chunk in batch for _ in chunk.tokens], self._like)
+        tokens, positions, factors = side_by_side(batch)
+        self.factors.set(factors, self._like)
         ids, places = torch.tensor([tokens, positions], device=self._like.device)[:, None]
         cache = PassCache(batch, self.windows)
         output = self.layers(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
@@ -207,20 +200,9 @@ class TorchRunner:
         """Nothing to give back: a cache goes with its object."""
 
 
-def wanted_rows(batch: Sequence[Chunk[Any]]) -> list[int]:
-    """Which of the N tokens of a pass are followed by logits that somebody wants."""
-    wanted: list[int] = []
-    stop = 0
-    for chunk in batch:
-        stop += len(chunk.tokens)
-        wanted += range(stop - chunk.rows, stop)
-    return wanted
-
-
 class SequentialRunner:
     """One sequence after another, each with a cache of transformers' own."""
 
-    batch_invariant = False  # a pass over several tokens sums otherwise than one token after another
     can_rewind = False
     max_sequences = 1
     worth_reading = WORTH_READING

@@ -12,17 +12,17 @@ from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Engine, Sampling
 from urial.engines.sampling import check_sampling
-from urial.engines.server.address import Address
-from urial.engines.server.client import Limits, ServerClient
-from urial.engines.server.event_loop import background
 from urial.engines.server.probe import Abilities, probe
 from urial.engines.server.protocol import generation_body
-from urial.engines.server.retry import Timeouts
 from urial.engines.server.session import ServerScoreSession
 from urial.engines.server.stream import Answer, PieceReader
 from urial.engines.server.tokenizer import load_tokenizer
 from urial.pairs import ModelSpec, ServerSpec
 from urial.progress import Progress
+from urial.servers.address import Address
+from urial.servers.client import Limits, ServerClient
+from urial.servers.event_loop import background
+from urial.servers.retry import Timeouts
 
 _clients: dict[tuple[str, str | None, int, float], ServerClient] = {}
 _clients_lock = threading.Lock()
@@ -40,21 +40,18 @@ class ServerEngine(Engine):
         abilities: Abilities,
         tokenizer: PreTrainedTokenizerBase,
         ends: frozenset[int],
+        revision: str | None = None,
     ) -> None:
         """`model` is the server's name for it; `ends` are the ids that end a turn."""
         super().__init__(tokenizer, name=f"{model} at {client.address.url}", ends=ends)
         self.capabilities = abilities.capabilities
         self.context_length = abilities.context_length
         self.vocabulary_size = len(tokenizer)
+        self.revision = revision
         self.no_rows_reason = abilities.reason
         self.client = client
         self._model = model
         self.telling = abilities.telling
-
-    @property
-    def waiting(self) -> int:
-        """Answers in line before this server."""
-        return self.client.generating.waiting
 
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Answer:
         """An answer that has been asked for; its pieces come as the server writes them. Raises SettingsError."""
@@ -81,7 +78,7 @@ def connect(spec: ModelSpec, progress: Progress) -> ServerEngine:
     tokenizer, ends = load_tokenizer(spec, progress)
     progress(f"Asking the server {client.address.url}", None)
     abilities = background().wait(probe(client, server.model, tokenizer))
-    return ServerEngine(client, server.model, abilities, tokenizer, ends)
+    return ServerEngine(client, server.model, abilities, tokenizer, ends, spec.revision)
 
 
 def client_of(spec: ServerSpec) -> ServerClient:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from urial.engines.base import NoRow, ToldRow, TopRow
-from urial.engines.server.failures import Malformed
+from urial.servers.failures import Malformed
 
 UNREADABLE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)  # JSON of another shape
 ID_NAME = "token_id:"  # what vLLM's names of listed tokens begin with
@@ -129,11 +129,8 @@ def is_number(value: Any) -> bool:
 def is_short(told: Told, top: int) -> bool:
     """Whether tokens are left out that should be listed: the bounds rest on the list being the most probable ones."""
     count, own = len(told.listed), told.ranks.get(told.token_id)
-    return count < top or (count == top and isinstance(own, int) and own > count and is_last(told))
-
-
-def is_last(told: Told) -> bool:
-    return told.listed[told.token_id] <= min(told.listed.values())
+    is_last = told.listed[told.token_id] <= min(told.listed.values())
+    return count < top or (count == top and isinstance(own, int) and own > count and is_last)
 
 
 def is_possible(told: Told) -> bool:

@@ -15,9 +15,6 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from urial.engines.base import Capabilities
-from urial.engines.server import failures
-from urial.engines.server.client import ServerClient
-from urial.engines.server.failures import Malformed, Refused
 from urial.engines.server.logprobs import MISSING, own_rows, read_row
 from urial.engines.server.protocol import (
     READERS,
@@ -30,6 +27,9 @@ from urial.engines.server.protocol import (
     only_choice,
 )
 from urial.errors import EngineError, MismatchError, SettingsError
+from urial.servers import failures
+from urial.servers.client import ServerClient
+from urial.servers.failures import Malformed, Refused
 
 PROBE_TEXT = "The capital of France"
 PROBE_TOKENS = 3
@@ -54,7 +54,8 @@ async def probe(client: ServerClient, model: str, tokenizer: PreTrainedTokenizer
     context_length = await find_context_length(client, model)
     ids = tokenizer.encode(PROBE_TEXT)[:PROBE_TOKENS]
     reply, wish, refusal = await ask_for_all(client, model, ids)
-    choice = only_choice(client.address, reply)
+    with failures.naming_what_is_missing(client.address):
+        choice = only_choice(reply)
     id_source = find_ids(choice)
     top, has_ranks = prompt_rows(choice, ids, wish.top) if id_source != "none" else (0, False)
     if top:

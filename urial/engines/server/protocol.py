@@ -1,4 +1,4 @@
-"""The words of the completions interface: bodies to send, replies to read, JSON as servers send it.
+"""The words of the completions interface: bodies to send, replies to read.
 
 It is `/v1/completions` as vLLM speaks it, and what others leave out.
 Sources: vLLM 0.32, its OpenAI completion protocol and serving modules; llama.cpp's server documentation for
@@ -7,22 +7,17 @@ Sources: vLLM 0.32, its OpenAI completion protocol and serving modules; llama.cp
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic_core import from_json
-
 from urial.engines.base import Sampling, ToldRow
-from urial.engines.server.address import Address
-from urial.engines.server.failures import Malformed, error_message, missing
 from urial.engines.server.logprobs import is_id, own_rows
+from urial.servers.failures import Malformed, error_message
 
 IdSource = Literal["token_ids", "logprobs", "none"]
 TOP_K = 20  # vLLM's own limit where it was started without another
-MARK = b"\xef\xbb\xbf"  # the byte order mark, which some servers put before their first byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +103,11 @@ def first_choice(reply: Any) -> dict[str, Any] | None:
     return choices[0]
 
 
-def only_choice(address: Address, reply: Any) -> dict[str, Any]:
-    """The choice of a reply that has to hold one. Raises EngineError where there is none."""
-    try:
-        choice = first_choice(reply)
-    except Malformed as error:
-        raise missing(address, str(error)) from error
+def only_choice(reply: Any) -> dict[str, Any]:
+    """The choice of a reply that has to hold one. Raises Malformed."""
+    choice = first_choice(reply)
     if choice is None:
-        raise missing(address, "choices")
+        raise Malformed("choices")
     return choice
 
 
@@ -169,35 +161,3 @@ def find_ids(choice: Mapping[str, Any]) -> IdSource:
         except Malformed:
             continue
     return "none"
-
-
-def parse(data: str | bytes) -> Any:
-    """The value; NaN and infinities are taken as such. Raises ValueError.
-
-    Half a character (`"\\ud83d"` alone), which a server sends that cuts an emoji in two, becomes a replacement
-    character: no file, page or tokenizer could hold it.
-    """
-    data = data.removeprefix(MARK) if isinstance(data, bytes) else data
-    try:
-        return from_json(data)
-    except ValueError:
-        return mended(loads(data))
-
-
-def loads(data: str | bytes) -> Any:
-    """Slower, and lenient about halves of characters."""
-    try:
-        return json.loads(data)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def mended(value: Any) -> Any:
-    """Without halves of characters."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [mended(each) for each in value]
-    if isinstance(value, dict):
-        return {mended(key): mended(each) for key, each in value.items()}
-    return value

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from urial.engines.base import FIRST_REREAD, ToldRow
-from urial.engines.server import failures
-from urial.engines.server.client import ServerClient
-from urial.engines.server.event_loop import background
-from urial.engines.server.failures import Malformed
 from urial.engines.server.logprobs import read_rows
 from urial.engines.server.protocol import LogprobSupport, only_choice, scoring_body
+from urial.servers import failures
+from urial.servers.client import ServerClient
+from urial.servers.event_loop import background
 
 
 class RequestedRows:
@@ -58,8 +57,5 @@ class ServerScoreSession:
 
     async def _ask(self, ids: list[int], start: int) -> list[ToldRow]:
         reply = await self._client.ask(scoring_body(self._model, ids, self._telling))
-        choice = only_choice(self._client.address, reply)
-        try:
-            return read_rows(choice, ids, start, self._telling.top)
-        except Malformed as error:
-            raise failures.missing(self._client.address, str(error)) from error
+        with failures.naming_what_is_missing(self._client.address):
+            return read_rows(only_choice(reply), ids, start, self._telling.top)

@@ -17,13 +17,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from urial.engines.base import UNKNOWN_ID, Piece, ToldRow
-from urial.engines.server import failures
-from urial.engines.server.admission import QueuePosition
-from urial.engines.server.client import ServerClient
-from urial.engines.server.event_loop import background
+from urial.engines.base import UNKNOWN_ID, Piece
 from urial.engines.server.protocol import Delta, LogprobSupport, first_choice, read_delta
 from urial.errors import EngineError, UrialError
+from urial.servers import failures
+from urial.servers.admission import QueuePosition
+from urial.servers.client import ServerClient
+from urial.servers.event_loop import background
 from urial.tokenizer.text import TextStream
 
 log = logging.getLogger(__name__)
@@ -82,10 +82,9 @@ class Answer(Iterator[Piece]):
         """Runs on the loop: whatever happens, who waits for pieces is told."""
         end: UrialError | None = EngineError("The answer was interrupted; what was written is kept, try again.")
         try:
-            await self._read()
+            with failures.naming_what_is_missing(self._client.address):
+                await self._read()
             end = None
-        except failures.Malformed as error:
-            end = failures.missing(self._client.address, str(error))
         except UrialError as error:
             end = error
         except Exception:
@@ -201,9 +200,10 @@ class PieceReader:
         found: list[Piece] = []
         for index, (token_id, row) in enumerate(zip(delta.ids, delta.rows, strict=True)):
             self._left -= 1
-            is_last = index == len(delta.ids) - 1
-            found.append(self._piece(token_id, row, self._is_end(token_id, delta, found, is_last)))
-            if found[-1].is_end or self._left == 0:
+            is_end = self._is_end(token_id, delta, found, index == len(delta.ids) - 1)
+            text = self._text.feed_answer(token_id, is_end=is_end, is_last=self._left == 0)
+            found.append(Piece(token_id, text, is_end, row))
+            if is_end or self._left == 0:
                 self.has_ended = True
                 break
         return found
@@ -218,9 +218,3 @@ class PieceReader:
         if not is_last or delta.finish not in STOPS:
             return False
         return token_id in self._special or len(delta.text) <= sum(len(piece.text) for piece in before)
-
-    def _piece(self, token_id: int, row: ToldRow | None, is_end: bool) -> Piece:
-        text = "" if is_end else self._text.feed(token_id)
-        if is_end or self._left == 0:
-            text += self._text.finish()
-        return Piece(token_id, text, is_end, row)

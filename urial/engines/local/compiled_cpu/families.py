@@ -13,9 +13,9 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from urial.engines.local.compiled_cpu.kernels import GELU, SILU
-from urial.engines.local.compiled_cpu.packing import STORED
-from urial.engines.local.compiled_cpu.products import STEP
+from urial.kernels.decoder import GELU, SILU
+from urial.kernels.packing import STORED
+from urial.kernels.products import STEP
 from urial.weights.adapters import LowRankLinear
 
 ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU}
@@ -89,14 +89,14 @@ def _unusual(config: Any, family: Family) -> str | None:
 
 def activation_of(config: Any) -> str:
     """As its configuration names it."""
-    return getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", "")
+    return getattr(config, "hidden_activation", "") or getattr(config, "hidden_act", "")
 
 
 def _odd_layer(model: PreTrainedModel) -> str | None:
     """A linear layer of another kind or width than the loops read."""
-    layers = model.base_model.layers
+    layers: Any = model.base_model.layers
     linears = [*(each for layer in layers for each in linears_of(layer)), model.get_output_embeddings()]
-    plain = [each.base if isinstance(each, LowRankLinear) else each for each in linears]
+    plain: list[Any] = [each.base if isinstance(each, LowRankLinear) else each for each in linears]
     for each in plain:
         if type(each) is not nn.Linear or each.weight.dtype not in STORED:
             return f"a layer is {type(each).__name__}"
@@ -105,7 +105,7 @@ def _odd_layer(model: PreTrainedModel) -> str | None:
     return None
 
 
-def linears_of(layer: nn.Module) -> list[nn.Module]:
+def linears_of(layer: Any) -> list[Any]:
     """The linear layers of one layer: q, k, v, output; gate, up, down."""
     attending, forward = layer.self_attn, layer.mlp
     of_attention = [attending.q_proj, attending.k_proj, attending.v_proj, attending.o_proj]

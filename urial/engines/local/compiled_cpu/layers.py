@@ -6,7 +6,7 @@ parameters are laid over that matrix, so that nothing is held twice.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.local.compiled_cpu.families import ACTIVATIONS, FAMILIES, activation_of, linears_of
-from urial.engines.local.compiled_cpu.kernels import Floats, Matrix
-from urial.engines.local.compiled_cpu.packing import as_stored, in_steps, pack
+from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.packing import as_stored, in_steps, pack
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
@@ -40,9 +40,10 @@ class Layer(NamedTuple):
 
 def layers_of(model: PreTrainedModel) -> list[Layer]:
     """Of a model whose family is in the table (`families.why_not`)."""
+    layers: Any = model.base_model.layers
     held = DynamicCache(config=model.config).layers
     windows = [getattr(layer, "sliding_window", None) or EVERYTHING for layer in held]
-    return [_layer(model, layer, window) for layer, window in zip(model.base_model.layers, windows, strict=True)]
+    return [_layer(model, layer, window) for layer, window in zip(layers, windows, strict=True)]
 
 
 def head_of(model: PreTrainedModel) -> Matrix:
@@ -56,7 +57,7 @@ def last_norm(model: PreTrainedModel) -> Floats:
     return _norm(model, model.base_model, "norm")
 
 
-def _layer(model: PreTrainedModel, layer: nn.Module, window: int) -> Layer:
+def _layer(model: PreTrainedModel, layer: Any, window: int) -> Layer:
     config, family = model.config.get_text_config(), FAMILIES[model.config.get_text_config().model_type]
     q, k, v, output, gate, up, down = linears_of(layer)
     attending = layer.self_attn
@@ -92,9 +93,9 @@ def _norm(model: PreTrainedModel, parent: nn.Module, name: str | None) -> Floats
     return (plus + norm.weight.detach().float()).numpy()
 
 
-def _matrix(*layers: nn.Module) -> Matrix:
+def _matrix(*layers: Any) -> Matrix:
     """Linear layers that read the same input, as one; an adapter's part beside each."""
-    plain = [layer.base if isinstance(layer, LowRankLinear) else layer for layer in layers]
+    plain: list[Any] = [layer.base if isinstance(layer, LowRankLinear) else layer for layer in layers]
     matrix = _weights(plain)._replace(bias=_bias(plain))
     low = [_low_rank(layer) for layer in layers]
     rank = max(len(down) for down, _ in low)
@@ -142,7 +143,7 @@ def _bias(layers: list[nn.Linear]) -> Floats:
     return torch.cat(given).numpy()
 
 
-def _low_rank(layer: nn.Module) -> tuple[Floats, Floats]:
+def _low_rank(layer: Any) -> tuple[Floats, Floats]:
     """A [r, in] and B [out, r] of one layer; r is 0 where no adapter is on it."""
     if isinstance(layer, LowRankLinear):
         return layer.down.detach().float().numpy(), layer.up.detach().float().numpy()

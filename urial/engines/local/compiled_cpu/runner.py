@@ -10,22 +10,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
-from urial.engines.local.compiled_cpu import attention, kernels
-from urial.engines.local.compiled_cpu.kernels import Floats
 from urial.engines.local.compiled_cpu.layers import Layer, head_of, last_norm, layers_of
-from urial.engines.local.runner import Chunk, Prefix
-from urial.engines.local.torch_runner import MAX_SEQUENCES, wanted_rows
-from urial.numba_tools.cores import all_cores
+from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
+from urial.kernels import attention, decoder
+from urial.kernels.cores import all_cores
+from urial.kernels.decoder import Floats
+from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
+WIDTH = 32  # of the tiny model that compiles the loops: one block of codes
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +37,6 @@ class CompiledCache:
     capacity: int
     layers: list[tuple[Floats, Floats]]
     stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and the capacity
-
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for pair in self.layers for array in pair)
 
 
 class Pass(NamedTuple):
@@ -54,7 +51,6 @@ class Pass(NamedTuple):
 class CompiledCpuRunner:
     """Compiled layers and output layer, ready to run."""
 
-    batch_invariant = True  # each token is worked out by itself
     can_rewind = True
     max_sequences = MAX_SEQUENCES
     worth_reading = 1
@@ -64,7 +60,7 @@ class CompiledCpuRunner:
 
         Packing the embedded pair takes two seconds, compiling about twenty, once for a machine.
         """
-        inner = model.base_model
+        inner: Any = model.base_model
         self._embed = Embedding(inner.embed_tokens)
         self._last_norm = last_norm(model)
         self._eps = np.float32(model.config.get_text_config().rms_norm_eps)
@@ -100,18 +96,17 @@ class CompiledCpuRunner:
 
     def _hidden(self, batch: Sequence[Chunk[CompiledCache]]) -> Floats:
         """Last hidden states [N, D] of all tokens; each is a row of its own, whatever sequence it belongs to."""
-        hidden = self._embed([token for chunk in batch for token in chunk.tokens])
-        caches = [chunk.cache for chunk in batch for _ in chunk.tokens]
-        positions = [chunk.cache.length + ahead for chunk in batch for ahead in range(len(chunk.tokens))]
+        tokens, positions, factors = side_by_side(batch)
+        hidden = self._embed(tokens)
         shared = Pass(
-            factors=np.array([chunk.adapter for chunk in batch for _ in chunk.tokens], np.float32),
+            factors=np.array(factors, np.float32),
             rotary={kind: rotary.at(positions) for kind, rotary in self._rotary.items()},
-            stored=np.stack([cache.stored for cache in caches]),
+            stored=np.stack([chunk.cache.stored for chunk in batch for _ in chunk.tokens]),
             positions=np.array(positions, np.int64),
         )
         for number, layer in enumerate(self._layers):
             self._pass(number, layer, hidden, shared)
-        kernels.norm(hidden, self._last_norm, self._eps)
+        decoder.norm(hidden, self._last_norm, self._eps)
         return hidden
 
     def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
@@ -120,15 +115,15 @@ class CompiledCpuRunner:
         groups, size, outputs = layer.groups, layer.size, layer.after_attention
         qkv = aligned_empty(rows, (layer.heads + 2 * groups) * size)
         attended = aligned_empty(rows, layer.heads * size)
-        kernels.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
+        decoder.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
         attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
-        kernels.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
+        decoder.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
 
     def _logits(self, hidden: Floats) -> torch.Tensor:
         """Logits [R, V] of R hidden states [R, D]."""
         found = np.empty((len(hidden), len(self._head.codes)), np.float32)
         if len(hidden):
-            kernels.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
+            decoder.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
         return torch.from_numpy(found)
 
 
@@ -167,3 +162,27 @@ class RotaryTables:
 def aligned_empty(*shape: int) -> Floats:
     """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
     return torch.empty(shape).numpy()
+
+
+@torch.inference_mode()
+def warm_up() -> None:
+    """Compiles the loops while weights are still on their way: twenty seconds on a new machine, then a moment.
+
+    numba compiles for types of arrays, not for sizes: a tiny model of zeros does for all, whatever their family is and
+    however their weights are stored. Raises what making a runner raises.
+    """
+    config = Gemma3TextConfig(
+        vocab_size=WIDTH,
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=WIDTH,
+        layer_types=["sliding_attention"],
+    )
+    model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    CompiledCpuRunner(model)
+    pack(torch.rand(WIDTH, WIDTH))  # fits none of the ways to pack, so all are tried

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit, prange
 
-from urial.engines.local.compiled_cpu.kernels import PARTS, ROWS_AT_ONCE, add
-from urial.engines.local.compiled_cpu.simd import mixtures_of, pointer, scores_of
-from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
-from urial.numba_tools.functions import exp
+from urial.kernels.decoder import PARTS, ROWS_AT_ONCE, add
+from urial.kernels.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.kernels.functions import exp
+from urial.kernels.simd import mixtures_of, pointer, scores_of
 
 _scores = scores_of(ROWS_AT_ONCE)
 _mixtures = mixtures_of(ROWS_AT_ONCE)

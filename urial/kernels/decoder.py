@@ -14,7 +14,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from urial.engines.local.compiled_cpu.products import (
+from urial.kernels.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.kernels.functions import exp
+from urial.kernels.products import (
     STEP,
     bfloat16,
     codes,
@@ -23,8 +25,6 @@ from urial.engines.local.compiled_cpu.products import (
     offset_codes,
     products_of,
 )
-from urial.numba_tools.flavours import ANY_ORDER, compiled, compiled_for_all_cores
-from urial.numba_tools.functions import exp
 
 Floats = NDArray[np.float32]
 PARTS = 4  # of one row's work, for the cores to share

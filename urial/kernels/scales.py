@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from urial.numba_tools.flavours import exactly, exactly_on_all_cores
+from urial.kernels.flavours import exactly, exactly_on_all_cores
 
 
 @exactly_on_all_cores

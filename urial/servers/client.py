@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 import httpx
 
-from urial.engines.server import failures
-from urial.engines.server.address import Address
-from urial.engines.server.admission import AdmissionQueue, QueuePosition
-from urial.engines.server.event_stream import data_fields
-from urial.engines.server.protocol import parse
-from urial.engines.server.retry import Retries, Timeouts
+from urial.servers import failures
+from urial.servers.address import Address
+from urial.servers.admission import AdmissionQueue, QueuePosition
+from urial.servers.event_stream import data_fields
+from urial.servers.lenient_json import parse
+from urial.servers.retry import Retries, Timeouts
 
 DONE = "[DONE]"
 Body = Mapping[str, Any]

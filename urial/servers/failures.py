@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
-from urial.engines.server.address import Address
 from urial.errors import EngineError, SettingsError, UrialError
+from urial.servers.address import Address
 
 BEHIND_A_PROXY = (502, 503, 504)  # what a proxy says of a server that is down
 KEPT = "what it had written is kept; try again."
@@ -29,13 +31,12 @@ class TransientError(Exception):
     """A failure that may be over soon: the request may be sent again as long as nothing of it was shown.
 
     `final` is what to raise in the end. `is_away`: the server is down and may come back; otherwise it answers, but
-    with a failure, which a few tries settle.
+    with a failure, which a few tries settle. `pause` is what the server asks for, in seconds.
     """
 
-    def __init__(self, final: UrialError, *, is_away: bool) -> None:
+    def __init__(self, final: UrialError, *, is_away: bool = False, pause: float | None = None) -> None:
         super().__init__(str(final))
-        self.final = final
-        self.is_away = is_away
+        self.final, self.is_away, self.pause = final, is_away, pause
 
 
 def unreachable(address: Address, error: httpx.TransportError) -> TransientError:
@@ -89,6 +90,15 @@ def missing(address: Address, key: str) -> EngineError:
         f"The server {address.url} left out {key!r} or filled it wrongly; it is not OpenAI-compatible in this, "
         "use another server."
     )
+
+
+@contextmanager
+def naming_what_is_missing(address: Address) -> Iterator[None]:
+    """Malformed within becomes the sentence of `missing`."""
+    try:
+        yield
+    except Malformed as error:
+        raise missing(address, str(error)) from error
 
 
 def reported(address: Address, message: str, has_begun: bool) -> EngineError:

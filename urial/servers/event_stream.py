@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from urial.engines.server.protocol import MARK
 from urial.errors import EngineError
+from urial.servers.lenient_json import MARK
 
 LONGEST_LINE = 8 * 2**20  # bytes; a stream without line ends must not fill the memory
 

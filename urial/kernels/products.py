@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from urial.engines.local.compiled_cpu.simd import FLOAT, WHOLE, address_of, each, item
+from urial.kernels.simd import FLOAT, WHOLE, address_of, each, item
 
 HAS_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
 LANES = 16 if HAS_AVX512 else 8

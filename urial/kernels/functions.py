@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from urial.numba_tools.flavours import as_written
+from urial.kernels.flavours import as_written
 
 FLOAT, WHOLE = np.float32, np.int32
 LEAST, MOST = FLOAT(-87), FLOAT(88)  # exp of less is 0 here; of more it is exp of this

@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from urial.engines.server.failures import TransientError
+from urial.servers.failures import TransientError
 
 TRIES = 6  # of a server that answers, but with a failure: one that dies does so for some seconds
 

@@ -13,15 +13,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from urial.engines.local.compiled_cpu import kernels
-from urial.engines.local.compiled_cpu.kernels import Floats, Matrix
-from urial.engines.local.compiled_cpu.scales import find_scales, find_scales_from_least
-from urial.numba_tools.cores import all_cores
+from urial.kernels import decoder
+from urial.kernels.cores import all_cores
+from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.scales import find_scales, find_scales_from_least
 
-BLOCKS = {32: kernels.IN_32, 16: kernels.IN_16}  # sizes that have a compiled product, larger first: fewer scales
+BLOCKS = {32: decoder.IN_32, 16: decoder.IN_16}  # sizes that have a compiled product, larger first: fewer scales
 OFFSET_BLOCK = 32
 PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
-STORED = {torch.float32: kernels.FLOAT32, torch.bfloat16: kernels.BFLOAT16, torch.float16: kernels.FLOAT16}
+STORED = {torch.float32: decoder.FLOAT32, torch.bfloat16: decoder.BFLOAT16, torch.float16: decoder.FLOAT16}
 
 
 def pack(weight: torch.Tensor) -> Matrix:
@@ -78,7 +78,7 @@ def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
         offsets = np.empty_like(scales)
         with all_cores("packing"):
             find_scales_from_least(part, block, codes, scales, offsets, failed)
-        return None if failed.any() else _matrix(kernels.FROM_LEAST, codes, part.shape[1], scales, offsets)
+        return None if failed.any() else _matrix(decoder.FROM_LEAST, codes, part.shape[1], scales, offsets)
 
     return _if_all(weight, block, fill)
 
@@ -97,19 +97,3 @@ def _if_all(weight: Floats, block: int, fill: Callable[[Floats], Matrix | None])
     if weight.shape[1] % block or fill(weight[:PROBED]) is None:
         return None
     return fill(weight)
-
-
-def is_packed(matrix: Matrix) -> bool:
-    """Whether it is held as eight-bit steps."""
-    return matrix.kind in (*BLOCKS.values(), kernels.FROM_LEAST)
-
-
-def dense(matrix: Matrix) -> Floats:
-    """Back to float32 [out, in], without bias and low-rank part."""
-    if not is_packed(matrix):
-        stored = next(dtype for dtype, kind in STORED.items() if kind == matrix.kind)
-        return torch.from_numpy(matrix.codes).view(stored).float().numpy()
-    blocks = matrix.scales.shape[1]
-    size = matrix.codes.shape[1] // blocks
-    found = matrix.codes.view(np.int8) * np.repeat(matrix.scales, size, axis=1)
-    return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from urial.numba_tools.functions import exp, log
+from urial.kernels.functions import exp, log
 
 
 @njit

@@ -16,11 +16,7 @@ import platformdirs
 from numba import njit
 
 PACKAGE = Path(__file__).parent.parent
-SOURCES = (
-    "numba_tools/*.py",
-    "shift/numba_kernels.py",
-    "engines/local/compiled_cpu/*.py",
-)  # every file that holds loops is here
+SOURCES = ("kernels/*.py", "shift/numba_kernels.py")  # every file that holds loops is here
 
 
 def digest(package: Path = PACKAGE, patterns: Sequence[str] = SOURCES) -> str:

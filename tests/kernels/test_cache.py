@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numba
 
-from urial.numba_tools import flavours
-from urial.numba_tools.flavours import PACKAGE, SOURCES, digest
+from urial.kernels import flavours
+from urial.kernels.flavours import PACKAGE, SOURCES, digest
 
 
 def test_the_folder_is_named_by_what_the_sources_say(tmp_path: Path) -> None:
