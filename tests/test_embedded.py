@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.support.held import held
 from tests.support.runners import until
 from urial import records
 from urial.cli.main import main
@@ -124,7 +123,7 @@ def test_a_generation_that_is_left_frees_its_place(engines: PairEngines) -> None
     running = engines.base.generate(engines.base.encode("Once upon a time"), Sampling(max_new_tokens=50))
     next(running)
     running.close()
-    until(lambda: held(engines.base).sequences == 0)
+    until(lambda: engines.base.held().sequences == 0)
 
 
 def test_compare_on_the_command_line_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:

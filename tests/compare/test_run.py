@@ -7,7 +7,6 @@ import json
 import pytest
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.runners import engine_over, until
 from urial import records
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
@@ -124,9 +123,9 @@ def test_leaving_in_the_middle_frees_what_the_engines_kept() -> None:
     for _ in range(50):
         next(running)
     running.close()
-    until(lambda: held(engines.base).sequences == held(engines.aligned).sequences == 0)
-    assert held(engines.aligned).prefixes == 0
-    assert held(engines.base).prefixes <= 1, "only the method's constant beginning stays"
+    until(lambda: engines.base.held().sequences == engines.aligned.held().sequences == 0)
+    assert engines.aligned.held().prefixes == 0
+    assert engines.base.held().prefixes <= 1, "only the method's constant beginning stays"
 
 
 class Failing:

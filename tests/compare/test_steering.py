@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.steering import asked, compared, dialled, nudged
 from urial.compare.dial import checked_positions, dial
 from urial.compare.nudge import nudge
@@ -153,7 +152,7 @@ def test_a_stop_ends_all_and_leaves_nothing_behind(engines: PairEngines) -> None
 
 def until_free(engines: PairEngines) -> None:
     for _ in range(200):
-        if held(engines.base).sequences + held(engines.aligned).sequences == 0:
+        if engines.base.held().sequences + engines.aligned.held().sequences == 0:
             return
         time.sleep(0.01)
     raise AssertionError("sequences are still held")

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.packable import adapted, gemma, weights
 from tests.support.runners import Gate, Watched, engine_over, shared, until
 from urial.compare.events import AlignedToken, ShiftRows
@@ -68,7 +67,7 @@ def runner_of(engines: PairEngines) -> Watched:
 
 
 def is_free(engines: PairEngines) -> bool:
-    return held(engines.base).sequences == 0
+    return engines.base.held().sequences == 0
 
 
 def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
@@ -181,7 +180,7 @@ def test_numbers_are_the_same_to_the_last_bit_whatever_was_read_before(engines: 
     fresh = siblings(Watched(runner_of(engines).runner))
     first = columns(result(compare(fresh, asked[0])))
     result(compare(engines, asked[1]))
-    assert held(engines.base).prefixes > 0
+    assert engines.base.held().prefixes > 0
     assert columns(result(compare(engines, asked[0]))) == first
 
 
@@ -236,7 +235,7 @@ def test_a_visitor_who_leaves_takes_all_sequences_along(engines: PairEngines, to
         next(events)
     events.close()
     until(lambda: is_free(engines))
-    assert held(engines.base).prefixes <= 1  # the method's constant beginning
+    assert engines.base.held().prefixes <= 1  # the method's constant beginning
 
 
 def test_a_failing_scoring_leaves_the_answers_and_no_sequence(engines: PairEngines) -> None:

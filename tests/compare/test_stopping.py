@@ -8,7 +8,6 @@ import time
 import pytest
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.runners import Gate, Watched, engine_over, shared, until
 from urial.compare.events import SideDone
 from urial.compare.request import Control, Request
@@ -68,7 +67,7 @@ def test_a_continuation_stops_in_the_middle_of_its_prompt() -> None:
     (done,) = [event for event in continue_base(engines, request(), [40, 41], control) if isinstance(event, SideDone)]
     assert done.side.token_ids == [] and done.side.stop_reason == "cancelled"
     gate.let_through(20)
-    until(lambda: held(engines.base).sequences == 0)
+    until(lambda: engines.base.held().sequences == 0)
 
 
 def test_a_stop_while_the_base_reads_its_contexts_ends_the_shift_and_says_so() -> None:
@@ -80,7 +79,7 @@ def test_a_stop_while_the_base_reads_its_contexts_ends_the_shift_and_says_so() -
     assert found.aligned.token_ids and found.aligned.stop_reason == "cancelled"
     assert ["before the base had read" in problem.message for problem in found.problems] == [True]
     assert all(context.tokens == [] for context in found.shift.values())
-    until(lambda: held(engines.base).sequences == 0)
+    until(lambda: engines.base.held().sequences == 0)
 
 
 def test_a_second_reader_of_the_same_prompt_stops_while_the_first_still_reads() -> None:

@@ -9,7 +9,6 @@ import threading
 import pytest
 
 from tests.support import ui_server
-from tests.support.held import held
 from tests.support.runners import until
 from urial import records
 from urial.cli.commands import make_request
@@ -157,7 +156,7 @@ def test_a_closed_stream_frees_everything() -> None:
     stream.close()
     assert service.runs.running() == 0
     # freed by the scheduler's thread, within its step; at most the method's constant beginning stays
-    until(lambda: held(engines.base).sequences == 0 and held(engines.base).prefixes <= 1)
+    until(lambda: engines.base.held().sequences == 0 and engines.base.held().prefixes <= 1)
     list(service.compare(run_id("b"), ASK, "other"))
     assert service.results.get(run_id("b")) is not None
 

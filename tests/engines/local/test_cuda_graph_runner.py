@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from tests.engines.local.test_engine import adapted_twin
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.runners import chosen, engine_over, until
 from urial.engines.base import Sampling
 from urial.engines.local.choose_runner import supports_cuda_graphs
@@ -212,7 +211,7 @@ def test_threads_share_slots_without_mixing_answers() -> None:
             return list(pool.map(answer, prompts))
 
     assert answers(engines[0]) == answers(engines[1])
-    until(lambda: held(engines[0]).sequences == 0)
+    until(lambda: engines[0].held().sequences == 0)
 
 
 # What CUDA graphs need

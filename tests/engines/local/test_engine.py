@@ -9,7 +9,6 @@ import torch
 from transformers import PreTrainedModel
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.runners import engine_over, shared
 from urial.engines.base import Sampling
 from urial.engines.local.choose_runner import KEPT_PREFIXES
@@ -158,10 +157,10 @@ def test_prefixes_are_bounded_and_forgotten_on_demand() -> None:
         ids = ids_of(engine, f"{n} is the number of this text")
         engine.read_ahead(ids[:3])
         list(engine.generate(ids, Sampling(max_new_tokens=1)))
-    assert 6 <= held(engine).prefixes <= KEPT_PREFIXES
-    before = held(engine)
+    assert 6 <= engine.held().prefixes <= KEPT_PREFIXES
+    before = engine.held()
     engine.forget(ids)
-    assert held(engine).prefixes == before.prefixes - 1 and held(engine).bytes < before.bytes
+    assert engine.held().prefixes == before.prefixes - 1 and engine.held().bytes < before.bytes
 
 
 @pytest.mark.parametrize(

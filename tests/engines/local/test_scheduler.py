@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.support import tiny
-from tests.support.held import held
 from tests.support.runners import Gate, Watched, engine_over, until
 from urial.engines.base import Sampling
 from urial.engines.local.bounded_stream import BUFFERED
@@ -112,13 +111,13 @@ def test_who_leaves_frees_cache_and_place_within_a_step() -> None:
     gate.let_through()
     next(running)
     gate.arrived()
-    assert held(engine).sequences == 1 and held(engine).bytes > 0
+    assert engine.held().sequences == 1 and engine.held().bytes > 0
     running.close()
     gate.let_through()
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)
     assert len(runner.batches) == 2
     engine.forget(PROMPT)
-    assert held(engine).bytes == 0
+    assert engine.held().bytes == 0
 
 
 def test_who_leaves_while_a_long_prompt_is_read_ends_it_within_a_step() -> None:
@@ -128,8 +127,8 @@ def test_who_leaves_while_a_long_prompt_is_read_ends_it_within_a_step() -> None:
     gate.arrived()
     running.close()
     gate.let_through(20)
-    until(lambda: held(engine).sequences == 0)
-    assert runner.batches == [[STEP_TOKENS]] and held(engine).prefixes == 0
+    until(lambda: engine.held().sequences == 0)
+    assert runner.batches == [[STEP_TOKENS]] and engine.held().prefixes == 0
 
 
 def test_an_answer_that_nobody_holds_any_more_ends() -> None:
@@ -138,7 +137,7 @@ def test_an_answer_that_nobody_holds_any_more_ends() -> None:
     next(running)
     del running
     gc.collect()
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)
 
 
 def test_a_sequence_that_fails_is_told_alone_and_the_others_go_on() -> None:
@@ -153,7 +152,7 @@ def test_a_sequence_that_fails_is_told_alone_and_the_others_go_on() -> None:
     with pytest.raises(RuntimeError, match="no kernel"):
         next(bad)
     assert ids_of(good) == alone(PROMPT, 12)
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)
 
 
 def test_no_room_for_one_is_its_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +243,7 @@ def test_an_answer_is_followed_behind_every_context_to_its_last_token(kind: type
         with torch.inference_mode():
             logits = model(torch.tensor([[*context, *answer]])).logits[0, len(context) - 1 : -1].float()
         torch.testing.assert_close(torch.cat(column), logits, atol=5e-4, rtol=1e-3)
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)
 
 
 def test_scores_that_nobody_reads_hold_the_answer_up_and_closing_them_lets_it_go_on() -> None:
@@ -254,7 +253,7 @@ def test_scores_that_nobody_reads_hold_the_answer_up_and_closing_them_lets_it_go
     until(lambda: pieces.scores.is_full)
     pieces.scores.close()
     assert [*found, *ids_of(pieces)] == alone(PROMPT, 300)
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)
 
 
 def test_an_answer_that_is_stopped_is_scored_as_far_as_it_was_read() -> None:
@@ -265,4 +264,4 @@ def test_an_answer_that_is_stopped_is_scored_as_far_as_it_was_read() -> None:
     pieces.close()
     scored = [token for ids in pieces.scores for token in ids]
     assert scored[:7] == found
-    until(lambda: held(engine).sequences == 0)
+    until(lambda: engine.held().sequences == 0)

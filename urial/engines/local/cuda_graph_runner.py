@@ -44,6 +44,7 @@ class SlotCache:
     own: RaggedCache
     index: int | None = None  # of the slot
     adapter: float = 0.0
+    nbytes: int = 0  # of the slot
 
     def decodes(self, chunk: Chunk[SlotCache]) -> bool:
         return self.index is not None or (len(chunk.tokens) == chunk.rows == 1 and bool(self.own.layers))
@@ -152,6 +153,7 @@ class CudaGraphRunner:
                 room[index, :, : cache.own.length] = held[0, :, : cache.own.length]
         cache.own = RaggedCache(0, cache.own.length)
         cache.index, cache.adapter = index, chunk.adapter
+        cache.nbytes = sum(room[index].nbytes for pair in self._layers.values() for room in pair)
         self._taken[index] = cache
         return index
 

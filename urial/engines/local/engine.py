@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -20,6 +21,15 @@ from urial.records import SideName
 PREPARING = "Preparing the models for this machine: about twenty seconds, the first time only"
 LENGTH_NAMES = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions")
 UNLIMITED = 2**20  # for layers that number no positions (Mamba) or slope with distance (Bloom): more fits no memory
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an engine keeps in memory beside its weights."""
+
+    sequences: int
+    prefixes: int
+    bytes: int  # of keys and values
 
 
 class LocalEngine(Engine):
@@ -132,6 +142,13 @@ class LocalEngine(Engine):
 
     def open_score(self, context_ids: Sequence[int], room: int) -> LocalScoreSession:
         return LocalScoreSession(self.reader(context_ids, room))
+
+    def held(self) -> Held:
+        """What this model keeps in memory beside its weights, of both sides where they share them."""
+        sequences = scheduler().held(self.shared)
+        caches = [sequence.cache for sequence in sequences if sequence.cache is not None]
+        size = sum(cache.nbytes for cache in caches) + self.shared.prefixes.nbytes
+        return Held(len(sequences), len(self.shared.prefixes), size)
 
 
 def context_length_of(config: PretrainedConfig) -> int:

@@ -27,6 +27,10 @@ class RaggedCache:
     length: int = 0
     layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for pair in self.layers.values() for tensor in pair)
+
     def write(self, index: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Put n new positions [1, G, n, S] behind those that count; returns all up to them."""
         if index not in self.layers:
@@ -56,6 +60,11 @@ class OwnCache:
     """A family's own cache in transformers."""
 
     layers: DynamicCache
+
+    @property
+    def nbytes(self) -> int:
+        tensors = (getattr(layer, name, None) for layer in self.layers.layers for name in ("keys", "values"))
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def fork(self) -> OwnCache:
         """Grows on its own: layers that rebind their tensors share them, others are copied."""

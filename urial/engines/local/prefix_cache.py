@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from urial.engines.local.runner import Prefix
+from urial.engines.local.runner import Prefix, SequenceCache
 
 Ids = tuple[int, ...]
 K = TypeVar("K")
@@ -24,7 +24,15 @@ class PrefixCache:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._wanted: OrderedDict[Ids, None] = OrderedDict()
-        self._kept: OrderedDict[tuple[float, Ids], Prefix[Any]] = OrderedDict()
+        self._kept: OrderedDict[tuple[float, Ids], Prefix[SequenceCache]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        with self._lock:
+            return sum({id(prefix.cache): prefix.cache.nbytes for prefix in self._kept.values()}.values())
 
     def want(self, ids: Sequence[int]) -> None:
         """Keep this beginning as soon as a prompt that has it is read."""
@@ -40,7 +48,7 @@ class PrefixCache:
             wanted = {len(start) for start in self._wanted if len(start) < len(ids) and ids[: len(start)] == start}
         return sorted({*wanted, len(ids) - 1} - {0})
 
-    def longest(self, adapter: float, ids: Ids) -> Prefix[Any] | None:
+    def longest(self, adapter: float, ids: Ids) -> Prefix[SequenceCache] | None:
         """The longest kept prefix that leaves at least one token of the prompt to read."""
         with self._lock:
             starts = [
@@ -54,7 +62,9 @@ class PrefixCache:
             self._kept.move_to_end(best)
             return self._kept[best]
 
-    def keep(self, adapter: float, ids: Ids, prefix: Prefix[Any], is_left: Callable[[], bool] = lambda: False) -> None:
+    def keep(
+        self, adapter: float, ids: Ids, prefix: Prefix[SequenceCache], is_left: Callable[[], bool] = lambda: False
+    ) -> None:
         """`is_left` tells whether the prompt's request was given up, and so will not forget it."""
         with self._lock:
             if is_left() and ids not in self._wanted:

@@ -15,7 +15,15 @@ import torch
 
 MAX_SEQUENCES = 16  # in one pass: beyond it a step gets slower about as fast as rows are added
 
-C = TypeVar("C")  # keys and values of one sequence, as its runner keeps them
+
+class SequenceCache(Protocol):
+    """Keys and values of one sequence, wherever its runner keeps them."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+C = TypeVar("C", bound=SequenceCache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,12 @@ class Scheduler:
             self._is_woken = True
             self._changed.notify()
 
+    def held(self, model: SharedModel) -> list[Sequence]:
+        """The sequences of a model that are not finished."""
+        with self._changed:
+            arrived = [sequence for answer in self._arrived for sequence in answer.sequences]
+        return [sequence for sequence in [*self._sequences, *arrived] if sequence.model is model]
+
     def stop(self) -> None:
         """End the thread after its step, at the end of the process."""
         self._is_stopped = True

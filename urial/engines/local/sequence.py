@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from urial.engines.local.prefix_cache import PrefixCache
-from urial.engines.local.runner import Chunk, Prefix, Runner
+from urial.engines.local.runner import Chunk, Prefix, Runner, SequenceCache
 
 if TYPE_CHECKING:
     from urial.engines.local.answer import Answer
@@ -56,7 +56,7 @@ class Sequence:
         self.context = tuple(context)
         self.adapter = adapter
         self.answer: Answer
-        self.cache: Any = None  # its runner's; None where it is not open
+        self.cache: SequenceCache | None = None
         self._capacity = len(self.context) + room
         self._read = 0
         self._to_keep: list[int] = []
@@ -125,6 +125,7 @@ class Sequence:
 
     def _keep_prefix(self, length: int) -> None:
         """Prefixes that others asked for outlive this sequence, so they are copied out of its room."""
+        assert self.cache is not None  # it has just read these tokens
         prefix = Prefix(self.cache, length)
         if not self._needs_no_copy(length):
             prefix = Prefix(self.runner.open(length, prefix), length)

@@ -38,6 +38,10 @@ class CompiledCache:
     layers: list[tuple[Floats, Floats]]
     stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and the capacity
 
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for pair in self.layers for array in pair)
+
 
 class Pass(NamedTuple):
     """What the layers share in one pass over N tokens."""
