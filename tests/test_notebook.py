@@ -6,6 +6,7 @@ import html
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,7 @@ def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
         ({"query": "q", "max_new_tokens": 0}, SettingsError, "max_new_tokens"),
         ({"query": "q", "contexts": ["urial", "all"]}, SettingsError, "contexts"),
         ({"query": "q", "contexts": []}, SettingsError, "contexts"),
+        ({"query": "q", "aligned_method": "magic"}, SettingsError, "chat or s2a"),
         ({"query": "q", "history": [{"role": "user"}]}, PromptError, "content"),
         ({"query": "q", "history": [{"role": "user", "content": "x"}]}, PromptError, "ends with a user"),
     ],
@@ -146,3 +148,18 @@ def test_the_dial_and_nudging_give_their_records(pair: LoadedPair) -> None:
     assert pair.nudge("Hello there", "rank>1", **options).token_ids == whole.aligned.token_ids
     with pytest.raises(SettingsError, match="rank>R"):
         pair.nudge("Hello there", "rank=1")
+
+
+def test_all_that_writes_can_have_the_aligned_model_rewrite_the_query(pair: LoadedPair, tmp_path: Path) -> None:
+    """The tiny model's rewrite cannot be read, and the records say so; nothing is asked for in vain."""
+    options: dict = {"max_new_tokens": 6, "examples": 0}
+    rewriting = {**options, "aligned_method": "s2a"}
+    for ask in (pair.compare, partial(pair.dial, at=[0, 1]), partial(pair.nudge, rule="rank>1")):
+        found = ask("Hello there", **rewriting).rewrite
+        assert found is not None and found.asked == "Hello there" and "as it stands" in found.fallback
+        assert ask("Hello there", **options).rewrite is None
+    with pytest.raises(SettingsError, match="leave aligned_method out"):
+        pair.score("Hello there", "Hi", **rewriting)
+    with pytest.raises(SettingsError, match="leave aligned_method out"):
+        pair.corpus(["Hello there"], str(tmp_path / "out"), **rewriting)
+    assert not (tmp_path / "out").exists()

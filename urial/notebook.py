@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from urial import records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, BaseToken, Event
-from urial.compare.request import Request, checked
+from urial.compare.request import AlignedMethod, Request, checked
 from urial.compare.steering_events import SteeringDone
 from urial.errors import EngineError, SettingsError
 from urial.files import write_whole
@@ -155,11 +155,12 @@ class LoadedPair:
         """Many questions by each method into a folder, going on where it stands; `questions` are texts or a file."""
         from urial.notebook_corpus import run_corpus
 
-        return run_corpus(self.engines, questions, folder, methods, ask("any", **options))
+        return run_corpus(self.engines, questions, folder, methods, without_rewrite(ask("any", **options)))
 
     def score(self, query: str, answer: str, **options: Any) -> NotebookComparison:
         """The shift of a given answer instead of a generated one."""
-        return shown(core.result(counted(core.score(self.engines, ask(query, **options), answer))))
+        request = without_rewrite(ask(query, **options))
+        return shown(core.result(counted(core.score(self.engines, request, answer))))
 
 
 def load(
@@ -196,15 +197,19 @@ def ask(
     top_p: float = 1.0,
     base_penalty: float = 1.1,
     aligned_penalty: float = 1.0,
+    aligned_method: AlignedMethod = "chat",
     seed: int = 0,
 ) -> Request:
     """A checked request. Temperature 0 is greedy; `history` holds messages with the keys role and content.
 
+    `aligned_method` s2a has the aligned model rewrite the query first, as System 2 Attention does; the record has it.
     Raises PromptError or SettingsError with one sentence.
     """
     wanted = tuple(contexts)
     if not wanted or not set(wanted) <= {"zero_shot", "urial"}:
         raise SettingsError(f"contexts are {wanted!r}; choose one or both of zero_shot and urial.")
+    if aligned_method not in get_args(AlignedMethod):
+        raise SettingsError(f"aligned_method is {aligned_method!r}; choose chat or s2a.")
     return checked(
         Request(
             query=query,
@@ -216,8 +221,16 @@ def ask(
             penalties=SidePenalties(base=base_penalty, aligned=aligned_penalty),
             max_new_tokens=max_new_tokens,
             seed=seed,
+            aligned_method=aligned_method,
         )
     )
+
+
+def without_rewrite(request: Request) -> Request:
+    """The same request. Raises SettingsError where it asks for a rewrite, which nothing would make."""
+    if request.aligned_method != "chat":
+        raise SettingsError("A given answer and a corpus are made without a rewrite; leave aligned_method out.")
+    return request
 
 
 def steered(events: Iterator[SteeringEvent]) -> Any:
