@@ -18,7 +18,7 @@ LAYERS = [
     {"tokenizer"},
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
-    {"notebook", "notebook_corpus", "sibling", "bench", "gallery", "workshop"},
+    {"notebook", "sibling", "bench", "gallery", "workshop"},
     {"cli", "ui"},
     {"__main__"},
 ]

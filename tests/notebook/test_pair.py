@@ -15,11 +15,12 @@ import urial
 from tests.support import tiny
 from tests.support.paths import ROOT
 from tests.support.records_builder import build
-from urial import notebook
+from urial import notebook, records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, Done
 from urial.errors import PromptError, SettingsError
-from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
+from urial.notebook import Comparisons, LoadedPair, NotebookComparison
+from urial.notebook.view import FRAME_ROWS, shown
 from urial.records import Comparison
 from urial.render import report
 
@@ -103,7 +104,7 @@ def test_a_comparison_shows_itself_in_a_frame_without_network() -> None:
 def test_what_is_too_large_for_a_notebook_is_a_table_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     large = build()
     one = large.shift["urial"]
-    rows = [one.tokens[0].model_copy(update={"position": place}) for place in range(notebook.FRAME_ROWS + 1)]
+    rows = [one.tokens[0].model_copy(update={"position": place}) for place in range(FRAME_ROWS + 1)]
     large = large.model_copy(update={"shift": {**large.shift, "urial": one.model_copy(update={"tokens": rows})}})
     view = shown(large)._repr_html_()
     assert "iframe" not in view and ".to_html(" in view and "<table>" in view
@@ -113,7 +114,7 @@ def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
     kept = shown(build())
     kept.to_html(tmp_path / "r.html")
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == report.comparison_page(build())
-    assert kept.to_json() == notebook.records.to_json(build())
+    assert kept.to_json() == records.to_json(build())
     assert isinstance(kept, NotebookComparison)
 
 
