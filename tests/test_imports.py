@@ -12,7 +12,7 @@ import pytest
 from tests.support.paths import ROOT
 
 LAYERS = [
-    {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "numba_tools"},
+    {"errors", "files", "progress", "validation", "records", "repeats", "shares", "steering_records", "numba_tools"},
     {"pairs", "prompts", "shift", "paper_code_metrics", "render"},
     {"weights"},
     {"tokenizer"},

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, open_more, ready
 from tests.support.records_builder import PLAIN, build, long_answer
 from urial import records
+from urial.shares import classify
 
 pytestmark = pytest.mark.browser
 
@@ -141,7 +142,7 @@ def with_counts(**counts: Counts) -> records.Comparison:
         rows = comparison.shift[name].tokens
         for row in rows[:length]:
             rank = 1 if row.position < u else 2 if row.position < u + m else 9
-            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": records.classify(rank)})
+            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": classify(rank)})
     return comparison
 
 
