@@ -17,9 +17,10 @@ from urial.records import Comparison, Rewrite
 from urial.steering_records import NudgeRecord, given_words
 from urial.ui import asking, server_functions
 from urial.ui.compare_tab import answerings
-from urial.ui.service import READING, Service
+from urial.ui.service import Service
 from urial.ui.steering import offer, page_work
 from urial.ui.steering_steps import pieces, steering_steps
+from urial.ui.work import READING
 
 ASK = {"query": "the question", "pair": "tiny", "method": "zero_shot", "max_new_tokens": 24}
 DIAL = {"at": [0, 0.5, 1], "context": "urial", "kind": "logits"}
