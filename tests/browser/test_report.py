@@ -57,6 +57,14 @@ def test_legend_counts_what_the_record_counts(show: Open) -> None:
     expect(page.locator(".uv-count").first).to_have_text("n = 81".replace(" ", "\u00a0"))
 
 
+def test_the_end_token_is_told_apart_from_the_tokens_that_count(show: Open) -> None:
+    page = ready(show(build(long_answer(80))), 81)
+    said = "80\u00a0tokens + end token"
+    expect(page.get_by_role("region", name="Aligned answer").locator(".uv-facts-line")).to_contain_text(said)
+    page.get_by_text("What exactly was run").click()
+    expect(page.locator(".uv-fold[open]")).to_contain_text(f"{said} in")
+
+
 def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None:
     comparison = build(long_answer(83))
     page = ready(show(comparison), 84)
