@@ -12,14 +12,14 @@ import pytest
 from tests.support.paths import ROOT
 
 LAYERS = [
-    {"errors", "files", "progress", "validation", "records", "repeats", "steering_records", "kernels"},
+    {"errors", "files", "progress", "validation", "records", "repeats", "shares", "steering_records", "kernels"},
     {"pairs", "prompts", "shift", "paper_code_metrics", "render"},
     {"servers"},
     {"weights"},
     {"tokenizer"},
     {"engines"},
     {"compare", "corpus", "judge", "votes"},
-    {"notebook", "notebook_corpus", "sibling", "bench", "gallery", "workshop"},
+    {"notebook", "sibling", "bench", "gallery", "workshop"},
     {"cli", "ui"},
     {"__main__"},
 ]

@@ -1,6 +1,6 @@
 """URIAL side by side: a base model with a prompt, its chat-tuned sibling, and every token's shift between them.
 
-`urial.load()` gives a pair to write Python with (`notebook.py`); importing this package loads nothing heavy.
+`urial.load()` gives a pair to write Python with (`notebook/`); importing this package loads nothing heavy.
 """
 
 from __future__ import annotations

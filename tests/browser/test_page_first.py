@@ -55,9 +55,9 @@ def test_the_marks_are_explained_by_both_words_before_the_recorded_answer(visit:
     expect(first).to_be_visible()
     expect(marks).to_contain_text(
         [
-            "unmarked: unshifted, number 1 on the base’s list",
-            "dotted: marginal, number 2 or 3",
-            re.compile("underlined.*: shifted, further down"),
+            "unmarked: unshifted, the base’s first choice",
+            "dotted: marginal, its second or third choice",
+            re.compile("underlined.*: shifted, a lower choice"),
         ]
     )
     top = first.bounding_box()["y"]
@@ -66,7 +66,7 @@ def test_the_marks_are_explained_by_both_words_before_the_recorded_answer(visit:
 
 def test_the_counts_over_an_answer_say_both_words(visit: Visit) -> None:
     legend = answered(short(visit), "count").locator(".live .uv-legend li")
-    words = [r"unshifted number 1$", r"marginal number 2 or 3$", r"shifted after number 3$"]
+    words = [r"unshifted base’s 1st choice$", r"marginal 2nd or 3rd$", r"shifted below 3rd$"]
     expect(legend).to_have_text([re.compile(rf"^\d+ {each}") for each in words])
 
 

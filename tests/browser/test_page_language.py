@@ -76,6 +76,9 @@ def test_the_compare_tab_is_whole_in_japanese(visit: Visit) -> None:
     expect(page.get_by_text("0 は貪欲法")).to_be_visible()
     expect(page.locator(".live .uv-token-table tbody tr")).to_have_count(tokens_of(page).count())
     assert left_in_english(page) == []
+    for mode in ("順位", "KL", "差", "必要な調整", "区分"):
+        page.locator(".live .uv-choice", has_text=re.compile(f"^{mode}$")).locator("input").check()
+        assert left_in_english(page) == [], mode
     expect(page.locator(".live .uv-facts-line").first).to_contain_text("24 トークン")
     expect(page.locator(".live .uv-facts-line").first).to_contain_text("長さの上限で終了")
 

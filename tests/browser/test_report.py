@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.report_page import ANSWER, TOKENS, Open, choose, open_more, ready
 from tests.support.records_builder import PLAIN, build, long_answer
 from urial import records
+from urial.shares import classify
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +55,14 @@ def test_legend_counts_what_the_record_counts(show: Open) -> None:
     open_more(page)
     page.get_by_label("count the end token").check()
     expect(page.locator(".uv-count").first).to_have_text("n = 81".replace(" ", "\u00a0"))
+
+
+def test_the_end_token_is_told_apart_from_the_tokens_that_count(show: Open) -> None:
+    page = ready(show(build(long_answer(80))), 81)
+    said = "80\u00a0tokens + end token"
+    expect(page.get_by_role("region", name="Aligned answer").locator(".uv-facts-line")).to_contain_text(said)
+    page.get_by_text("What exactly was run").click()
+    expect(page.locator(".uv-fold[open]")).to_contain_text(f"{said} in")
 
 
 def test_score_is_the_records_summary_with_a_wilson_interval(show: Open) -> None:
@@ -141,7 +150,7 @@ def with_counts(**counts: Counts) -> records.Comparison:
         rows = comparison.shift[name].tokens
         for row in rows[:length]:
             rank = 1 if row.position < u else 2 if row.position < u + m else 9
-            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": records.classify(rank)})
+            rows[row.position] = row.model_copy(update={"base_rank": rank, "shift_class": classify(rank)})
     return comparison
 
 

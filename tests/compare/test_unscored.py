@@ -14,9 +14,10 @@ from tests.support.records_builder import PLAIN, build, unscore
 from urial.cli.commands import as_text
 from urial.compare.scoring import make_row
 from urial.errors import RecordError
-from urial.records import classify, from_json, summarize, to_json
+from urial.records import from_json, to_json
 from urial.render import csv_table, report, view
 from urial.render.sentences import unscored_sentence
+from urial.shares import classify, summarize
 from urial.shift.statistics import ShiftStatistics
 
 END = len(PLAIN)  # the position of the end token

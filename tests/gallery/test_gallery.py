@@ -19,7 +19,7 @@ from urial.cli.main import main
 from urial.compare.events import Failed
 from urial.gallery import FOLDER, Entry, files, load_entries, load_entry, recording
 from urial.gallery.listing import load_items
-from urial.records import summarize
+from urial.shares import summarize
 from urial.sibling.examples import load_files
 from urial.sibling.similarity import nearest
 from urial.sibling.training import OWN_EXAMPLES

@@ -12,10 +12,11 @@ from tests.support.records_builder import build
 from urial import records
 from urial.cli.commands import as_text
 from urial.errors import RecordError
-from urial.records import Comparison, summarize
+from urial.records import Comparison
 from urial.render.csv_table import to_csv
 from urial.render.sentences import fresh_summary, headline, repeats_sentence
 from urial.render.view import payload
+from urial.shares import summarize
 
 ROUND = [" I", "'m", " a", " little", " old"]
 

@@ -1,7 +1,8 @@
 """Three hundred simulated students against a class's server: `python -m tests.support.load_class [STUDENTS]`.
 
-Each has a cookie of its own, looks at the class as a phone does and votes within seconds of the opening. Prints JSON:
-the longest wait for an accepted vote, the longest until a step was seen, the server's peak memory.
+Each has a cookie of its own, looks at the class as a phone does and answers within seconds of each opening: once for
+every kind of item. Prints JSON: by kind the answers that were counted, the longest wait for an accepted one and the
+longest until a step was seen; then what the server used.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ import socket
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.support import class_server
+from urial.workshop.kinds import CHOICES, KINDS
 
+RECORDING = "healthy/1"  # every kind of item can be asked of it
 EVERY = (0.9, 1.2)  # seconds between two looks, as the page has it
-WITHIN = 5.0  # seconds after the opening in which all vote
+WITHIN = 5.0  # seconds after the opening in which all answer
+
+Moment = tuple[int, str]  # an item's number, and its phase
 
 
 class Student:
@@ -30,73 +36,118 @@ class Student:
 
     def __init__(self, client: httpx.AsyncClient, code: str) -> None:
         self.client, self.code = client, code
-        self.seen, self.phase = "", ""
-        self.when: dict[str, float] = {}  # phase -> when it was first seen
+        self.view: dict[str, Any] = {"version": "", "phase": ""}
+        self.when: dict[Moment, float] = {}  # when it was first seen
+        self.reached: defaultdict[Moment, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def join(self) -> None:
         answered = await self.client.post("api/join", json={"code": self.code, "nickname": ""})
         answered.raise_for_status()
 
     async def look(self) -> None:
-        """Until the reveal is seen."""
+        """Until the class has ended."""
         await asyncio.sleep(random.uniform(0, EVERY[1]))
-        while self.phase != "revealed":
-            answered = await self.client.get("api/state", params={"code": self.code, "seen": self.seen})
+        while self.view["phase"] != "ended":
+            answered = await self.client.get("api/state", params={"code": self.code, "seen": self.view["version"]})
             if answered.status_code == 200:
-                view = answered.json()
-                self.seen, self.phase = view["version"], view["phase"]
-                self.when.setdefault(self.phase, time.monotonic())
+                self.view = answered.json()
+                moment = ((self.view["item"] or {"number": -1})["number"], self.view["phase"])
+                self.when.setdefault(moment, time.monotonic())
+                self.reached[moment].set()
             await asyncio.sleep(random.uniform(*EVERY))
 
-    async def vote(self) -> float:
-        """Seconds until the vote was accepted."""
-        while self.phase != "open":
-            await asyncio.sleep(0.02)
+    async def answer(self, number: int) -> float:
+        """Seconds until the answer was accepted."""
+        await self.reached[number, "open"].wait()
         await asyncio.sleep(random.uniform(0, WITHIN))
         start = time.monotonic()
-        answer = {"choice": random.choice(["a", "b", "tie", "bad"])}
-        answered = await self.client.post("api/answer", json={"code": self.code, "item": 0, "answer": answer})
+        given = guess(self.view["item"]["kind"], self.view["question"])
+        answered = await self.client.post("api/answer", json={"code": self.code, "item": number, "answer": given})
         answered.raise_for_status()
         return time.monotonic() - start
 
 
+def guess(kind: str, question: dict[str, Any]) -> dict[str, Any]:
+    """An answer of that kind by one who knows nothing."""
+    if kind == "vote":
+        return {"choice": random.choice(CHOICES)}
+    if kind == "dial":
+        return {"percent": random.randint(0, 100)}
+    return {
+        "words": [number for number, (_, is_word) in enumerate(question["words"]) if is_word and random.random() < 0.2]
+    }
+
+
+def counted(reveal: dict[str, Any]) -> int:
+    """The answers behind a reveal."""
+    return reveal["tally"]["n"] if "tally" in reveal else reveal["n"]
+
+
+class Teacher:
+    """The host of a room with one item of each kind."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.room: dict[str, str] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.room['host']}"}
+
+    async def open_room(self) -> str:
+        """Its code."""
+        items = [{"kind": kind, "entry": RECORDING} for kind in KINDS]
+        self.room = (await self.client.post("api/rooms", json={"items": items})).raise_for_status().json()
+        return self.room["code"]
+
+    async def step(self, action: str, **data: Any) -> float:
+        """When it was done."""
+        asked = {"code": self.room["code"], "action": action, **data}
+        (await self.client.post("api/host/step", json=asked, headers=self.headers)).raise_for_status()
+        return time.monotonic()
+
+    async def reveal(self) -> dict[str, Any]:
+        view = await self.client.get("api/host", params={"code": self.room["code"]}, headers=self.headers)
+        return view.json()["reveal"]
+
+
 async def lesson(address: str, count: int) -> dict[str, Any]:
     limits = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(base_url=address, timeout=60) as teacher:
-        items = [{"kind": "vote", "entry": "arctic/1"}]
-        room = (await teacher.post("api/rooms", json={"items": items})).json()
-        headers = {"authorization": f"Bearer {room['host']}"}
-
-        async def step(action: str, **data: Any) -> float:
-            asked = {"code": room["code"], "action": action, **data}
-            (await teacher.post("api/host/step", json=asked, headers=headers)).raise_for_status()
-            return time.monotonic()
-
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        teacher = Teacher(client)
+        code = await teacher.open_room()
         clients = [httpx.AsyncClient(base_url=address, timeout=60, limits=limits) for _ in range(count)]
-        students = [Student(client, room["code"]) for client in clients]
-        joined = time.monotonic()
+        students = [Student(each, code) for each in clients]
+        start = time.monotonic()
         await asyncio.gather(*(student.join() for student in students))
-        joined = time.monotonic() - joined
+        found: dict[str, Any] = {"students": count, "joined_seconds": round(time.monotonic() - start, 2)}
         looking = [asyncio.create_task(student.look()) for student in students]
         await asyncio.sleep(3)
-        await step("goto", number=0)
-        await asyncio.sleep(2)
-        opened = await step("open")
-        waits = sorted(await asyncio.gather(*(student.vote() for student in students)))
-        revealed = await step("reveal")
+        for number, kind in enumerate(KINDS):
+            found[kind] = await one_item(teacher, students, number)
+        await teacher.step("end")
         await asyncio.gather(*looking)
-        view = (await teacher.get("api/host", params={"code": room["code"]}, headers=headers)).json()
-        for client in clients:
-            await client.aclose()
+        for each in clients:
+            await each.aclose()
+    return found
+
+
+async def one_item(teacher: Teacher, students: list[Student], number: int) -> dict[str, Any]:
+    """Opened, answered by all, revealed and seen by all."""
+    await teacher.step("goto", number=number)
+    await asyncio.sleep(2)
+    opened = await teacher.step("open")
+    waits = sorted(await asyncio.gather(*(student.answer(number) for student in students)))
+    revealed = await teacher.step("reveal")
+    await asyncio.gather(*(student.reached[number, "revealed"].wait() for student in students))
+
+    def seen(phase: str, since: float) -> float:
+        return round(max(student.when[number, phase] for student in students) - since, 2)
+
     return {
-        "students": count,
-        "votes": view["reveal"]["tally"]["n"],
-        "joined_seconds": round(joined, 2),
-        "vote_seconds": {"median": round(waits[count // 2], 3), "longest": round(waits[-1], 3)},
-        "step_seen_seconds": {
-            "open": round(max(student.when["open"] for student in students) - opened, 2),
-            "revealed": round(max(student.when["revealed"] for student in students) - revealed, 2),
-        },
+        "answers": counted(await teacher.reveal()),
+        "wait_seconds": {"median": round(waits[len(waits) // 2], 3), "longest": round(waits[-1], 3)},
+        "step_seen_seconds": {"open": seen("open", opened), "revealed": seen("revealed", revealed)},
     }
 
 

@@ -20,9 +20,8 @@ from urial.records import (
     SidePenalties,
     TokenShift,
     UnscoredReason,
-    classify,
-    summarize,
 )
+from urial.shares import classify, summarize
 
 PLAIN = ["Hello", "!", " Here", " are", " three", " tips", ":", "\n\n", "1", ".", " Eat", " a", " healthy", " diet"]
 UNICODE = [

@@ -14,12 +14,13 @@ from urial.compare.run import compare, result
 from urial.compare.steering_events import NudgeToken, PositionToken
 from urial.pairs import ModelSpec, Pair, load_pairs
 from urial.records import Comparison, Rewrite
-from urial.steering_records import NudgeRecord, given_words
+from urial.steering_records import DialPosition, NudgeRecord, given_words
 from urial.ui import asking, server_functions
 from urial.ui.compare_tab import answerings
-from urial.ui.service import READING, Service
+from urial.ui.service import Service
 from urial.ui.steering import offer, page_work
-from urial.ui.steering_steps import pieces, steering_steps
+from urial.ui.steering_steps import pieces, position_facts, steering_steps
+from urial.ui.work import READING
 
 ASK = {"query": "the question", "pair": "tiny", "method": "zero_shot", "max_new_tokens": 24}
 DIAL = {"at": [0, 0.5, 1], "context": "urial", "kind": "logits"}
@@ -115,6 +116,15 @@ def test_pieces_are_cut_where_the_answer_ends(kept: int) -> None:
     assert "".join(text for text, _ in found) == record.text[:kept]
     assert [is_given for _, is_given in found][:3] == [True] * min(3, len(found))
     assert not any(is_given for _, is_given in found[3:])
+
+
+@pytest.mark.parametrize(("ranks", "counted", "ends"), [([1, 5], 2, 0), ([1, None, 40], 1, 1), ([None], 0, 0)])
+def test_end_tokens_are_told_apart_from_those_of_the_share(ranks: list[int | None], counted: int, ends: int) -> None:
+    """Neither an end token nor one that the base does not know is in the share; only the first is an end."""
+    ids, share = list(range(len(ranks))), 0.0 if counted else None
+    told = {"text": "", "stop_reason": "stop", "shifted": share, "tokens": counted, "declines": False}
+    facts = position_facts(DialPosition(at=1, token_ids=ids, base_ranks=ranks, **told))
+    assert (facts["tokens"], facts["counted"], facts["ends"]) == (len(ranks), counted, ends)
 
 
 @pytest.mark.parametrize("cut", range(0, 12, 2))

@@ -16,7 +16,7 @@ from tests.support.workshop import Room, items, material, new_room
 from tests.workshop.test_routes import School, bearer, key_of, opened, school, step, vote
 from urial import records
 from urial.errors import WorkshopError
-from urial.records import classify
+from urial.shares import classify
 from urial.workshop.dial import BINS, bin_of, choices, default_word, error, histogram
 from urial.workshop.guard import Guard
 from urial.workshop.kinds import kind_of

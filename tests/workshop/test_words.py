@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.records_builder import HOSTILE, UNICODE, build
 from tests.support.workshop import material
 from urial.errors import WorkshopError
-from urial.records import classify
+from urial.shares import classify
 from urial.workshop import tally
 from urial.workshop.kinds import KINDS, SIDES, kind_of, left_side, winner
 from urial.workshop.material import Token, from_json, of_comparison

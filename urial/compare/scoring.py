@@ -17,7 +17,8 @@ from urial.compare.side import ToldRows
 from urial.compare.top_lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
 from urial.engines.pair import PairEngines
-from urial.records import ContextName, TokenShift, TopEntry, classify
+from urial.records import ContextName, TokenShift, TopEntry
+from urial.shares import classify
 from urial.shift import statistics as shift
 from urial.shift.statistics import ShiftStatistics
 

@@ -16,8 +16,8 @@ from urial.records import (
     Side,
     SideName,
     SideSettings,
-    summarize,
 )
+from urial.shares import summarize
 
 
 def own_settings(request: Request, settings: Settings, names: Sequence[SideName]) -> dict[SideName, SideSettings]:

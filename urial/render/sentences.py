@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from urial.records import Comparison, ContextName, Summary, TokenShift, UnscoredReason, summarize
+from urial.records import Comparison, ContextName, Summary, TokenShift, UnscoredReason
+from urial.shares import summarize
 
 UNSCORED_WORDS: dict[UnscoredReason, str] = {
     "impossible_numbers": "the server's numbers contradict themselves",

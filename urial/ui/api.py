@@ -17,8 +17,9 @@ from urial.ui.api_partial import growing
 from urial.ui.api_steering import dial_endpoint, nudge_endpoint
 from urial.ui.api_types import AlignedMethodName, ComparisonJson, MessageJson, MethodName, PairJson
 from urial.ui.asking import Ask
-from urial.ui.service import Service, Work
+from urial.ui.service import Service
 from urial.ui.tasks import CompareTask, ScoreTask
+from urial.ui.work import Work
 
 Values = Mapping[str, Any]
 Result = TypeVar("Result")

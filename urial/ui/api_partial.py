@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.compare.request import Request
 from urial.errors import EngineError
-from urial.records import Comparison, ContextName, ContextShift, Message, Side, SideName, TokenShift, summarize
+from urial.records import Comparison, ContextName, ContextShift, Message, Side, SideName, TokenShift
+from urial.shares import summarize
 
 EVERY = 0.5  # seconds between two partial records: each carries both texts
 

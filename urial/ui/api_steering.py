@@ -13,7 +13,8 @@ from urial.errors import UrialError
 from urial.steering_records import DialRecord, NudgeRecord
 from urial.ui import steering
 from urial.ui.api_types import AlignedMethodName, MessageJson, MethodName, json_type
-from urial.ui.service import Service, Work
+from urial.ui.service import Service
+from urial.ui.work import Work
 
 DialJson: Any = json_type(DialRecord)
 NudgeJson: Any = json_type(NudgeRecord)

@@ -17,7 +17,8 @@ from urial.ui.bridge import event_data, feed, host
 from urial.ui.form import FIELDS, Buttons, Form, build_form, method_choices, pair_choices
 from urial.ui.gallery_tab import shelf
 from urial.ui.links import read_link
-from urial.ui.service import Service, Work
+from urial.ui.service import Service
+from urial.ui.work import Work
 
 # Each has a feed of its own, so that none hides another.
 STREAMS = ("run", "again_base", "again_aligned", "branch", "ladder", "steer")

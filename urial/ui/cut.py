@@ -8,7 +8,8 @@ from typing import Any
 
 from urial.compare.events import AlignedToken, BaseToken, Done, Event, Failed, ShiftRows, SideDone, Started
 from urial.engines.base import UNKNOWN_ID
-from urial.records import Comparison, ContextName, ContextShift, Problem, Side, SideName, TokenShift, summarize
+from urial.records import Comparison, ContextName, ContextShift, Problem, Side, SideName, TokenShift
+from urial.shares import summarize
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from urial.render import csv_table, report, view
 from urial.ui import asking
 from urial.ui.result_cache import Result, pack
 from urial.ui.runs import check_id
-from urial.ui.service import Service, side_name
+from urial.ui.service import Service
+from urial.ui.work import side_name
 
 Answer = dict[str, Any]
 Question = Callable[[dict[str, Any]], Answer]

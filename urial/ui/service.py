@@ -1,7 +1,8 @@
 """Running models for the page: a question becomes a stream of batches, from waiting for weights to the finished record.
 
 Functions take plain values and give plain values, so that they can be tested without a browser and called from
-Gradio, from the API or from a worker process. What is asked beside a stream is in `server_functions.py`.
+Gradio, from the API or from a worker process. What a run does is made in `work.py` and `steering.py`; what is asked
+beside a stream is in `server_functions.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from urial.compare import run as core
 from urial.compare.events import Done, Event
 from urial.compare.live_scoring import log_failure, sentence
-from urial.compare.request import Control, Request
+from urial.compare.request import Control
 from urial.engines.pair import PairEngines
 from urial.errors import SettingsError, UrialError
 from urial.judge.guard_now import Guard
@@ -27,33 +27,19 @@ from urial.ui import asking, page_steps
 from urial.ui.admission import Admission, Ticket
 from urial.ui.asking import Ask
 from urial.ui.cut import Cut
-from urial.ui.ladder_steps import LadderSteps
 from urial.ui.model_pool import ModelPool
 from urial.ui.result_cache import Result, Results, pack
 from urial.ui.runs import Run, Runs
 from urial.ui.shared_runs import NOT_BEGUN, SharedRun, SharedRuns
-from urial.ui.tasks import AgainTask, CompareTask, GoOnTask, LadderTask, Task
+from urial.ui.work import Work, again_work, branch_work, compare_work, ladder_work
 from urial.ui.zero_gpu import Perform, perform_here
 
 WAIT_SECONDS = 0.4  # between two words about waiting: also how long one that nobody wants may hold a place
 LOOK_SECONDS = 0.1  # a visitor's stop is seen after at most that time
 END_SECONDS = 10.0  # that a stopped shared run is waited for
-READING = "Reading the prompt"
-ANSWER_LIMIT = 4096  # tokens of an answer that the base is asked to continue
 
 Feed = Iterator[str]
 Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a run does once the models are there, and how its events become steps of the page."""
-
-    ask: Ask
-    task: Task
-    steps: Callable[[list[Event], str], list[page_steps.Step]] = lambda events, note: []  # events, the pair's note
-    reusable: bool = False  # whether the same question is answered with it too, now or later
-    opening: str = READING  # what the models do first
 
 
 class Service:
@@ -85,15 +71,17 @@ class Service:
 
     def compare(self, run_id: str, values: Values, visitor: str) -> Feed:
         """A whole comparison."""
-        yield from self._run(run_id, visitor, lambda: self._compare_work(values))
+        yield from self._run(run_id, visitor, lambda: compare_work(asking.parse(values)))
 
     def again(self, run_id: str, values: Values, earlier_id: str, side: str, draw: int, visitor: str) -> Feed:
         """One side once more; the other stays as it was in the result `earlier_id`."""
-        yield from self._run(run_id, visitor, lambda: self._again_work(values, earlier_id, side, draw))
+        yield from self._run(
+            run_id, visitor, lambda: again_work(asking.parse(values), self._earlier(earlier_id), side, draw)
+        )
 
     def go_on(self, run_id: str, values: Values, answer_ids: object, visitor: str) -> Feed:
         """The base writes on after the given beginning of an answer."""
-        yield from self._run(run_id, visitor, lambda: self._branch_work(values, answer_ids))
+        yield from self._run(run_id, visitor, lambda: branch_work(asking.parse(values), answer_ids))
 
     def steer(self, run_id: str, prepare: Callable[[], Work], visitor: str) -> Feed:
         """The dial or nudging; `prepare` raises UrialError for what cannot be asked (see `steering.py`)."""
@@ -101,38 +89,20 @@ class Service:
 
     def ladder(self, run_id: str, values: Values, earlier_id: str, visitor: str) -> Feed:
         """The aligned answer of the result `earlier_id` under every prompt; rung n is kept as `{run_id}/{n}`."""
-        yield from self._run(run_id, visitor, lambda: self._ladder_work(run_id, values, earlier_id))
 
-    # What each of them does
+        def keep(rung: int, record: Comparison) -> None:
+            self.results.put(f"{run_id}/{rung}", pack(record))
 
-    def _compare_work(self, values: Values) -> Work:
-        ask = asking.parse(values)
+        yield from self._run(
+            run_id, visitor, lambda: ladder_work(asking.parse(values), self._earlier(earlier_id), keep)
+        )
 
-        def steps(events: list[Event], note: str) -> list[page_steps.Step]:
-            return page_steps.steps_of(
-                events, lambda event: page_steps.reset(event, ask.query, ask.history, note), note
-            )
+    # What is kept
 
-        request = asking.to_request(ask)
-        return Work(ask, CompareTask(request), steps, reusable=True, opening=opening_of(request))
-
-    def _again_work(self, values: Values, earlier_id: str, side: str, draw: int) -> Work:
-        ask = asking.parse(values)
-        earlier, name = self._earlier(earlier_id), side_name(side)
-
-        def steps(events: list[Event], note: str) -> list[page_steps.Step]:
-            return page_steps.steps_of(events, lambda event: page_steps.restart(event, name), note)
-
-        return Work(ask, AgainTask(asking.once_more(ask, earlier, name, draw), name, earlier), steps)
-
-    def _branch_work(self, values: Values, answer_ids: object) -> Work:
-        ask, ids = asking.parse(values), answer_tokens(answer_ids)
-        return Work(ask, GoOnTask(asking.to_request(ask), ids), lambda events, note: page_steps.branch_steps(events))
-
-    def _ladder_work(self, run_id: str, values: Values, earlier_id: str) -> Work:
-        earlier = self._earlier(earlier_id)
-        told = LadderSteps(earlier, lambda rung, record: self.results.put(f"{run_id}/{rung}", pack(record)))
-        return Work(asking.parse(values), LadderTask(earlier), lambda events, note: told.steps(events))
+    def remember(self, ask: Ask, comparison: Comparison) -> None:
+        """Keep an answer for the same question; one that was cut short is not kept."""
+        if is_whole(comparison):
+            self.results.put(self.key(ask), pack(comparison))
 
     def kept(self, result_id: str) -> Comparison | None:
         """None where it is no longer kept here."""
@@ -288,17 +258,6 @@ class Service:
         finally:
             events.close()  # frees the memory of a comparison that is not read to its end
 
-    def remember(self, ask: Ask, comparison: Comparison) -> None:
-        """Keep an answer for the same question; one that was cut short is not kept."""
-        if is_whole(comparison):
-            self.results.put(self.key(ask), pack(comparison))
-
-
-def opening_of(request: Request) -> str:
-    """What its answers begin with."""
-    rewrites = request.aligned_method == "s2a" and request.rewrite is None
-    return "The aligned model rewrites the question first (System 2 Attention)" if rewrites else READING
-
 
 def is_whole(comparison: Comparison) -> bool:
     """Whether both sides came to their own end and every token was scored: the same question would give the same."""
@@ -307,21 +266,3 @@ def is_whole(comparison: Comparison) -> bool:
     sides_ended = all(side.stop_reason in ("stop", "length") for side in (comparison.base, comparison.aligned))
     count = len(comparison.aligned.token_ids)
     return sides_ended and all(len(shift.tokens) == count for shift in comparison.shift.values())
-
-
-def side_name(side: str) -> SideName:
-    """Raises SettingsError for anything but a side."""
-    if side == "base":
-        return "base"
-    if side == "aligned":
-        return "aligned"
-    raise SettingsError(f"There is no side {side!r}; choose base or aligned.")
-
-
-def answer_tokens(ids: object) -> tuple[int, ...]:
-    """Token ids sent by a page. Raises SettingsError for anything else."""
-    if not isinstance(ids, list) or not all(type(each) is int and each >= 0 for each in ids):
-        raise SettingsError("The page sent no token ids to continue from; load the page again.")
-    if len(ids) > ANSWER_LIMIT:
-        raise SettingsError(f"The base continues after at most {ANSWER_LIMIT:,} tokens; choose an earlier one.")
-    return tuple(ids)

@@ -30,9 +30,9 @@ from urial.steering_records import DialKind, DialPosition, DialRecord, NudgeReco
 from urial.ui import asking
 from urial.ui.asking import Ask
 from urial.ui.page_steps import Step
-from urial.ui.service import Work, opening_of
 from urial.ui.steering_steps import steering_steps
 from urial.ui.tasks import DialTask, NudgeTask
+from urial.ui.work import Work, opening_of
 
 Earlier = Callable[[], Comparison | None]  # finds the comparison beside; None where it is not kept
 EVERY = 0.5  # seconds between two records that grow: each carries all texts

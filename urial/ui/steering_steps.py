@@ -52,11 +52,12 @@ def places(record: DialRecord | NudgeRecord) -> list[float]:
 
 
 def position_facts(position: DialPosition) -> dict[str, Any]:
-    """All but the text, which has been sent; `counted` is the number of tokens that the share is over."""
+    """All but the text, which has been sent; `counted` tokens are what the share is over, which leaves out `ends`."""
     return {
         "tokens": len(position.token_ids),
         "shifted": position.shifted,
         "counted": position.tokens,
+        "ends": sum(rank is not None for rank in position.base_ranks) - position.tokens,
         "stop_reason": position.stop_reason,
         "declines": position.declines,
     }

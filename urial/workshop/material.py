@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from urial.errors import WorkshopError
-from urial.records import Comparison, ContextName, classify
+from urial.records import Comparison, ContextName
+from urial.shares import classify
 
 LIMIT = 60_000  # characters of an answer: a phone has to show it
 

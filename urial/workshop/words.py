@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from urial.records import classify
+from urial.shares import classify
 from urial.workshop.material import Material
 
 FIRST = 5  # words of the first simple guesser

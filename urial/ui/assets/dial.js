@@ -84,7 +84,7 @@ function createDial(choice, steer) {
 
   function spokenPlace(at) {
     const one = held().get(at);
-    const said = !one ? "not written yet" : one.facts ? `written, ${tokensOf(one.tokens)}, ${percent(one.facts.shifted)} shifted` : "being written";
+    const said = !one ? "not written yet" : one.facts ? `written, ${lengthOf(one.tokens, one.facts.ends)}, ${percent(one.facts.shifted)} shifted` : "being written";
     return `${placeWords(at)}; ${said}`;
   }
 
@@ -122,7 +122,12 @@ function changeWords(pieces, one, lower, below) {
 
 function placeFacts({ tokens, facts }) {
   if (!facts) return [["Length", `${tokensOf(tokens)} so far`]];
-  return [["Shifted", `${percent(facts.shifted)} of ${tokensOf(facts.counted)}`], ["Length", tokensOf(tokens)], ...endFacts(facts)];
+  return [["Shifted", `${percent(facts.shifted)} of ${tokensOf(facts.counted)}`], ["Length", lengthOf(tokens, facts.ends)], ...endFacts(facts)];
+}
+
+/* The share is over tokens that are no end token: said apart, so that both counts agree. */
+function lengthOf(tokens, ends) {
+  return ends ? `${tokensOf(tokens - ends)} + end token` : tokensOf(tokens);
 }
 
 function showTick(tick, one, isHere) {

@@ -3,9 +3,9 @@
 
 /* How a mark looks, in a word that looks so; the name that the counts have for it; what both mean. */
 const MARKS = [
-  ["uv-c-u", "unmarked", "unshifted", ", number 1 on the base’s list: it would have written this too"],
-  ["uv-c-m", "dotted", "marginal", ", number 2 or 3 on that list"],
-  ["uv-c-s", "underlined", "shifted", ", further down: tuning put it there; the small number says where"],
+  ["uv-c-u", "unmarked", "unshifted", ", the base’s first choice: it would have written this too"],
+  ["uv-c-m", "dotted", "marginal", ", its second or third choice"],
+  ["uv-c-s", "underlined", "shifted", ", a lower choice (the small number says which): tuning put it there"],
 ];
 
 async function createWelcome(place, ask, factsOf) {

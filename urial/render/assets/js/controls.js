@@ -9,7 +9,7 @@ function createControls(store, term, host) {
     host.emit("choose", { ...store.ui });
   };
   const seesBox = h("div", { class: "uv-control" });
-  const modes = [["class", "class"], ["rank", "rank"], ["kl", "KL"], ["gap", "gap"], ["needs", "alignment needed"]];
+  const modes = [["class", "class"], ["rank", "rank"], ["kl", "KL"], ["gap", "gap"], ["needs", "tuning needed"]];
   const mode = choices("Colour", modes.map(([value, label]) => ({ value, label })), store.ui.mode, set("mode"));
   const checks = [
     checkbox("only shifted", set("onlyShifted")),
@@ -61,5 +61,5 @@ function createThresholds(store, set) {
     if (good) set(values);
   };
   inputs.forEach((input) => input.addEventListener("input", read));
-  return { el: h("span", { class: "uv-bounds", hidden: true }, "bands end at number", inputs, problem) };
+  return { el: h("span", { class: "uv-bounds", hidden: true }, "bands end at rank", inputs, problem) };
 }

@@ -1,4 +1,4 @@
-/* How much of the answer is there before any tuning: the share of tokens that need at most so much of the alignment,
+/* How much of the answer is there before any tuning: the share of tokens that need at most so much of the tuning,
    one line a context, with its numbers in a table. */
 
 const CURVE = { width: 100, height: 100 }; // the drawing's own units, stretched to its place
@@ -13,11 +13,11 @@ function createCurve(store, term) {
   const says = h("p", { class: "uv-soft uv-opening" });
   const table = h("tbody");
   const heads = h("tr");
-  const caption = h("caption", { class: "uv-offscreen" }, "Share of tokens that need at most so much of the alignment");
+  const caption = h("caption", { class: "uv-offscreen" }, "Share of tokens that need at most so much of the tuning");
   const numbers = h("details", { class: "uv-curve-numbers" }, h("summary", null, "The curve as a table"), h("table", { class: "uv-table" }, caption, h("thead", null, heads), table));
   const head = h("div", { class: "uv-chart-head" }, h("span", null, "share of tokens by ", term("needs")), h("span", { class: "uv-soft" }, `full height 100${NBSP}%`));
   const axis = h("div", { class: "uv-curve-axis", "aria-hidden": "true" }, [0, 0.5, 1].map((value) => h("span", null, amount(value))));
-  const el = h("section", { class: "uv-curve", "aria-label": "How much alignment the answer needs" }, head, h("div", { class: "uv-chart" }, drawing, axis), keys, says, numbers);
+  const el = h("section", { class: "uv-curve", "aria-label": "How much tuning the answer needs" }, head, h("div", { class: "uv-chart" }, drawing, axis), keys, says, numbers);
 
   function update() {
     const names = contextNames(store.meta && store.meta.settings);
@@ -52,7 +52,7 @@ function curvePath(needs) {
 }
 
 function curveWords(title, needs) {
-  return `Seeing ${title}: ${share(shareWithin(needs, 0))} of ${plural(needs.length, "token")} need no alignment, ${share(shareWithin(needs, 0.5))} at most half of it.`;
+  return `Seeing ${title}: ${share(shareWithin(needs, 0))} of ${plural(needs.length, "token")} need no tuning, ${share(shareWithin(needs, 0.5))} at most half of it.`;
 }
 
 /* Tokens that are in no curve, and why. */

@@ -17,7 +17,7 @@ function probability(p) {
   return `${points.toFixed(1)}${NBSP}%`;
 }
 
-/* A switch point, as an amount of alignment: 0.342 -> "34 %"; never a false 0. */
+/* A switch point, as an amount of tuning: 0.342 -> "34 %"; never a false 0. */
 function amount(value) {
   if (value === null || value === undefined) return "–";
   return value > 0 && value < 0.01 ? `<${NBSP}1${NBSP}%` : `${(100 * value).toFixed(0)}${NBSP}%`;

@@ -13,5 +13,5 @@ function createHelp() {
 }
 
 const READING =
-  "Unmarked words (unshifted) are number 1 on the base’s list: it would have said them too. Dotted ones (marginal) are number 2 or 3. " +
-  "Underlined ones (shifted) stand further down; the small number says where.";
+  "Unmarked words (unshifted) are the base’s first choice: it would have said them too. Dotted ones (marginal) are its second or third. " +
+  "Underlined ones (shifted) are a lower choice; the small number says which.";

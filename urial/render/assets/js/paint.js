@@ -4,6 +4,7 @@
 const GAP_LEVELS = ["n1", "z", "p1", "p2", "p3"];
 const KL_BOUNDS = [0.1, 0.5, 1, 2];
 const NEED_BOUNDS = [0, 0.25, 0.5, 0.75];
+const NEEDS_MEANING = "how much of the aligned model must be mixed into the base until this token is the first choice";
 const NO_NEED = 5; // the level of a token without a switch point
 
 function rankLevel(rank, thresholds) {
@@ -69,7 +70,7 @@ function paint(row, ui) {
 
 function rankBand(low, high) {
   if (high !== null && high < low) return "none";
-  return low === high ? `number ${whole(low)}` : high === null ? `after ${whole(low - 1)}` : `${whole(low)} to ${whole(high)}`;
+  return low === high ? `base rank ${whole(low)}` : high === null ? `after ${whole(low - 1)}` : `${whole(low)} to ${whole(high)}`;
 }
 
 const LEGENDS = {
@@ -87,8 +88,8 @@ const LEGENDS = {
     return labels.map((label, level) => ({ style: `uv-g-${GAP_LEVELS[level]}`, label, hint: "P aligned − P base" }));
   },
   needs: () => {
-    const labels = ["needs no alignment", "up to 25 %", "up to 50 %", "up to 75 %", "more than 75 %"];
-    const bands = labels.map((label, level) => ({ style: `uv-l${level}`, label, hint: "alignment needed" }));
+    const labels = ["none: the base says it", "up to 25 %", "up to 50 %", "up to 75 %", "more than 75 %"];
+    const bands = labels.map((label, level) => ({ style: `uv-l${level}`, label, hint: NEEDS_MEANING }));
     return [...bands, { style: "uv-c-n", label: "not defined", hint: "not the aligned model’s own first choice, or not told" }];
   },
 };
@@ -105,10 +106,10 @@ function sayRow(row, ui, text) {
   return `${spoken(text)}, ${CLASS_NAMES[row.cls]}, base rank ${whole(row.rank)}${extra}`;
 }
 
-/* "needs 34 % of the alignment", "needs no alignment". */
+/* "needs 34 % of the tuning", "needs no tuning". */
 function needWords(row) {
-  if (row.needs === null) return "alignment needed: not defined";
-  return row.needs === 0 ? "needs no alignment" : `needs ${amount(row.needs)} of the alignment`;
+  if (row.needs === null) return "tuning needed: not defined";
+  return row.needs === 0 ? "needs no tuning" : `needs ${amount(row.needs)} of the tuning`;
 }
 
 /* "shifted, number 14 on the base’s list", for a heading. */

@@ -31,7 +31,7 @@ function runFacts(store) {
   if (settings) facts.push(...settingFacts(store, settings));
   const { rewrite } = store.meta;
   if (rewrite) facts.push(["aligned is asked", rewrite.fallback || "its own rewrite of the question, without opinion and distraction (System 2 Attention)"]);
-  for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store.sides[side])]);
+  for (const side of ["base", "aligned"]) facts.push([`${side} answer`, sideFact(store, side)]);
   if (store.labels) facts.push(["safety labels", labelsText(store.labels)]);
   const exact = heldContexts(store).map((name) => store.contexts[name].exact);
   if (exact.length) facts.push(["shift", exact.every(Boolean) ? "exact, over the full vocabulary" : "bounded from the head of each list"]);
@@ -54,11 +54,12 @@ function decodingText({ temperature, top_p, max_new_tokens }) {
   return `${decoding}, at most ${plural(max_new_tokens, "token")}`;
 }
 
-function sideFact(side) {
+function sideFact(store, name) {
+  const side = store.sides[name];
   if (!side || !side.stop_reason) return "not finished";
   const speed = side.tokens_per_second ? `, ${side.tokens_per_second.toFixed(1)} tokens/s` : "";
   const first = side.first_token_seconds === null ? "" : `, first token after ${seconds(side.first_token_seconds)}`;
-  return `${plural(side.tokens, "token")} in ${seconds(side.seconds)}${first}${speed}, stopped ${STOP_NAMES[side.stop_reason]}`;
+  return `${lengthText(store, name)} in ${seconds(side.seconds)}${first}${speed}, stopped ${STOP_NAMES[side.stop_reason]}`;
 }
 
 /* Every text that a model was given: [title, tokens, text]. A context that equals the base's prompt is not repeated. */

@@ -88,7 +88,7 @@ function showTitles(store, base, aligned) {
 
 function showFacts(store, column) {
   const side = store.sides[column.name] || { tokens: 0 };
-  const facts = [plural(side.tokens, "token")];
+  const facts = [lengthText(store, column.name)];
   if (side.tokens_per_second) facts.push(`${side.tokens_per_second.toFixed(1)}${NBSP}tokens/s`);
   if (side.first_token_seconds !== undefined && side.first_token_seconds !== null) {
     facts.push(`first token after ${seconds(side.first_token_seconds)}`);

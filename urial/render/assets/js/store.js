@@ -136,6 +136,13 @@ function unscoredRows(store, context) {
   return context.rows.filter((row) => row.cls === "n" && (store.ui.countEnd || !row.special));
 }
 
+/* "53 tokens + end token": the end token is no part of the text, and in no share unless the reader counts it. */
+function lengthText(store, name) {
+  const { tokens } = store.sides[name] || { tokens: 0 };
+  const ends = name === "aligned" ? store.pieces.filter(({ special }) => special).length : 0;
+  return ends ? `${plural(tokens - ends, "token")} + end token` : plural(tokens, "token");
+}
+
 /* "2 tokens are not scored and in no share: the server told no number (2)."; empty where all are scored. */
 function unscoredText(store, context) {
   const rows = unscoredRows(store, context);

@@ -34,7 +34,7 @@ function tableColumns(held, names) {
     ...each("P base", (row) => probability(row.pb)),
     { title: "P aligned", of: ([row]) => probability(row.pa) },
     ...each("KL, nats", (row) => nats(row.kl)),
-    ...each("alignment needed", (row) => amount(row.needs)),
+    ...each("tuning needed", (row) => amount(row.needs)),
     ...each("base’s first choice", (row) => firstChoice(row)),
   ];
 }

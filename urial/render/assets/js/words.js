@@ -3,12 +3,12 @@
 const CLASS_NAMES = { u: "unshifted", m: "marginal", s: "shifted", n: "not scored" };
 const CLASS_ORDER = ["u", "m", "s"];
 const CLASS_MEANING = {
-  u: "number 1 on the base’s list",
-  m: "number 2 or 3 on the base’s list",
-  s: "further down the base’s list than number 3",
+  u: "the base’s first choice",
+  m: "the base’s second or third choice",
+  s: "below the base’s third choice",
 };
 /* The same, short enough to stand beside each count. */
-const CLASS_PLACES = { u: "number 1", m: "number 2 or 3", s: "after number 3" };
+const CLASS_PLACES = { u: "base’s 1st choice", m: "2nd or 3rd", s: "below 3rd" };
 /* Rows of class n are in no share and no mean; why, by the record's reason. */
 const UNSCORED_REASONS = {
   impossible_numbers: "the server’s numbers contradict themselves",
@@ -68,7 +68,7 @@ const GLOSSARY = {
   },
   rank: {
     word: "base rank",
-    says: "The place of the aligned model’s token on the base model’s own list. Number 1: the base would have said the same.",
+    says: "The place of the aligned model’s token on the base model’s own list of choices, the most probable first. 1: the base would have said the same.",
     exact: "rank(o_t) = 1 + number of vocabulary entries v with z_base(v) > z_base(o_t); z: the logits",
   },
   unshifted: {
@@ -98,8 +98,8 @@ const GLOSSARY = {
     exact: "JS = ½ KL(P_aligned ‖ M) + ½ KL(P_base ‖ M), with M = ½ (P_aligned + P_base)",
   },
   needs: {
-    word: "alignment needed",
-    says: "How far one has to go from the base towards the aligned model until this token is the first choice. 0 %: the base says it by itself. Not defined where the token is not the aligned model’s own first choice, as in a sampled answer.",
+    word: "tuning needed",
+    says: "Mix the aligned model into the base, from 0 % (the base alone) to 100 % (the aligned model alone): so much it takes until this token is the first choice. 0 %: the base says it by itself. Not defined where the token is not the aligned model’s own first choice, as in a sampled answer.",
     exact: "the least λ in [0, 1] at which o_t is the most probable token of (1 − λ) log P_base + λ log P_aligned, over the full vocabulary",
   },
   nats: {

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import tiny
-from urial import notebook_corpus
 from urial.corpus.aggregate import aggregate
 from urial.corpus.lines import FILE, read_lines
 from urial.errors import PromptError, SettingsError
-from urial.notebook import LoadedPair
-from urial.notebook_corpus import CorpusFigures
+from urial.notebook import LoadedPair, corpus
+from urial.notebook.corpus import CorpusFigures
 
 QUESTIONS = ["Why?", "How many <b>cats</b>?", "Where to?"]
 METHODS = ["zero_shot", "icil"]
@@ -80,7 +79,7 @@ def test_it_shows_the_report_in_a_frame_without_network(found: CorpusFigures) ->
 
 
 def test_a_large_report_is_a_table_that_says_where_it_is(found: CorpusFigures, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook_corpus, "FRAME_BYTES", 100)
+    monkeypatch.setattr(corpus, "FRAME_BYTES", 100)
     view = found._repr_html_()
     assert "iframe" not in view and "<table>" in view and str(found.folder / "report.html") in view
 

@@ -6,6 +6,7 @@ import html
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ import urial
 from tests.support import tiny
 from tests.support.paths import ROOT
 from tests.support.records_builder import build
-from urial import notebook
+from urial import notebook, records
 from urial.compare import run as core
 from urial.compare.events import AlignedToken, Done
 from urial.errors import PromptError, SettingsError
-from urial.notebook import Comparisons, LoadedPair, NotebookComparison, shown
+from urial.notebook import Comparisons, LoadedPair, NotebookComparison
+from urial.notebook.view import FRAME_ROWS, shown
 from urial.records import Comparison
 from urial.render import report
 
@@ -102,7 +104,7 @@ def test_a_comparison_shows_itself_in_a_frame_without_network() -> None:
 def test_what_is_too_large_for_a_notebook_is_a_table_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     large = build()
     one = large.shift["urial"]
-    rows = [one.tokens[0].model_copy(update={"position": place}) for place in range(notebook.FRAME_ROWS + 1)]
+    rows = [one.tokens[0].model_copy(update={"position": place}) for place in range(FRAME_ROWS + 1)]
     large = large.model_copy(update={"shift": {**large.shift, "urial": one.model_copy(update={"tokens": rows})}})
     view = shown(large)._repr_html_()
     assert "iframe" not in view and ".to_html(" in view and "<table>" in view
@@ -112,7 +114,7 @@ def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
     kept = shown(build())
     kept.to_html(tmp_path / "r.html")
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == report.comparison_page(build())
-    assert kept.to_json() == notebook.records.to_json(build())
+    assert kept.to_json() == records.to_json(build())
     assert isinstance(kept, NotebookComparison)
 
 
@@ -125,6 +127,7 @@ def test_a_report_and_a_record_can_be_written(tmp_path: Path) -> None:
         ({"query": "q", "max_new_tokens": 0}, SettingsError, "max_new_tokens"),
         ({"query": "q", "contexts": ["urial", "all"]}, SettingsError, "contexts"),
         ({"query": "q", "contexts": []}, SettingsError, "contexts"),
+        ({"query": "q", "aligned_method": "magic"}, SettingsError, "chat or s2a"),
         ({"query": "q", "history": [{"role": "user"}]}, PromptError, "content"),
         ({"query": "q", "history": [{"role": "user", "content": "x"}]}, PromptError, "ends with a user"),
     ],
@@ -146,3 +149,18 @@ def test_the_dial_and_nudging_give_their_records(pair: LoadedPair) -> None:
     assert pair.nudge("Hello there", "rank>1", **options).token_ids == whole.aligned.token_ids
     with pytest.raises(SettingsError, match="rank>R"):
         pair.nudge("Hello there", "rank=1")
+
+
+def test_all_that_writes_can_have_the_aligned_model_rewrite_the_query(pair: LoadedPair, tmp_path: Path) -> None:
+    """The tiny model's rewrite cannot be read, and the records say so; nothing is asked for in vain."""
+    options: dict = {"max_new_tokens": 6, "examples": 0}
+    rewriting = {**options, "aligned_method": "s2a"}
+    for ask in (pair.compare, partial(pair.dial, at=[0, 1]), partial(pair.nudge, rule="rank>1")):
+        found = ask("Hello there", **rewriting).rewrite
+        assert found is not None and found.asked == "Hello there" and "as it stands" in found.fallback
+        assert ask("Hello there", **options).rewrite is None
+    with pytest.raises(SettingsError, match="leave aligned_method out"):
+        pair.score("Hello there", "Hi", **rewriting)
+    with pytest.raises(SettingsError, match="leave aligned_method out"):
+        pair.corpus(["Hello there"], str(tmp_path / "out"), **rewriting)
+    assert not (tmp_path / "out").exists()

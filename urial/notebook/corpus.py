@@ -17,7 +17,8 @@ from urial.corpus.questions import Question, read_questions
 from urial.corpus.report import FILE
 from urial.corpus.run import Plan, Progress, run
 from urial.errors import PromptError, SettingsError
-from urial.notebook import FRAME_BYTES, FRAME_HEIGHT, KINDS, frame, percent, progress_line
+from urial.notebook.live_line import progress_line
+from urial.notebook.view import FRAME_BYTES, FRAME_HEIGHT, KINDS, frame, percent
 from urial.prompts import method
 
 if TYPE_CHECKING:
