@@ -1,12 +1,14 @@
 """Reads files of chat examples: one JSON object a line, checked against a closed schema."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from urial.errors import RecordError
 from urial.validation import json_value
+
+T = TypeVar("T")
 
 KEYS = {"id", "topic", "messages"}
 MESSAGE_KEYS = {"role", "content"}
@@ -45,24 +47,37 @@ def load_examples(path: Path) -> list[Example]:
 
     Raises RecordError naming the file, the line and what is wrong with it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"The examples {path} cannot be read: {error}.") from error
-    examples = [
-        parse_line(line, f"{path}, line {number}", f"{path.stem}-{number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-    if not examples:
-        raise RecordError(f"{path} holds no example; write one JSON object a line.")
+    examples = parsed_lines(path, "example", parse_line)
     _refuse_repeated_ids(examples, path)
     return examples
 
 
+def parsed_lines(path: Path, kind: str, parse: Callable[[str, str, str], T]) -> list[T]:
+    """What `parse` makes of each line, the sentence that names it, and an id for it; empty lines are left out.
+
+    Raises RecordError, calling what the file should hold a `kind`, and what `parse` raises.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"The {kind}s {path} cannot be read: {error}.") from error
+    found = [
+        parse(line, f"{path}, line {number}", f"{path.stem}-{number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if not found:
+        raise RecordError(f"{path} holds no {kind}; write one JSON object a line.")
+    return found
+
+
 def parse_line(line: str, where: str, default_id: str) -> Example:
     """One line of the file as an Example; RecordError says `where` and what to change."""
-    raw = json_value(line, where, "write one object a line")
+    return example_of(json_value(line, where, "write one object a line"), where, default_id)
+
+
+def example_of(raw: Any, where: str, default_id: str) -> Example:
+    """The Example that a line's JSON stands for; raises as `parse_line` does."""
     if not isinstance(raw, dict) or not KEYS >= set(raw) or "messages" not in raw:
         raise RecordError(f"{where} must be an object with the keys topic and messages (id is optional).")
     topic, identity = raw.get("topic", "any"), raw.get("id", default_id)

@@ -6,7 +6,6 @@ better answer's own loss a token (as in Pang et al. 2024, arXiv:2404.19733), wit
 Conversations without a worse answer have that part alone: they keep what was learned before.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from urial.errors import RecordError, SettingsError
 from urial.sibling.batches import micro_batches
-from urial.sibling.examples import Example, parse_line
+from urial.sibling.examples import Example, example_of, parsed_lines
 from urial.sibling.learner import Learner
 from urial.sibling.masking import Encoded
 from urial.sibling.objectives import training_vocabulary
@@ -50,18 +49,7 @@ def load_pairs(path: Path) -> list[AnswerPair]:
 
     Raises RecordError naming the file, the line and what is wrong with it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"The pairs {path} cannot be read: {error}.") from error
-    pairs = [
-        _pair(line, f"{path}, line {number}", f"{path.stem}-{number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-    if not pairs:
-        raise RecordError(f"{path} holds no pair; write one JSON object a line.")
-    return pairs
+    return parsed_lines(path, "pair", _pair)
 
 
 def _pair(line: str, where: str, default_id: str) -> AnswerPair:
@@ -69,7 +57,7 @@ def _pair(line: str, where: str, default_id: str) -> AnswerPair:
     rejected = raw.pop("rejected", None) if isinstance(raw, dict) else None
     if not isinstance(rejected, str) or not rejected.strip():
         raise RecordError(f"{where} needs the worse answer as a text under the key rejected.")
-    better = parse_line(json.dumps(raw), where, default_id)
+    better = example_of(raw, where, default_id)
     worse = replace(better, messages=(*better.messages[:-1], ("assistant", rejected)))
     return AnswerPair(better, worse)
 
