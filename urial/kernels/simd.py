@@ -36,7 +36,7 @@ def scores_of(most: int):
                 with cgutils.for_range(builder, vectors) as loop:
                     place = builder.mul(loop.index, width.type(LANES))
                     value = _eight(builder, vector, place)
-                    _fetch(builder, item(builder, soon, place, FLOAT))
+                    fetch(builder, item(builder, soon, place, FLOAT))
                     for row, total in enumerate(sums):
                         entry = builder.add(builder.mul(width, width.type(row)), place)
                         _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))
@@ -130,16 +130,16 @@ def address_of(builder, address, index):
     return builder.add(address, builder.mul(builder.zext(index, address.type), address.type(4)))
 
 
-def _eight(builder, address, index):
-    """The eight numbers from `index` on."""
-    return builder.load(item(builder, address, index, FLOAT, FLOATS), align=4)
-
-
-def _fetch(builder, place):
+def fetch(builder, place):
     """Ask for what lies there, so that it is near when it is read."""
     ask = ir.FunctionType(ir.VoidType(), [place.type, WHOLE, WHOLE, WHOLE])
     fetch = cgutils.get_or_insert_function(builder.module, ask, "llvm.prefetch.p0")
     builder.call(fetch, [place, WHOLE(0), WHOLE(2), WHOLE(1)])
+
+
+def _eight(builder, address, index):
+    """The eight numbers from `index` on."""
+    return builder.load(item(builder, address, index, FLOAT, FLOATS), align=4)
 
 
 def _spread(builder, value):
