@@ -83,9 +83,8 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 @pytest.mark.parametrize("kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least"])
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
     matrix, random = packing.pack(weights(kind, 70, 128)), np.random.default_rng(2)
-    matrix = matrix._replace(
-        down=random.standard_normal((4, 128)).astype(np.float32), up=random.standard_normal((4, 70)).astype(np.float32)
-    )
+    down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((4, 128), (70, 4)))
+    matrix = packing.with_low_rank(matrix, [down], [up])
     x = random.standard_normal((ROWS, 128)).astype(np.float32)
     ones = np.ones(ROWS, np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)

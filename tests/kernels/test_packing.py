@@ -85,15 +85,15 @@ def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None
     weight = weights("whole", 150, width).to(STORED[kind]) if kind in STORED else weights(kind, 150, width)
     random = np.random.default_rng(1)
     down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((8, width), (4, 150)))
-    bounds = np.array([0, 80, 150])
-    bias = random.standard_normal(150).astype(np.float32)
-    matrix = packing.pack(weight)._replace(bias=bias, down=down, up=up, bounds=bounds)
+    bias, outputs = random.standard_normal(150).astype(np.float32), np.array([80, 70])
+    matrix = packing.pack(weight)._replace(bias=bias)
+    matrix = packing.with_low_rank(matrix, np.split(down, 2), np.split(up.T, outputs[:1]))
     x, out = random.standard_normal((rows, width)).astype(np.float32), np.empty((rows, 150), np.float32)
     factors = np.linspace(0, 1.5, rows).astype(np.float32)
     decoder.multiply(matrix, x, factors, out)
     wanted = x.astype(np.float64) @ weight.double().numpy().T + bias
     low = (x.astype(np.float64) @ down.T.astype(np.float64)).reshape(rows, 2, 4)
-    added = np.einsum("rok,ko->ro", low[:, np.repeat([0, 1], np.diff(bounds))], up.astype(np.float64))
+    added = np.einsum("rok,ko->ro", low[:, np.repeat([0, 1], outputs)], up.astype(np.float64))
     wanted += factors[:, None].astype(np.float64) * added
     np.testing.assert_allclose(out, wanted, atol=3e-5, rtol=3e-6)
 

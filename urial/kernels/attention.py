@@ -6,10 +6,10 @@ Shapes: R rows, H heads over G groups of keys, S head size, C room for positions
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit, prange
+from numba import carray, prange
 
 from urial.kernels.decoder import PARTS, ROWS_AT_ONCE, add
-from urial.kernels.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp
 from urial.kernels.simd import mixtures_of, pointer, scores_of
 
@@ -39,7 +39,7 @@ def attend(qkv, stored, positions, layer, groups, window, scale, attended):
         _join(peaks[r], totals[r], sums[r], attended[r])
 
 
-@njit
+@exactly
 def _stored(place, groups, size):
     """One answer's keys and values [G, C, S] of a layer."""
     shape = (groups, place[2], size)
@@ -65,7 +65,7 @@ def _attend_by_parts(qkv, stored, positions, layer, groups, window, scale, peaks
         _mix(weights, values[:, first:last], sums[r, part])
 
 
-@njit
+@exactly
 def _weigh(query, keys, values, scores):
     """Scores [H, T] of one query [at least H S] with keys [G, T, S]."""
     groups, size, stride = keys.shape[0], keys.shape[2], scores.shape[1]
@@ -79,7 +79,7 @@ def _weigh(query, keys, values, scores):
                 _scores(key, soon, queries, scores[h, t:].ctypes.data, size, count, stride)
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _exponentials(scores, scale):
     """Of scores times their scale, in place, relative to the greatest; returns it, and their sum."""
     greatest, total = -np.float32(np.inf), np.float32(0)
@@ -92,7 +92,7 @@ def _exponentials(scores, scale):
     return greatest, total
 
 
-@njit
+@exactly
 def _mix(weights, values, sums):
     """Values [G, T, S] times weights [H, T], added up in sums [H S]."""
     groups, length, size = values.shape
@@ -105,7 +105,7 @@ def _mix(weights, values, sums):
             _mixtures(given, weight, into, length, size, count, length)
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _join(peaks, totals, sums, attended):
     """One query's softmax over all parts: attended [H S] from peaks and totals [PARTS, H] and sums [PARTS, H S]."""
     heads = peaks.shape[1]

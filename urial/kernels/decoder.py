@@ -11,10 +11,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
-from urial.kernels.flavours import ANY_ORDER, compiled, compiled_for_all_cores
+from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores
 from urial.kernels.functions import exp
 from urial.kernels.products import (
     STEP,
@@ -25,6 +25,7 @@ from urial.kernels.products import (
     offset_codes,
     products_of,
 )
+from urial.kernels.simd import mixtures_of
 
 Floats = NDArray[np.float32]
 PARTS = 4  # of one row's work, for the cores to share
@@ -39,8 +40,8 @@ class Matrix(NamedTuple):
     scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
     offsets: Floats  # [out, blocks], added to them, or [0, 0] where all are zero
     bias: Floats  # [out] or [0]
-    down: Floats  # [parts * rank, in]
-    up: Floats  # [rank, out]
+    down: Floats  # A of each part, [parts * rank, in]; the rank is a multiple of LOW_TILE
+    up: Floats  # B, [tiles of outputs, rank, TILE], zeros behind the last output; [0, 0, TILE] for none
     bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
@@ -48,6 +49,7 @@ IN_32, IN_16, FROM_LEAST, FLOAT32, BFLOAT16, FLOAT16 = range(6)
 SILU, GELU = range(2)  # what the gate goes through
 ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
+LOW_TILE = 8  # the same of the low-rank part's first half, which has few
 
 _in_32 = products_of(codes, 32, ROWS_AT_ONCE)
 _in_16 = products_of(codes, 16, ROWS_AT_ONCE)
@@ -55,9 +57,10 @@ _from_least = products_of(offset_codes, 32, ROWS_AT_ONCE)
 _in_float32 = products_of(float32, STEP, ROWS_AT_ONCE)
 _in_bfloat16 = products_of(bfloat16, STEP, ROWS_AT_ONCE)
 _in_float16 = products_of(float16, STEP, ROWS_AT_ONCE)
+_mixtures = mixtures_of(ROWS_AT_ONCE)
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _dot(one, two):
     total = np.float32(0)
     for k in range(one.shape[0]):
@@ -65,25 +68,35 @@ def _dot(one, two):
     return total
 
 
-@njit(fastmath=ANY_ORDER)
-def _low(down, x, factors):
-    """x A^T [R, parts * rank], each row times its factor; nothing is worked out for rows whose factor is 0."""
-    low = np.zeros((x.shape[0], down.shape[0]), np.float32)
-    for t in range(down.shape[0]):
-        for r in range(x.shape[0]):
-            if factors[r] != 0:
-                low[r, t] = factors[r] * _dot(down[t], x[r])
-    return low
-
-
 @compiled
 def multiply(matrix, x, factors, out):
     """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
-    _multiply(matrix, x, _low(matrix.down, x, factors), factors, out)
+    rank = matrix.up.shape[1]
+    parts = matrix.down.shape[0] // rank if rank > 0 and np.any(factors) else 0
+    low = np.empty((parts, x.shape[0], rank), np.float32)
+    if parts > 0:
+        _multiply_down(matrix.down, x, factors, low)
+    _multiply(matrix, x, low, out)
 
 
 @compiled_for_all_cores
-def _multiply(matrix, x, low, factors, out):
+def _multiply_down(down, x, factors, low):
+    """x A^T of each part into low [parts, R, rank], each row times its factor."""
+    rows, rank, steps = low.shape[1], low.shape[2], x.shape[1] // STEP
+    for tile in prange(down.shape[0] // LOW_TILE):
+        part, begin = tile * LOW_TILE // rank, tile * LOW_TILE % rank
+        weights = down[tile * LOW_TILE :].ctypes.data
+        for first in range(0, rows, ROWS_AT_ONCE):
+            given, into = x[first:].ctypes.data, low[part, first:, begin:].ctypes.data
+            _in_float32(weights, weights, weights, given, into, LOW_TILE, steps, min(ROWS_AT_ONCE, rows - first), rank)
+        for r in range(rows):
+            for j in range(begin, begin + LOW_TILE):
+                low[part, r, j] = low[part, r, j] * factors[r] if factors[r] != 0 else np.float32(0)
+
+
+@compiled_for_all_cores
+def _multiply(matrix, x, low, out):
+    """The product, with the low-rank part from low [parts, R, rank]; no parts where no row has a factor."""
     outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
@@ -91,22 +104,25 @@ def _multiply(matrix, x, low, factors, out):
             _fill(matrix, x, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
         for r in range(rows if matrix.bias.shape[0] > 0 else 0):
             add(out[r, begin:end], np.float32(1), matrix.bias[begin:end])
-        for r in range(rows):
-            if factors[r] != 0:
-                _add_low(matrix, low[r], begin, end, out[r])
+        for part in range(low.shape[0]):
+            first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
+            if first < last:
+                _add_low(matrix.up[tile], low[part], first - begin, last - begin, out[:, begin:])
 
 
-@njit(fastmath=ANY_ORDER)
-def _add_low(matrix, low, begin, end, out):
-    """The low-rank part of outputs begin..end, from low [parts * rank], to out [out]."""
-    rank = matrix.up.shape[0]
-    for part in range(matrix.bounds.shape[0] - 1 if rank > 0 else 0):
-        first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
-        for j in range(rank if first < last else 0):
-            add(out[first:last], low[part * rank + j], matrix.up[j, first:last])
+@any_order
+def _add_low(up, low, first, last, out):
+    """low [R, rank] times a tile of B [rank, TILE]; its outputs first..last are added to out [R, at least last]."""
+    rows, rank = low.shape
+    sums = np.empty((ROWS_AT_ONCE, TILE), np.float32)
+    for begin in range(0, rows, ROWS_AT_ONCE):
+        count = min(ROWS_AT_ONCE, rows - begin)
+        _mixtures(up.ctypes.data, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank)
+        for r in range(count):
+            add(out[begin + r, first:last], np.float32(1), sums[r, first:last])
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _fill(matrix, x, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
     held, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
@@ -127,7 +143,7 @@ def _fill(matrix, x, first, count, begin, end, out):
         _in_float16(number, scale, offset, given, into, outputs, steps, count, stride)
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _normed(x, weight, eps, out):
     """RMS norm of a vector, times its weight."""
     scale = np.float32(1) / np.sqrt(_dot(x, x) / np.float32(x.shape[0]) + eps)
@@ -142,7 +158,7 @@ def norm(hidden, weight, eps):
         _normed(hidden[r], weight, eps, hidden[r])
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _apply_rotary(x, cos, sin):
     """Rotary positions, in place: the halves of x [S] turn against each other."""
     half = x.shape[0] // 2
@@ -174,7 +190,7 @@ def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, size, 
             _apply_rotary(out[r, h * size : h * size + size], cos[r], sin[r])
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _norm_parts(x, weight, eps):
     """RMS norm in place of each part of x that is as long as the weight; none where the weight is [0]."""
     width = weight.shape[0]
@@ -183,7 +199,7 @@ def _norm_parts(x, weight, eps):
         _normed(part, weight, eps, part)
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def add(sums, weight, values):
     """Weight times values, added to sums."""
     for k in range(values.shape[0]):
@@ -213,7 +229,7 @@ def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
         _add_normed(x[r], after_forward, eps, hidden[r])
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _add_normed(x, weight, eps, hidden):
     """x [D], normed in place where the weight is not [0], added to hidden [D]."""
     _norm_parts(x, weight, eps)
@@ -234,7 +250,7 @@ def _gate(inner, activation):
             _silu_gated(inner[r, begin:end], inner[r, size + begin : size + end])
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _gelu_gated(gate, up):
     """gelu by tanh, as in training; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
     for k in range(gate.shape[0]):
@@ -242,7 +258,7 @@ def _gelu_gated(gate, up):
         gate[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))
 
 
-@njit(fastmath=ANY_ORDER)
+@any_order
 def _silu_gated(gate, up):
     for k in range(gate.shape[0]):
         gate[k] = gate[k] * up[k] / (np.float32(1) + exp(-gate[k]))

@@ -44,6 +44,8 @@ use_own_folder()  # before the first loop is declared: numba chooses a loop's pl
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show
 compiled = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy")
 compiled_for_all_cores = njit(fastmath=ANY_ORDER, nogil=True, cache=True, error_model="numpy", parallel=True)
-as_written = njit(fastmath={"contract", "nsz"})  # reordered, a reduction by parts would lose what it is for
+# For what loops call. A division that may raise keeps a loop from becoming vectors, so none may.
+any_order = njit(fastmath=ANY_ORDER, error_model="numpy")
+as_written = njit(fastmath={"contract", "nsz"}, error_model="numpy")  # reordered, sums by parts would lose their use
 exactly = njit(error_model="numpy")
 exactly_on_all_cores = njit(nogil=True, cache=True, error_model="numpy", parallel=True)

@@ -46,6 +46,25 @@ def as_stored(weight: torch.Tensor) -> Matrix:
     return _matrix(STORED[weight.dtype], weight.contiguous().view(torch.uint8).numpy(), inputs=weight.shape[1])
 
 
+def with_low_rank(matrix: Matrix, downs: list[Floats], ups: list[Floats]) -> Matrix:
+    """With A [r, in] and B [out, r] of each of the layers that it is made of, one below the other; r may be 0."""
+    rank = max(len(down) for down in downs)
+    rank += -rank % decoder.LOW_TILE
+    outputs = [len(up) for up in ups]
+    up = np.concatenate([_padded(up.T, rank, len(up)) for up in ups], axis=1)
+    tiles = _padded(up, rank, up.shape[1] + -up.shape[1] % decoder.TILE).reshape(rank, -1, decoder.TILE)
+    return matrix._replace(
+        down=np.concatenate([_padded(down, rank, down.shape[1]) for down in downs]),
+        up=np.ascontiguousarray(tiles.swapaxes(0, 1)),
+        bounds=np.cumsum([0, *outputs]),
+    )
+
+
+def _padded(array: Floats, rows: int, columns: int) -> Floats:
+    """With zeros up to these numbers."""
+    return np.pad(array, ((0, rows - array.shape[0]), (0, columns - array.shape[1])))
+
+
 def _matrix(
     kind: int, codes: np.ndarray, inputs: int, scales: Floats | None = None, offsets: Floats | None = None
 ) -> Matrix:
@@ -57,7 +76,7 @@ def _matrix(
         none if offsets is None else offsets,
         bias=np.zeros(0, np.float32),
         down=np.zeros((0, inputs), np.float32),
-        up=np.zeros((0, len(codes)), np.float32),
+        up=np.zeros((0, 0, decoder.TILE), np.float32),
         bounds=np.array([0, len(codes)]),
     )
 

@@ -16,14 +16,15 @@ ANY_ORDER = ("reassoc", "contract", "nsz")
 FLOAT, WHOLE = ir.FloatType(), ir.IntType(32)
 FLOATS, WHOLES = (ir.VectorType(kind, LANES) for kind in (FLOAT, WHOLE))
 NOTHING = ir.Constant(FLOATS, None)
+AHEAD = 2048  # entries before their turn that vectors of one array are asked for: memory gives twice as much
 
 
 def scores_of(most: int):
     """An intrinsic for compiled code: dot products of one vector with up to `most` others.
 
-    Its arguments are the addresses of the vector (float32 [width]), of one as long that will be read soon, of the
-    others (float32 [count, width]) and of the first result; then the width, a multiple of eight, the count, and how
-    many numbers lie between two results.
+    Its arguments are the addresses of the vector (float32 [width]), one of an array of which the next ones will be read
+    too, of one as long that will be read soon, of the others (float32 [count, width]) and of the first result; then the
+    width, a multiple of eight, the count, and how many numbers lie between two results.
     """
 
     @intrinsic
@@ -37,6 +38,7 @@ def scores_of(most: int):
                     place = builder.mul(loop.index, width.type(LANES))
                     value = _eight(builder, vector, place)
                     fetch(builder, item(builder, soon, place, FLOAT))
+                    fetch(builder, item(builder, vector, builder.add(place, place.type(AHEAD)), FLOAT))
                     for row, total in enumerate(sums):
                         entry = builder.add(builder.mul(width, width.type(row)), place)
                         _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))

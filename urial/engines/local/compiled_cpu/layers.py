@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.local.compiled_cpu.families import ACTIVATIONS, FAMILIES, activation_of, linears_of
 from urial.kernels.decoder import Floats, Matrix
-from urial.kernels.packing import as_stored, in_steps, pack
+from urial.kernels.packing import as_stored, in_steps, pack, with_low_rank
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
@@ -97,16 +97,8 @@ def _matrix(*layers: Any) -> Matrix:
     """Linear layers that read the same input, as one; an adapter's part beside each."""
     plain: list[Any] = [layer.base if isinstance(layer, LowRankLinear) else layer for layer in layers]
     matrix = _weights(plain)._replace(bias=_bias(plain))
-    low = [_low_rank(layer) for layer in layers]
-    rank = max(len(down) for down, _ in low)
-    if rank == 0:
-        return matrix
-    sizes = [len(layer.weight) for layer in plain]
-    return matrix._replace(
-        down=np.concatenate([_padded(down, rank) for down, _ in low]),
-        up=np.ascontiguousarray(np.concatenate([_padded(up.T, rank) for _, up in low], axis=1)),
-        bounds=np.cumsum([0, *sizes]),
-    )
+    downs, ups = zip(*(_low_rank(layer) for layer in layers), strict=True)
+    return with_low_rank(matrix, list(downs), list(ups)) if any(len(down) for down in downs) else matrix
 
 
 def _weights(layers: list[nn.Linear]) -> Matrix:
@@ -149,8 +141,3 @@ def _low_rank(layer: Any) -> tuple[Floats, Floats]:
         return layer.down.detach().float().numpy(), layer.up.detach().float().numpy()
     outputs, inputs = layer.weight.shape
     return np.zeros((0, inputs), np.float32), np.zeros((outputs, 0), np.float32)
-
-
-def _padded(array: Floats, rank: int) -> Floats:
-    """With rows of zeros up to that number."""
-    return np.pad(array, ((0, rank - len(array)), (0, 0)))
