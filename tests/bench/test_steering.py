@@ -9,7 +9,7 @@ from urial.bench.steering import pairs_of_rows, rows_of, statistics_seconds
 from urial.compare.request import Request
 from urial.compare.run import compare, result
 from urial.prompts import method
-from urial.shift.switch_points import switch_point
+from urial.shift.numba_backend import switch_point
 
 
 def test_the_timed_rows_are_those_with_a_switch_point() -> None:

@@ -22,7 +22,7 @@ from urial.compare.request import Request, make_prompts
 from urial.engines.pair import PairEngines
 from urial.engines.sampling import first_greatest
 from urial.shift import statistics as shift
-from urial.shift.switch_points import switch_point
+from urial.shift.numba_backend import switch_point
 from urial.steering_records import DialKind
 
 ROUNDS = 3

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from urial.kernels.cores import all_cores, can_run
 from urial.shift.backend import Compared, Difference, ModelRows
-from urial.shift.numba_kernels import GROUP, differ, survey
-from urial.shift.switch_points import switch_point
+from urial.shift.numba_kernels import GROUP, differ, overtake, survey
 
 __all__ = ["can_run", "compare", "warm_up"]
 
@@ -48,8 +47,7 @@ class _Row:
 
 def warm_up() -> None:
     """Compiles the loops. Raises RuntimeError where that fails."""
-    row = torch.zeros(1, 2)
-    compare(row, [row], [0], 1)
+    compare(torch.zeros(1, 2), [torch.tensor([[0.0, 1.0]])], [0], 1)  # the base has a rival: every loop runs
 
 
 def compare(aligned: torch.Tensor, bases: Sequence[torch.Tensor], answer_ids: Sequence[int], top: int) -> Compared:
@@ -112,6 +110,13 @@ def _switch_point(aligned: _Row, base: _Row, is_infinite: bool) -> float | None:
     if aligned.rank > 1 or aligned.is_broken or base.is_broken or is_infinite:
         return None
     return 0.0 if base.rank == 1 else switch_point(aligned.logits, base.logits, base.chosen)
+
+
+def switch_point(aligned: Floats, base: Floats, token: int) -> float:
+    """Of one row [V] of each model; `token` is the aligned model's first choice, and possible for the base."""
+    switches = np.empty(-(-len(base) // GROUP))
+    overtake(aligned, base, token, switches)
+    return float(switches.max())
 
 
 def _apart(aligned: _Row, base: _Row) -> tuple[bool, float, float]:

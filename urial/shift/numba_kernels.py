@@ -67,3 +67,23 @@ def differ(aligned, base, aligned_norm, base_norm, kl, js, excluded):
         for k in range(end - begin):  # apart, or there would not be enough registers
             two -= both[k] * log(bend[k])
         kl[g], js[g], excluded[g] = one, two, count
+
+
+@compiled_for_all_cores
+def overtake(aligned, base, token, switches):
+    """For each group of two rows [V]: the greatest lambda at which a rival is ahead of `token`; 0 where there is none.
+
+    See `switch_points`; in float64. `token` is the aligned model's first choice, and possible for the base.
+    """
+    for g in prange(switches.shape[0]):
+        begin, end = g * GROUP, min(g * GROUP + GROUP, aligned.shape[0])
+        ours, theirs = aligned[begin:end], base[begin:end]
+        count, most = NONE, 0.0
+        for k in range(end - begin):
+            count += ONE if theirs[k] > base[token] else NONE
+        for k in range(end - begin if count > NONE else 0):
+            if theirs[k] > base[token]:
+                behind = np.float64(theirs[k]) - np.float64(base[token])
+                ahead = np.float64(aligned[token]) - np.float64(ours[k])
+                most = max(most, behind / (behind + ahead))
+        switches[g] = most

@@ -3,25 +3,14 @@
 The mixture at lambda is softmax((1 - lambda) b + lambda a), b and a the base's and the aligned model's logits. A token
 o that is the aligned model's first choice is overtaken by a rival v only where b_v > b_o, and no longer from
 lambda = (b_v - b_o) / ((b_v - b_o) + (a_o - a_v)) on. The switch point is the greatest of these, 0 where there is no
-such rival. Rivals are few, so they are picked out first and the rest is done in float64.
-Shapes: r rows, V entries, n rivals.
+such rival. Rivals are few, so they are picked out first and the rest is done in float64; for a processor
+`numba_kernels.overtake` does the same.
+Shapes: r rows, V entries.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-
-
-def switch_point(aligned: NDArray[np.float32], base: NDArray[np.float32], token: int) -> float:
-    """Of one row [V] of each model; `token` is the aligned model's first choice, and possible for the base."""
-    rivals = np.flatnonzero(base > base[token])
-    if not len(rivals):
-        return 0.0
-    behind = base[rivals].astype(np.float64) - float(base[token])
-    ahead = float(aligned[token]) - aligned[rivals].astype(np.float64)
-    return float((behind / (behind + ahead)).max())
 
 
 def switch_points(aligned: torch.Tensor, base: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,12 @@ class Pass(NamedTuple):
     rotary: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
     stored: NDArray[np.int64]  # [N, layers, 3]
     positions: NDArray[np.int64]  # [N]
+    scratch: dict[int, Floats]  # [N, width] by width, for what a layer makes and the next one writes over
+
+    def room(self, width: int) -> Floats:
+        if width not in self.scratch:
+            self.scratch[width] = aligned_empty(len(self.positions), width)
+        return self.scratch[width]
 
 
 class CompiledCpuRunner:
@@ -107,6 +113,7 @@ class CompiledCpuRunner:
             rotary={kind: rotary.at(positions) for kind, rotary in self._rotary.items()},
             stored=np.stack([chunk.cache.stored for chunk in batch for _ in chunk.tokens]),
             positions=np.array(positions, np.int64),
+            scratch={},
         )
         for number, layer in enumerate(self._layers):
             self._pass(number, layer, hidden, shared)
@@ -115,10 +122,9 @@ class CompiledCpuRunner:
 
     def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
         """One layer over hidden [N, D], in place."""
-        rows, factors, eps, (cos, sin) = len(hidden), shared.factors, self._eps, shared.rotary[layer.kind]
+        factors, eps, (cos, sin) = shared.factors, self._eps, shared.rotary[layer.kind]
         groups, size, outputs = layer.groups, layer.size, layer.after_attention
-        qkv = aligned_empty(rows, (layer.heads + 2 * groups) * size)
-        attended = aligned_empty(rows, layer.heads * size)
+        qkv, attended = shared.room((layer.heads + 2 * groups) * size), shared.room(layer.heads * size)
         decoder.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
         attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
         decoder.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
