@@ -10,7 +10,7 @@ from numba import carray, prange
 
 from urial.kernels.decoder import PARTS, ROWS_AT_ONCE, add
 from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores, exactly
-from urial.kernels.functions import exp
+from urial.kernels.functions import exp, greatest_of
 from urial.kernels.simd import mixtures_of, pointer, scores_of
 
 _scores = scores_of(ROWS_AT_ONCE)
@@ -68,24 +68,22 @@ def _attend_by_parts(qkv, stored, positions, layer, groups, window, scale, peaks
 @exactly
 def _weigh(query, keys, values, scores):
     """Scores [H, T] of one query [at least H S] with keys [G, T, S]."""
-    groups, size, stride = keys.shape[0], keys.shape[2], scores.shape[1]
-    shared = scores.shape[0] // groups
+    groups, length, size = keys.shape
+    shared, stride = scores.shape[0] // groups, scores.shape[1]
     for g in range(groups):
         for first in range(0, shared, ROWS_AT_ONCE):
             h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
-            queries = query[h * size :].ctypes.data
-            for t in range(scores.shape[1]):
-                key, soon = keys[g, t].ctypes.data, values[g, t].ctypes.data
-                _scores(key, soon, queries, scores[h, t:].ctypes.data, size, count, stride)
+            queries, into = query[h * size :].ctypes.data, scores[h:].ctypes.data
+            _scores(keys[g].ctypes.data, values[g].ctypes.data, queries, into, length, size, count, stride)
 
 
 @any_order
 def _exponentials(scores, scale):
     """Of scores times their scale, in place, relative to the greatest; returns it, and their sum."""
-    greatest, total = -np.float32(np.inf), np.float32(0)
+    total = np.float32(0)
     for t in range(scores.shape[0]):
         scores[t] *= scale
-        greatest = max(greatest, scores[t])
+    greatest = greatest_of(scores)
     for t in range(scores.shape[0]):
         scores[t] = exp(scores[t] - greatest)
         total += scores[t]

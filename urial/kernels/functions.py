@@ -1,4 +1,4 @@
-"""exp and log in float32 for compiled loops, in a form that the compiler turns into vectors.
+"""exp, log and the greatest number in float32 for compiled loops, in a form that the compiler turns into vectors.
 
 The C library's take one number at a time. Minimax polynomials after range reduction, as in Cephes (S. Moshier,
 expf.c and logf.c); both within 2e-7 of the true value, relatively. What is not a number stays so.
@@ -18,6 +18,7 @@ ROUNDER = FLOAT(12582912)  # 1.5 * 2^23: added and taken away, it leaves a whole
 MANTISSA, BIAS = WHOLE(23), WHOLE(127)
 ROOT_HALF = WHOLE(0x3F3504F3)  # the bits of the square root of 1/2
 ONE, HALF = FLOAT(1), FLOAT(0.5)
+SIGN, ALL_BUT_SIGN = WHOLE(31), WHOLE(0x7FFFFFFF)
 
 
 @as_written
@@ -56,3 +57,22 @@ def log(x):
     series = series * rest + FLOAT(3.3333331174e-1)
     series = series * rest * square + FLOAT(exponent) * LN_2_REST - HALF * square
     return rest + series + FLOAT(exponent) * LN_2
+
+
+@as_written
+def _in_order(bits):
+    """The bits of a float32 as a whole number that is greater where the float is; its own inverse."""
+    return WHOLE(bits ^ WHOLE(WHOLE(bits >> SIGN) & ALL_BUT_SIGN))
+
+
+@as_written
+def greatest_of(values):
+    """The greatest of some numbers [n], -inf of none; where one is no number, it may be that.
+
+    Of whole numbers, as the compiler makes no vectors of comparisons that have to heed what is no number.
+    """
+    most = _in_order(FLOAT(-np.inf).view(WHOLE))
+    for k in range(values.shape[0]):
+        here = _in_order(FLOAT(values[k]).view(WHOLE))
+        most = here if here > most else most
+    return WHOLE(_in_order(most)).view(FLOAT)

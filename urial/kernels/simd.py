@@ -20,32 +20,33 @@ AHEAD = 2048  # entries before their turn that vectors of one array are asked fo
 
 
 def scores_of(most: int):
-    """An intrinsic for compiled code: dot products of one vector with up to `most` others.
+    """An intrinsic for compiled code: dot products of some vectors with up to `most` others.
 
-    Its arguments are the addresses of the vector (float32 [width]), one of an array of which the next ones will be read
-    too, of one as long that will be read soon, of the others (float32 [count, width]) and of the first result; then the
-    width, a multiple of eight, the count, and how many numbers lie between two results.
+    Its arguments are the addresses of the vectors (float32 [length, width]), of as many that will be read soon, of the
+    others (float32 [count, width]) and of the results (float32 [count, at least length]); then the length, the width, a
+    multiple of eight, the count, and how many numbers lie between the results of two others.
     """
 
     @intrinsic
-    def scores(typing_context, vector, soon, others, results, width, count, stride):
+    def scores(typing_context, vectors, soon, others, results, length, width, count, stride):
         def generate(context, builder, signature, arguments):
-            vector, soon, others, results, width, count, stride = arguments
-            vectors = builder.sdiv(width, width.type(LANES))
+            vectors, soon, others, results, length, width, count, stride = arguments
             for number in each(builder, count, most):
-                sums = _zeros(builder, number)
-                with cgutils.for_range(builder, vectors) as loop:
-                    place = builder.mul(loop.index, width.type(LANES))
-                    value = _eight(builder, vector, place)
-                    fetch(builder, item(builder, soon, place, FLOAT))
-                    fetch(builder, item(builder, vector, builder.add(place, place.type(AHEAD)), FLOAT))
-                    for row, total in enumerate(sums):
-                        entry = builder.add(builder.mul(width, width.type(row)), place)
-                        _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))
-                _store_totals(builder, sums, results, stride)
+                with cgutils.for_range(builder, length) as position:
+                    begin, sums = builder.mul(position.index, width), _zeros(builder, number)
+                    with cgutils.for_range(builder, builder.sdiv(width, width.type(LANES))) as loop:
+                        place = builder.mul(loop.index, width.type(LANES))
+                        here = builder.add(begin, place)
+                        value = _eight(builder, vectors, here)
+                        fetch(builder, item(builder, soon, here, FLOAT))
+                        fetch(builder, item(builder, vectors, builder.add(here, here.type(AHEAD)), FLOAT))
+                        for row, total in enumerate(sums):
+                            entry = builder.add(builder.mul(width, width.type(row)), place)
+                            _add_to(builder, total, _times(builder, value, _eight(builder, others, entry)))
+                    _store_totals(builder, sums, address_of(builder, results, position.index), stride)
             return context.get_dummy_value()
 
-        return types.void(*[types.uintp] * 4, *[types.intp] * 3), generate
+        return types.void(*[types.uintp] * 4, *[types.intp] * 4), generate
 
     return scores
 

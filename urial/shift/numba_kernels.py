@@ -9,13 +9,12 @@ import numpy as np
 from numba import prange
 
 from urial.kernels.flavours import as_written, compiled_for_all_cores
-from urial.kernels.functions import exp, log
+from urial.kernels.functions import exp, greatest_of, log
 
 GROUP = 256
 FLOOR = np.finfo(np.float32).min  # stands for log 0, so that 0 * log 0 is 0 and not NaN
 TINY = np.finfo(np.float32).tiny
 NONE, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)  # counts too: whole ones would halve the vectors
-LESS_THAN_ALL = np.float32(-np.inf)
 
 
 @compiled_for_all_cores
@@ -26,9 +25,7 @@ def survey(row, chosen, greatest, sums, above):
     """
     for g in prange(greatest.shape[0]):
         group = row[g * GROUP : min(g * GROUP + GROUP, row.shape[0])]
-        most = LESS_THAN_ALL
-        for k in range(group.shape[0]):
-            most = max(most, group[k])
+        most = greatest_of(group)
         from_here = max(most, FLOOR)
         total, count = NONE, NONE
         for k in range(group.shape[0]):
