@@ -80,7 +80,9 @@ def columns(found: Comparison) -> dict[str, list[tuple[float, ...]]]:
 # Company changes nothing
 
 
-@pytest.mark.parametrize("kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least"])
+@pytest.mark.parametrize(
+    "kind", ["whole", "in blocks of 32", "in blocks of 16", "from their least", "from their least in four bits"]
+)
 def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -> None:
     matrix, random = packing.pack(weights(kind, 70, 128)), np.random.default_rng(2)
     down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((4, 128), (70, 4)))

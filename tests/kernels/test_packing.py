@@ -13,7 +13,7 @@ from urial.kernels import decoder, packing
 pytestmark = pytest.mark.slow
 
 STORED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least")
+KINDS = ("whole", "in blocks of 32", "in blocks of 16", "from their least", "from their least in four bits")
 
 
 # Packing
@@ -26,7 +26,8 @@ def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
     assert is_packed(packed) == (kind != "whole")
     np.testing.assert_array_equal(dense(packed), weight.numpy())
     assert packed.scales.shape == {"whole": (0, 0), "in blocks of 16": (60, 8)}.get(kind, (60, 4))
-    assert (len(packed.offsets) > 0) == (kind == "from their least")
+    assert (len(packed.offsets) > 0) == ("from their least" in kind)
+    assert (packed.kind == decoder.NIBBLES) == ("in four bits" in kind)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

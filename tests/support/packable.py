@@ -16,7 +16,8 @@ def weights(kind: str, outputs: int, inputs: int, seed: int = 0) -> torch.Tensor
         return torch.from_numpy(random.standard_normal((outputs, inputs)).astype(np.float32) / 8)
     block = 16 if "16" in kind else 32
     scales = random.uniform(0.2, 1, (outputs, inputs // block)).astype(np.float16).astype(np.float32) / 128
-    codes = random.integers(0 if "least" in kind else -16, 16, (outputs, inputs)).astype(np.float32)
+    first, end = (0, 16 if "four bits" in kind else 32) if "least" in kind else (-16, 16)
+    codes = random.integers(first, end, (outputs, inputs)).astype(np.float32)
     found = codes * np.repeat(scales, block, axis=1)
     if "least" in kind:
         least = random.uniform(0.5, 3, scales.shape).astype(np.float16).astype(np.float32) / 16

@@ -11,8 +11,8 @@ from urial.kernels.packing import BLOCKS, STORED
 
 
 def is_packed(matrix: Matrix) -> bool:
-    """Whether it is held as eight-bit steps."""
-    return matrix.kind in (*BLOCKS.values(), decoder.FROM_LEAST)
+    """Whether it is held as steps of eight or four bits."""
+    return matrix.kind in (*BLOCKS.values(), decoder.FROM_LEAST, decoder.NIBBLES)
 
 
 def dense(matrix: Matrix) -> Floats:
@@ -21,6 +21,10 @@ def dense(matrix: Matrix) -> Floats:
         stored = next(dtype for dtype, kind in STORED.items() if kind == matrix.kind)
         return torch.from_numpy(matrix.codes).view(stored).float().numpy()
     blocks = matrix.scales.shape[1]
-    size = matrix.codes.shape[1] // blocks
-    found = matrix.codes.view(np.int8) * np.repeat(matrix.scales, size, axis=1)
+    codes = matrix.codes.view(np.int8)
+    if matrix.kind == decoder.NIBBLES:
+        halves = matrix.codes.reshape(len(codes), blocks, -1)
+        codes = np.concatenate([halves & 15, halves >> 4], axis=2).reshape(len(codes), -1)
+    size = codes.shape[1] // blocks
+    found = codes * np.repeat(matrix.scales, size, axis=1)
     return found + np.repeat(matrix.offsets, size, axis=1) if len(matrix.offsets) else found

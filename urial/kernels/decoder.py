@@ -22,6 +22,7 @@ from urial.kernels.products import (
     codes,
     float16,
     float32,
+    nibbles,
     offset_codes,
     products_of,
 )
@@ -36,7 +37,7 @@ class Matrix(NamedTuple):
     """Weights [out, in] of one way to store them, a bias, and a low-rank part."""
 
     kind: int  # IN_32 and so on
-    codes: NDArray[np.uint8]  # [out, bytes]: steps of eight bits, or numbers as the checkpoint has them
+    codes: NDArray[np.uint8]  # [out, bytes]: steps of eight or four bits, or numbers as the checkpoint has them
     scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
     offsets: Floats  # [out, blocks], added to them, or [0, 0] where all are zero
     bias: Floats  # [out] or [0]
@@ -45,7 +46,7 @@ class Matrix(NamedTuple):
     bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
-IN_32, IN_16, FROM_LEAST, FLOAT32, BFLOAT16, FLOAT16 = range(6)
+IN_32, IN_16, FROM_LEAST, NIBBLES, FLOAT32, BFLOAT16, FLOAT16 = range(7)
 SILU, GELU = range(2)  # what the gate goes through
 ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
@@ -54,6 +55,7 @@ LOW_TILE = 8  # the same of the low-rank part's first half, which has few
 _in_32 = products_of(codes, 32, ROWS_AT_ONCE)
 _in_16 = products_of(codes, 16, ROWS_AT_ONCE)
 _from_least = products_of(offset_codes, 32, ROWS_AT_ONCE)
+_in_nibbles = products_of(nibbles, 32, ROWS_AT_ONCE)
 _in_float32 = products_of(float32, STEP, ROWS_AT_ONCE)
 _in_bfloat16 = products_of(bfloat16, STEP, ROWS_AT_ONCE)
 _in_float16 = products_of(float16, STEP, ROWS_AT_ONCE)
@@ -135,6 +137,8 @@ def _fill(matrix, x, first, count, begin, end, out):
         _in_16(number, scale, offset, given, into, outputs, blocks, count, stride)
     elif matrix.kind == FROM_LEAST:
         _from_least(number, scale, offset, given, into, outputs, blocks, count, stride)
+    elif matrix.kind == NIBBLES:
+        _in_nibbles(number, scale, offset, given, into, outputs, blocks, count, stride)
     elif matrix.kind == FLOAT32:
         _in_float32(number, scale, offset, given, into, outputs, steps, count, stride)
     elif matrix.kind == BFLOAT16:

@@ -2,8 +2,8 @@
 
 A checkpoint in bfloat16 or float16 stays as it is. A packed one (GGUF's Q8_0, Q6_K, Q5_0, Q4_K) unpacks to float32
 without gaining information: it was whole steps of a block's scale, which can be found again and take a quarter of the
-bytes to read at each decoding step. Nothing is rounded: a matrix whose steps do not give back every weight to the last
-bit stays in float32. Knows numbers; nothing about files or models.
+bytes to read at each decoding step, or an eighth where there are sixteen of them. Nothing is rounded: a matrix whose
+steps do not give back every weight to the last bit stays in float32. Knows numbers; nothing about files or models.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urial.kernels.scales import find_scales, find_scales_from_least
 
 BLOCKS = {32: decoder.IN_32, 16: decoder.IN_16}  # sizes that have a compiled product, larger first: fewer scales
 OFFSET_BLOCK = 32
+NIBBLE = 16  # codes that four bits tell apart
 PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
 STORED = {torch.float32: decoder.FLOAT32, torch.bfloat16: decoder.BFLOAT16, torch.float16: decoder.FLOAT16}
 
@@ -97,9 +98,19 @@ def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
         offsets = np.empty_like(scales)
         with all_cores("packing"):
             find_scales_from_least(part, block, codes, scales, offsets, failed)
-        return None if failed.any() else _matrix(decoder.FROM_LEAST, codes, part.shape[1], scales, offsets)
+        if failed.any():
+            return None
+        fits = codes.min(initial=0) >= 0 and codes.max(initial=0) < NIBBLE
+        kind, held = (decoder.NIBBLES, in_nibbles(codes)) if fits else (decoder.FROM_LEAST, codes)
+        return _matrix(kind, held, part.shape[1], scales, offsets)
 
     return _if_all(weight, block, fill)
+
+
+def in_nibbles(codes: np.ndarray) -> np.ndarray:
+    """Codes [out, in] from 0 to 15 as bytes [out, in / 2]: those of a block's halves side by side."""
+    first, second = codes.view(np.uint8).reshape(len(codes), -1, 2, OFFSET_BLOCK // 2).swapaxes(1, 2).swapaxes(0, 1)
+    return (first | (second << 4)).reshape(len(codes), -1)
 
 
 def _empty(weight: Floats, block: int) -> tuple[np.ndarray, Floats, np.ndarray]:

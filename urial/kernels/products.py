@@ -79,7 +79,29 @@ def offset_codes(builder, held, block, size):
     return [builder.fadd(weight, offset) for weight in codes(builder, held, block, size)]
 
 
-BYTES = {float32: 4, bfloat16: 2, float16: 2, codes: 1, offset_codes: 1}  # of one entry
+def nibbles(builder, held, block, size):
+    """As `offset_codes`, of codes from 0 to 15: each byte has that of one entry and of the one half a block later."""
+    scale = _spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
+    offset = _spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
+    entries = (item(builder, held.numbers, at, ir.IntType(8), CODES) for at in _places(builder, block, size // 2))
+    both = [builder.zext(builder.load(entry, align=1), WHOLES) for entry in entries]
+    high = [builder.lshr(pair, ir.Constant(WHOLES, [4] * LANES)) for pair in both]
+    if LANES == 16:  # all that a block's codes can stand for fits into one vector, and is looked up there
+        every = builder.fmul(ir.Constant(FLOATS, [float(code) for code in range(16)]), scale)
+        return [_looked_up(builder, builder.fadd(every, offset), code) for code in [*both, *high]]
+    low = [builder.and_(pair, ir.Constant(WHOLES, [15] * LANES)) for pair in both]
+    steps = (builder.sitofp(code, FLOATS) for code in [*low, *high])
+    return [builder.fadd(builder.fmul(step, scale), offset) for step in steps]
+
+
+def _looked_up(builder, values, places):
+    """Those of the values that the last four bits of each place tell."""
+    kind = ir.FunctionType(FLOATS, [FLOATS, WHOLES])
+    look_up = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.permvar.sf.512")
+    return builder.call(look_up, [values, places])
+
+
+BITS = {float32: 32, bfloat16: 16, float16: 16, codes: 8, offset_codes: 8, nibbles: 4}  # of one entry
 
 
 def products_of(read: Read, size: int, most: int):
@@ -126,7 +148,7 @@ def _sums(builder, read, size, held, rows, first, blocks, outputs: int, count: i
     starts = [builder.mul(blocks, builder.add(first, first.type(ahead))) for ahead in range(outputs)]
     width = builder.mul(blocks, blocks.type(size))
     with cgutils.for_range(builder, blocks) as loop:
-        _fetch_ahead(builder, held, starts[0], loop.index, outputs, size * BYTES[read])
+        _fetch_ahead(builder, held, starts[0], loop.index, outputs, size * BITS[read] // 8)
         weights = [read(builder, held, builder.add(start, loop.index), size) for start in starts]
         for step, place in enumerate(_places(builder, loop.index, size)):
             for row in range(count):
