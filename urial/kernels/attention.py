@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray, prange
 
 from urial.kernels.decoder import PARTS, ROWS_AT_ONCE, add
-from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores, exactly
+from urial.kernels.flavours import any_order, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp, greatest_of
 from urial.kernels.simd import mixtures_of, pointer, scores_of
 
@@ -17,7 +17,7 @@ _scores = scores_of(ROWS_AT_ONCE)
 _mixtures = mixtures_of(ROWS_AT_ONCE)
 
 
-@compiled
+@any_order
 def attend(qkv, stored, positions, layer, groups, window, scale, attended):
     """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
@@ -115,6 +115,7 @@ def _join(peaks, totals, sums, attended):
         for part in range(PARTS):
             total += totals[part, h] * exp(peaks[part, h] - greatest)
         into = attended[h * size : h * size + size]
-        into[:] = 0
+        for k in range(size):
+            into[k] = 0
         for part in range(PARTS):
             add(into, exp(peaks[part, h] - greatest) / total, sums[part, h * size : h * size + size])

@@ -172,7 +172,7 @@ def _apply_rotary(x, cos, sin):
         x[k + half] = two * cos[k + half] + one * sin[k + half]
 
 
-@compiled
+@any_order
 def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, size, out):
     """Queries, keys and values of R hidden states [R, D], normed and turned, into out [R, (H + 2 G) S].
 
@@ -210,7 +210,7 @@ def add(sums, weight, values):
         sums[k] += weight * values[k]
 
 
-@compiled
+@any_order
 def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
     """The rest of the layer, in place: hidden [R, D] after attention's result attended [R, H S].
 

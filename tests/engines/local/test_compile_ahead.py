@@ -7,15 +7,13 @@ import pytest
 from tests.support.packable import adapted, gemma, weights
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner, warm_up
 from urial.engines.local.runner import Chunk
-from urial.kernels import attention, decoder, packing, scales
+from urial.kernels import decoder, layers, packing, scales
 
 pytestmark = pytest.mark.slow
 
 LOOPS = (
     decoder.multiply,
-    decoder.qkv_projection,
-    attention.attend,
-    decoder.output_and_mlp,
+    layers.run_layers,
     decoder.norm,
     scales.find_scales,
     scales.find_scales_from_least,

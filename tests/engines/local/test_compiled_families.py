@@ -121,9 +121,9 @@ def test_no_weight_is_held_twice(dtype: torch.dtype) -> None:
     layer, attending = runners[0]._layers[1], model.model.layers[1].self_attn
     places = [linear.weight.data_ptr() for linear in (attending.q_proj, attending.k_proj, attending.v_proj)]
     rows = attending.q_proj.weight.nbytes, attending.k_proj.weight.nbytes
-    start = layer.qkv.codes.ctypes.data
+    start = layer.matrices[0].codes.ctypes.data
     assert places == [start, start + rows[0], start + sum(rows)]
-    assert runners[1]._layers[1].qkv.codes.ctypes.data == start
+    assert runners[1]._layers[1].matrices[0].codes.ctypes.data == start
     assert runners[0]._head.codes.ctypes.data == model.model.embed_tokens.weight.data_ptr()
     with torch.inference_mode():
         assert torch.equal(*(each(torch.tensor([IDS])).logits for each in (model, before)))

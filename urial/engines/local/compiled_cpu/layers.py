@@ -6,7 +6,7 @@ parameters are laid over that matrix, so that nothing is held twice.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,27 +15,12 @@ from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.local.compiled_cpu.families import ACTIVATIONS, FAMILIES, activation_of, linears_of
 from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.layers import Layer
 from urial.kernels.packing import as_stored, in_steps, pack, with_low_rank
 from urial.weights.adapters import LowRankLinear
 
 EVERYTHING = 2**62  # positions: more than any text has
 NONE = np.zeros(0, np.float32)
-
-
-class Layer(NamedTuple):
-    """One layer's arrays; norms are weights as they are multiplied with, [0] where there is none."""
-
-    kind: str  # sliding or full attention
-    window: int  # positions that a query looks back over, its own included
-    scale: np.float32
-    heads: int
-    groups: int
-    size: int  # of a head
-    qkv: Matrix
-    after_attention: tuple[Matrix, Matrix, Matrix]  # output, gate over up, down
-    norms_in: tuple[Floats, Floats, Floats]  # before attention; of queries; of keys
-    norms_out: tuple[Floats, Floats, Floats]  # after attention; before and after the feed-forward part
-    activation: int
 
 
 def layers_of(model: PreTrainedModel) -> list[Layer]:
@@ -44,6 +29,16 @@ def layers_of(model: PreTrainedModel) -> list[Layer]:
     held = DynamicCache(config=model.config).layers
     windows = [getattr(layer, "sliding_window", None) or EVERYTHING for layer in held]
     return [_layer(model, layer, window) for layer, window in zip(layers, windows, strict=True)]
+
+
+def rotary_kinds(model: PreTrainedModel) -> list[str]:
+    """Of a model's layers, by the number that each has (`Layer.rotary`): sliding and full attention may turn apart."""
+    layers: Any = model.base_model.layers
+    return sorted({_kind(layer) for layer in layers})
+
+
+def _kind(layer: Any) -> str:
+    return getattr(layer.self_attn, "layer_type", "")
 
 
 def head_of(model: PreTrainedModel) -> Matrix:
@@ -62,25 +57,22 @@ def _layer(model: PreTrainedModel, layer: Any, window: int) -> Layer:
     q, k, v, output, gate, up, down = linears_of(layer)
     attending = layer.self_attn
     return Layer(
-        kind=getattr(attending, "layer_type", ""),
+        rotary=rotary_kinds(model).index(_kind(layer)),
         window=window,
-        scale=np.float32(attending.scaling),
         heads=config.num_attention_heads,
         groups=config.num_key_value_heads,
         size=attending.head_dim,
-        qkv=_matrix(q, k, v),
-        after_attention=(_matrix(output), _matrix(gate, up), _matrix(down)),
-        norms_in=(
+        activation=ACTIVATIONS[activation_of(config)],
+        scale=np.float32(attending.scaling),
+        matrices=(_matrix(q, k, v), _matrix(output), _matrix(gate, up), _matrix(down)),
+        norms=(
             _norm(model, layer, family.before_attention),
             _norm(model, attending, "q_norm"),
             _norm(model, attending, "k_norm"),
-        ),
-        norms_out=(
             _norm(model, layer, family.after_attention),
             _norm(model, layer, family.before_forward),
             _norm(model, layer, family.after_forward),
         ),
-        activation=ACTIVATIONS[activation_of(config)],
     )
 
 

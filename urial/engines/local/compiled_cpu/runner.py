@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
-from urial.engines.local.compiled_cpu.layers import Layer, head_of, last_norm, layers_of
+from urial.engines.local.compiled_cpu.layers import head_of, last_norm, layers_of, rotary_kinds
 from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
-from urial.kernels import attention, decoder
+from urial.kernels import decoder
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats
+from urial.kernels.layers import run_layers, table_of
 from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
@@ -43,21 +44,6 @@ class CompiledCache:
         return sum(array.nbytes for pair in self.layers for array in pair)
 
 
-class Pass(NamedTuple):
-    """What the layers share in one pass over N tokens."""
-
-    factors: Floats  # [N], of the low-rank parts
-    rotary: dict[str, tuple[Floats, Floats]]  # cosines and sines [N, S] of each kind of layer
-    stored: NDArray[np.int64]  # [N, layers, 3]
-    positions: NDArray[np.int64]  # [N]
-    scratch: dict[int, Floats]  # [N, width] by width, for what a layer makes and the next one writes over
-
-    def room(self, width: int) -> Floats:
-        if width not in self.scratch:
-            self.scratch[width] = aligned_empty(len(self.positions), width)
-        return self.scratch[width]
-
-
 class CompiledCpuRunner:
     """Compiled layers and output layer, ready to run."""
 
@@ -74,8 +60,9 @@ class CompiledCpuRunner:
         self._embed = Embedding(inner.embed_tokens)
         self._last_norm = last_norm(model)
         self._eps = np.float32(model.config.get_text_config().rms_norm_eps)
-        self._layers = layers_of(model)
-        self._rotary = {kind: RotaryTables(inner.rotary_emb, kind) for kind in {layer.kind for layer in self._layers}}
+        self._layers = layers_of(model)  # the table has the addresses of their arrays
+        self._table = table_of(self._layers)
+        self._rotary = [RotaryTables(inner.rotary_emb, kind) for kind in rotary_kinds(model)]
         self._head = head_of(model)
         self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
 
@@ -108,26 +95,21 @@ class CompiledCpuRunner:
         """Last hidden states [N, D] of all tokens; each is a row of its own, whatever sequence it belongs to."""
         tokens, positions, factors = side_by_side(batch)
         hidden = self._embed(tokens)
-        shared = Pass(
-            factors=np.array(factors, np.float32),
-            rotary={kind: rotary.at(positions) for kind, rotary in self._rotary.items()},
-            stored=np.stack([chunk.cache.stored for chunk in batch for _ in chunk.tokens]),
-            positions=np.array(positions, np.int64),
-            scratch={},
+        cos, sin = (np.stack(found) for found in zip(*(rotary.at(positions) for rotary in self._rotary), strict=True))
+        run_layers(
+            hidden,
+            self._table.rows,
+            self._table.scales,
+            np.array(factors, np.float32),
+            cos,
+            sin,
+            np.stack([chunk.cache.stored for chunk in batch for _ in chunk.tokens]),
+            np.array(positions, np.int64),
+            self._eps,
+            aligned_empty(2, len(tokens) * self._table.width),
         )
-        for number, layer in enumerate(self._layers):
-            self._pass(number, layer, hidden, shared)
         decoder.norm(hidden, self._last_norm, self._eps)
         return hidden
-
-    def _pass(self, number: int, layer: Layer, hidden: Floats, shared: Pass) -> None:
-        """One layer over hidden [N, D], in place."""
-        factors, eps, (cos, sin) = shared.factors, self._eps, shared.rotary[layer.kind]
-        groups, size, outputs = layer.groups, layer.size, layer.after_attention
-        qkv, attended = shared.room((layer.heads + 2 * groups) * size), shared.room(layer.heads * size)
-        decoder.qkv_projection(hidden, layer.qkv, factors, layer.norms_in, eps, cos, sin, groups, size, qkv)
-        attention.attend(qkv, shared.stored, shared.positions, number, groups, layer.window, layer.scale, attended)
-        decoder.output_and_mlp(hidden, attended, outputs, factors, layer.norms_out, eps, layer.activation)
 
     def _logits(self, hidden: Floats) -> torch.Tensor:
         """Logits [R, V] of R hidden states [R, D]."""
