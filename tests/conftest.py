@@ -1,4 +1,4 @@
-"""For all tests: their order (the fast ones first, then by `SLOWER`), threads, and what collecting them costs."""
+"""For all tests: order (the fast ones first, then by `SLOWER`), company, threads, and what collecting them costs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if os.environ.get("CI"):
     settings.load_profile("gate")
 
 SLOWER = ("slow", "embedded", "browser", "server")
+ALONE = {"embedded", "browser", "server"}  # one after another: each of them takes both cores or gigabytes
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -45,6 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: max((SLOWER.index(mark) + 1 for mark in SLOWER if item.get_closest_marker(mark)), default=0)
     )
+    for item in items:
+        if any(item.get_closest_marker(mark) for mark in ALONE):
+            item.add_marker(pytest.mark.xdist_group("alone"))  # for `--dist loadgroup`: all by the same process
 
 
 @pytest.fixture(autouse=True)
