@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,14 +43,29 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: max((SLOWER.index(mark) + 1 for mark in SLOWER if item.get_closest_marker(mark)), default=0)
     )
-    for item in items:
-        if any(item.get_closest_marker(mark) for mark in ALONE):
-            item.add_marker(pytest.mark.xdist_group("alone"))  # for `--dist loadgroup`: all by the same process
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """With `--dist loadscope`: files with a test of `ALONE` all fall to the same process, other tests one by one."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    marked = re.compile(rf"pytest\.mark\.({'|'.join(ALONE)})\b")
+    files = (config.rootpath / "tests").rglob("test_*.py")
+    found = [path for path in files if marked.search(path.read_text(encoding="utf-8"))]
+    alone = {path.relative_to(config.rootpath).as_posix() for path in found}
+
+    class OneAfterAnother(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "alone" if nodeid.split("::", 1)[0] in alone else nodeid
+
+    return OneAfterAnother(config, log)
 
 
 @pytest.fixture(autouse=True)
