@@ -1,4 +1,4 @@
-"""exp and log of the compiled loops against float64, over all that they may be asked."""
+"""exp and log of the compiled loops against float64, over all that they may be asked; the greatest number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from urial.kernels.functions import exp, log
+from urial.kernels.functions import exp, greatest_of, log
 
 
 @njit
@@ -56,3 +56,18 @@ def test_log_near_one() -> None:
 
 def test_what_is_not_a_number_stays_so() -> None:
     assert np.isnan(of(exp, np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("count", [1, 7, 256, 1000])
+def test_the_greatest_wherever_it_stands(count: int) -> None:
+    given = np.random.default_rng(count).standard_normal(count).astype(np.float32)
+    for values in (given, -np.abs(given), np.sort(given), np.sort(given)[::-1].copy()):
+        assert greatest_of(values) == values.max()
+
+
+def test_the_greatest_of_infinite_numbers_and_of_none() -> None:
+    inf = np.float32(np.inf)
+    assert greatest_of(np.array([1, inf, -inf], np.float32)) == inf
+    assert greatest_of(np.array([-inf, -3e38], np.float32)) == np.float32(-3e38)
+    assert greatest_of(np.array([-0.0, -1e-45], np.float32)) == 0
+    assert greatest_of(np.zeros(0, np.float32)) == greatest_of(np.array([-inf], np.float32)) == -inf

@@ -109,8 +109,9 @@ def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
 
 def in_nibbles(codes: np.ndarray) -> np.ndarray:
     """Codes [out, in] from 0 to 15 as bytes [out, in / 2]: those of a block's halves side by side."""
-    first, second = codes.view(np.uint8).reshape(len(codes), -1, 2, OFFSET_BLOCK // 2).swapaxes(1, 2).swapaxes(0, 1)
-    return (first | (second << 4)).reshape(len(codes), -1)
+    halves = codes.view(np.uint8).reshape(len(codes), -1, 2, OFFSET_BLOCK // 2)
+    found: np.ndarray = halves[:, :, 0] | (halves[:, :, 1] << 4)
+    return found.reshape(len(codes), -1)
 
 
 def _empty(weight: Floats, block: int) -> tuple[np.ndarray, Floats, np.ndarray]:

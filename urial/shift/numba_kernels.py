@@ -21,7 +21,7 @@ NONE, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)  # counts too: w
 def survey(row, chosen, greatest, sums, above):
     """For each group of a row [V]: its greatest logit, the sum of exp(logit - greatest), and how many exceed `chosen`.
 
-    `greatest`, `sums` and `above` [G] take the result. A logit that is NaN shows in the sum alone.
+    `greatest`, `sums` and `above` [G] take the result. A logit that is NaN shows in the sum.
     """
     for g in prange(greatest.shape[0]):
         group = row[g * GROUP : min(g * GROUP + GROUP, row.shape[0])]
