@@ -1,6 +1,8 @@
-"""Attention of a few queries over the keys and values of their own answers, as compiled loops.
+"""Attention of a few queries over the keys and values of their own sequences, as compiled loops.
 
-Shapes: R rows, H heads over G groups of keys, S head size, C room for positions.
+Positions go in blocks. Sequences that begin with the same text have its keys and values in one place, so a core takes a
+block for all rows before the next one: what they share comes from memory once.
+Shapes: R rows, H heads over G groups of keys, S head size.
 """
 
 from __future__ import annotations
@@ -8,10 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, prange
 
-from urial.kernels.decoder import PARTS, ROWS_AT_ONCE, add
+from urial.kernels.decoder import ROWS_AT_ONCE, add
 from urial.kernels.flavours import any_order, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp, greatest_of
 from urial.kernels.simd import mixtures_of, pointer, scores_of
+
+BLOCK = 128  # positions; a row's sums are made block by block, wherever the blocks lie and whoever else reads them
+SPANS = 3  # pieces of memory that a sequence may lie in
+ADDRESS, FIRST_BLOCK, BEGIN = range(3)  # columns of a span: where its blocks lie, which one is first, first position
+SHARES = 16  # of the work, for the cores
 
 _scores = scores_of(ROWS_AT_ONCE)
 _mixtures = mixtures_of(ROWS_AT_ONCE)
@@ -21,60 +28,104 @@ _mixtures = mixtures_of(ROWS_AT_ONCE)
 def attend(qkv, stored, positions, layer, groups, window, scale, attended):
     """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
-    The new keys and values go to their positions [R]: stored [R, layers, 3] has the addresses of a sequence's keys and
-    values [G, C, S] and the room C. attended [R, H S] takes the result.
+    The new keys and values go to their positions [R]. stored [R, layers, SPANS, 3] has the spans of each sequence in
+    order, its own last; a span's blocks are [2, G, BLOCK, S], keys before values, and it ends where the next begins.
+    attended [R, H S] takes the result.
     """
     rows, size = qkv.shape[0], (qkv.shape[1] - attended.shape[1]) // (2 * groups)
     heads = attended.shape[1] // size
+    first, last = positions[0], np.int64(0)
     for r in range(rows):
-        keys, values = _stored(stored[r, layer], groups, size)
-        for g in range(groups):
-            for k in range(size):
-                keys[g, positions[r], k] = qkv[r, (heads + g) * size + k]
-                values[g, positions[r], k] = qkv[r, (heads + groups + g) * size + k]
-    peaks, totals = np.empty((rows, PARTS, heads), np.float32), np.empty((rows, PARTS, heads), np.float32)
-    sums = np.empty((rows, PARTS, heads * size), np.float32)
-    _attend_by_parts(qkv, stored, positions, layer, groups, window, scale, peaks, totals, sums)
-    for r in range(rows):
-        _join(peaks[r], totals[r], sums[r], attended[r])
+        _store(qkv[r, heads * size :], stored[r, layer, SPANS - 1], positions[r], groups, size)
+        first = min(first, max(0, positions[r] + 1 - window) // BLOCK)
+        last = max(last, positions[r] // BLOCK)
+    blocks = last + 1 - first
+    peaks, totals = np.empty((rows, blocks, heads), np.float32), np.empty((rows, blocks, heads), np.float32)
+    sums = np.empty((rows, blocks, heads * size), np.float32)
+    shares = _shares(positions, window, first, blocks)
+    _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, first, shares, peaks, totals, sums)
+    _join_blocks(positions, window, first, peaks, totals, sums, attended)
 
 
 @exactly
-def _stored(place, groups, size):
-    """One answer's keys and values [G, C, S] of a layer."""
-    shape = (groups, place[2], size)
-    return carray(pointer(place[0]), shape, np.float32), carray(pointer(place[1]), shape, np.float32)
+def _store(key_and_value, span, position, groups, size):
+    """One position's new key and value [2 G S]."""
+    into = _block_in(span, position // BLOCK, groups, size)
+    for part in range(2):
+        for g in range(groups):
+            for k in range(size):
+                into[part, g, position % BLOCK, k] = key_and_value[(part * groups + g) * size + k]
+
+
+@exactly
+def _block_in(span, block, groups, size):
+    """A block's keys and values [2, G, BLOCK, S] in one span of a layer."""
+    place = span[ADDRESS] + (block - span[FIRST_BLOCK]) * (2 * groups * BLOCK * size * 4)
+    return carray(pointer(place), (2, groups, BLOCK, size), np.float32)
+
+
+@exactly
+def _reach(position, window, block):
+    """The positions of a block that a query looks at, as where they begin and end; none where they end before."""
+    return max(block * BLOCK, position + 1 - window), min(block * BLOCK + BLOCK, position + 1)
+
+
+@exactly
+def _shares(positions, window, first, blocks):
+    """Which items each share begins with [SHARES + 1], an item being a block and a row: equally many positions."""
+    rows, total, done, share = positions.shape[0], 0, 0, 1
+    for item in range(blocks * rows):
+        begin, end = _reach(positions[item % rows], window, first + item // rows)
+        total += max(0, end - begin)
+    shares = np.full(SHARES + 1, blocks * rows)
+    shares[0] = 0
+    for item in range(blocks * rows):
+        begin, end = _reach(positions[item % rows], window, first + item // rows)
+        length = max(0, end - begin)
+        while share < SHARES and (2 * done + length) * SHARES >= 2 * total * share:
+            shares[share] = item
+            share += 1
+        done += length
+    return shares
 
 
 @compiled_for_all_cores
-def _attend_by_parts(qkv, stored, positions, layer, groups, window, scale, peaks, totals, sums):
-    """For each part of the positions: each head's greatest score, and relative to it the sums of weights and values."""
+def _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, first, shares, peaks, totals, sums):
+    """For each block of a row: each head's greatest score, and relative to it the sums of weights and values."""
     rows, heads = qkv.shape[0], totals.shape[2]
-    size = sums.shape[2] // heads
-    for item in prange(rows * PARTS):
-        part, r = item // rows, item % rows
-        keys, values = _stored(stored[r, layer], groups, size)
-        end = positions[r] + 1
-        start = max(0, end - window)
-        first = start + part * (end - start) // PARTS
-        last = start + (part + 1) * (end - start) // PARTS
-        weights = np.empty((heads, last - first), np.float32)
-        _weigh(qkv[r], keys[:, first:last], values[:, first:last], weights)
-        for h in range(heads):
-            peaks[r, part, h], totals[r, part, h] = _exponentials(weights[h], scale)
-        _mix(weights, values[:, first:last], sums[r, part])
+    for share in prange(SHARES):
+        for item in range(shares[share], shares[share + 1]):
+            block, r = item // rows, item % rows
+            begin, end = _reach(positions[r], window, first + block)
+            if begin < end:
+                weights = np.empty((heads, end - begin), np.float32)
+                _weigh(qkv[r], stored[r, layer], first + block, begin, groups, sums.shape[2] // heads, weights)
+                for h in range(heads):
+                    peaks[r, block, h], totals[r, block, h] = _exponentials(weights[h], scale)
+                _mix(weights, stored[r, layer], first + block, begin, groups, sums[r, block])
 
 
 @exactly
-def _weigh(query, keys, values, scores):
-    """Scores [H, T] of one query [at least H S] with keys [G, T, S]."""
-    groups, length, size = keys.shape
-    shared, stride = scores.shape[0] // groups, scores.shape[1]
-    for g in range(groups):
-        for first in range(0, shared, ROWS_AT_ONCE):
-            h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
-            queries, into = query[h * size :].ctypes.data, scores[h:].ctypes.data
-            _scores(keys[g].ctypes.data, values[g].ctypes.data, queries, into, length, size, count, stride)
+def _within(spans, number, begin, end):
+    """The part of some positions that lies in a span."""
+    stop = spans[number + 1, BEGIN] if number + 1 < SPANS else end
+    return max(begin, spans[number, BEGIN]), min(end, stop)
+
+
+@exactly
+def _weigh(query, spans, block, begin, groups, size, scores):
+    """Scores [H, T] of one query [at least H S] with the keys of T positions of a block, from `begin` on."""
+    shared, length = scores.shape[0] // groups, scores.shape[1]
+    for number in range(SPANS):
+        start, stop = _within(spans, number, begin, begin + length)
+        if start < stop:
+            held = _block_in(spans[number], block, groups, size)[:, :, start - block * BLOCK :]
+            for g in range(groups):
+                for first in range(0, shared, ROWS_AT_ONCE):
+                    h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
+                    queries, into = query[h * size :].ctypes.data, scores[h:, start - begin :].ctypes.data
+                    keys, values = held[0, g].ctypes.data, held[1, g].ctypes.data
+                    _scores(keys, values, queries, into, stop - start, size, count, length)
 
 
 @any_order
@@ -91,31 +142,43 @@ def _exponentials(scores, scale):
 
 
 @exactly
-def _mix(weights, values, sums):
-    """Values [G, T, S] times weights [H, T], added up in sums [H S]."""
-    groups, length, size = values.shape
-    shared = weights.shape[0] // groups
-    for g in range(groups):
-        given = values[g].ctypes.data
-        for first in range(0, shared, ROWS_AT_ONCE):
-            h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
-            weight, into = weights[h:].ctypes.data, sums[h * size :].ctypes.data
-            _mixtures(given, weight, into, length, size, count, length)
+def _mix(weights, spans, block, begin, groups, sums):
+    """The values of T positions of a block, from `begin` on, times weights [H, T], in sums [H S]."""
+    heads, length = weights.shape
+    shared, size = heads // groups, sums.shape[0] // heads
+    sums[:] = 0
+    for number in range(SPANS):
+        start, stop = _within(spans, number, begin, begin + length)
+        if start < stop:
+            held = _block_in(spans[number], block, groups, size)[1, :, start - block * BLOCK :]
+            for g in range(groups):
+                for first in range(0, shared, ROWS_AT_ONCE):
+                    h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
+                    weight, into = weights[h:, start - begin :].ctypes.data, sums[h * size :].ctypes.data
+                    _mixtures(held[g].ctypes.data, weight, into, stop - start, size, count, length)
+
+
+@compiled_for_all_cores
+def _join_blocks(positions, window, first, peaks, totals, sums, attended):
+    """Each row's softmax over its blocks: attended [R, H S]."""
+    for r in prange(positions.shape[0]):
+        start = max(0, positions[r] + 1 - window) // BLOCK - first
+        stop = positions[r] // BLOCK + 1 - first
+        _join(peaks[r, start:stop], totals[r, start:stop], sums[r, start:stop], attended[r])
 
 
 @any_order
 def _join(peaks, totals, sums, attended):
-    """One query's softmax over all parts: attended [H S] from peaks and totals [PARTS, H] and sums [PARTS, H S]."""
-    heads = peaks.shape[1]
+    """One query's softmax over B blocks: attended [H S] from peaks and totals [B, H] and sums [B, H S]."""
+    blocks, heads = peaks.shape
     size = attended.shape[0] // heads
     for h in range(heads):
         greatest, total = peaks[0, h], np.float32(0)
-        for part in range(PARTS):
-            greatest = max(greatest, peaks[part, h])
-        for part in range(PARTS):
-            total += totals[part, h] * exp(peaks[part, h] - greatest)
+        for block in range(1, blocks):
+            greatest = max(greatest, peaks[block, h])
+        for block in range(blocks):
+            total += totals[block, h] * exp(peaks[block, h] - greatest)
         into = attended[h * size : h * size + size]
-        for k in range(size):
-            into[k] = 0
-        for part in range(PARTS):
-            add(into, exp(peaks[part, h] - greatest) / total, sums[part, h * size : h * size + size])
+        into[:] = 0
+        for block in range(blocks):
+            add(into, exp(peaks[block, h] - greatest) / total, sums[block, h * size : h * size + size])

@@ -119,6 +119,7 @@ def _add_low(up, low, first, last, out):
     sums = np.empty((ROWS_AT_ONCE, TILE), np.float32)
     for begin in range(0, rows, ROWS_AT_ONCE):
         count = min(ROWS_AT_ONCE, rows - begin)
+        sums[:] = 0
         _mixtures(up.ctypes.data, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank)
         for r in range(count):
             add(out[begin + r, first:last], np.float32(1), sums[r, first:last])

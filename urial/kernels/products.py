@@ -3,8 +3,7 @@
 Whatever a weight is held as, it becomes the float32 that it stands for in a register, and nothing is lost. Several
 outputs go together, so that a row's numbers are loaded once for all of them, and the sums of one do not wait for those
 of another. The sum of each output and row is made in the same order whatever goes beside it and whatever the weights
-are held as. Vectors are as wide as the processor's, sixteen numbers with AVX-512, else eight (untested on ARM, where
-eight compile to two vectors of four); what numba keeps compiled is keyed by the processor.
+are held as.
 """
 
 from __future__ import annotations
@@ -17,10 +16,23 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from urial.kernels.simd import FLOAT, WHOLE, address_of, each, fetch, item
+from urial.kernels.simd import (
+    FLOAT,
+    FLOATS,
+    HAS_AVX512,
+    LANES,
+    WHOLE,
+    add_product,
+    address_of,
+    each,
+    fetch,
+    floats,
+    item,
+    spread,
+    store_totals,
+    zeros,
+)
 
-HAS_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
-LANES = 16 if HAS_AVX512 else 8
 IS_ZEN = binding.get_host_cpu_name().startswith("znver")
 # With four rows the sums of four outputs fill half of the registers; Intel's processors follow two streams better.
 OUTPUTS_AT_ONCE = 4 if HAS_AVX512 and IS_ZEN else 2
@@ -29,7 +41,7 @@ STEP = 16  # a width is a multiple of it on every machine
 # follows by itself: without it memory gave 10 GB/s of 25 (Intel Emerald Rapids; at 2 KiB 16, from 8 to 24 KiB 24).
 AHEAD = 12 * 1024
 LINE = 64  # bytes that memory hands over at a time
-FLOATS, WHOLES, SHORTS, CODES = (ir.VectorType(kind, LANES) for kind in (FLOAT, WHOLE, ir.IntType(16), ir.IntType(8)))
+WHOLES, SHORTS, CODES = (ir.VectorType(kind, LANES) for kind in (WHOLE, ir.IntType(16), ir.IntType(8)))
 HALVES = ir.VectorType(ir.HalfType(), LANES)
 
 
@@ -46,7 +58,7 @@ Read = Callable[[ir.IRBuilder, Held, ir.Value, int], list[ir.Value]]
 
 
 def float32(builder, held, block, size):
-    return [_floats(builder, held.numbers, place) for place in _places(builder, block, size)]
+    return [floats(builder, held.numbers, place) for place in _places(builder, block, size)]
 
 
 def bfloat16(builder, held, block, size):
@@ -67,7 +79,7 @@ def float16(builder, held, block, size):
 
 def codes(builder, held, block, size):
     """Code times the block's scale, rounded once, as when the file was unpacked."""
-    scale = _spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
+    scale = spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
     entries = (item(builder, held.numbers, place, ir.IntType(8), CODES) for place in _places(builder, block, size))
     steps = (builder.sitofp(builder.sext(builder.load(entry, align=1), WHOLES), FLOATS) for entry in entries)
     return [builder.fmul(step, scale) for step in steps]
@@ -75,14 +87,14 @@ def codes(builder, held, block, size):
 
 def offset_codes(builder, held, block, size):
     """The same plus the block's offset: two roundings, as when the file was unpacked."""
-    offset = _spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
+    offset = spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
     return [builder.fadd(weight, offset) for weight in codes(builder, held, block, size)]
 
 
 def nibbles(builder, held, block, size):
     """As `offset_codes`, of codes from 0 to 15: each byte has that of one entry and of the one half a block later."""
-    scale = _spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
-    offset = _spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
+    scale = spread(builder, builder.load(item(builder, held.scales, block, FLOAT)))
+    offset = spread(builder, builder.load(item(builder, held.offsets, block, FLOAT)))
     entries = (item(builder, held.numbers, at, ir.IntType(8), CODES) for at in _places(builder, block, size // 2))
     both = [builder.zext(builder.load(entry, align=1), WHOLES) for entry in entries]
     high = [builder.lshr(pair, ir.Constant(WHOLES, [4] * LANES)) for pair in both]
@@ -122,7 +134,7 @@ def products_of(read: Read, size: int, most: int):
                 with cgutils.for_range(builder, builder.sdiv(outputs, together)) as loop:
                     first = builder.mul(loop.index, together)
                     sums = _sums(builder, read, size, held, rows, first, blocks, OUTPUTS_AT_ONCE, number)
-                    _store_totals(builder, sums, results, first, stride)
+                    store_totals(builder, sums, address_of(builder, results, first), stride)
             with (
                 cgutils.for_range(builder, builder.sub(outputs, whole)) as loop,
                 cgutils.for_range(builder, count) as row,
@@ -131,7 +143,7 @@ def products_of(read: Read, size: int, most: int):
                 given = address_of(builder, rows, builder.mul(row.index, builder.mul(blocks, blocks.type(size))))
                 into = address_of(builder, results, builder.mul(row.index, stride))
                 sums = _sums(builder, read, size, held, given, first, blocks, 1, 1)
-                _store_totals(builder, sums, into, first, stride)
+                store_totals(builder, sums, address_of(builder, into, first), stride)
             return context.get_dummy_value()
 
         return types.void(*[types.uintp] * 5, *[types.intp] * 4), generate
@@ -140,22 +152,18 @@ def products_of(read: Read, size: int, most: int):
 
 
 def _sums(builder, read, size, held, rows, first, blocks, outputs: int, count: int):
-    """Where the lanes of each sum are held, for some outputs from `first` on and `count` rows: [outputs][count]."""
-    sums = [[cgutils.alloca_once(builder, FLOATS) for _ in range(count)] for _ in range(outputs)]
-    for places in sums:
-        for place in places:
-            builder.store(ir.Constant(FLOATS, None), place)
+    """Where the lanes of each sum are held, for some outputs from `first` on and `count` rows: [count][outputs]."""
+    sums = [zeros(builder, outputs) for _ in range(count)]
     starts = [builder.mul(blocks, builder.add(first, first.type(ahead))) for ahead in range(outputs)]
     width = builder.mul(blocks, blocks.type(size))
     with cgutils.for_range(builder, blocks) as loop:
         _fetch_ahead(builder, held, starts[0], loop.index, outputs, size * BITS[read] // 8)
         weights = [read(builder, held, builder.add(start, loop.index), size) for start in starts]
         for step, place in enumerate(_places(builder, loop.index, size)):
-            for row in range(count):
-                entry = _floats(builder, rows, builder.add(builder.mul(width, width.type(row)), place))
-                for vectors, places in zip(weights, sums, strict=True):
-                    product = builder.fmul(vectors[step], entry, flags=("contract",))
-                    builder.store(builder.fadd(builder.load(places[row]), product, flags=("contract",)), places[row])
+            for row, totals in enumerate(sums):
+                entry = floats(builder, rows, builder.add(builder.mul(width, width.type(row)), place))
+                for vectors, total in zip(weights, totals, strict=True):
+                    add_product(builder, total, vectors[step], entry)
     return sums
 
 
@@ -171,36 +179,7 @@ def _fetch_ahead(builder, held, start, index, outputs: int, size: int):
         fetch(builder, item(builder, held.numbers, place, ir.IntType(8)))
 
 
-def _store_totals(builder, sums, results, first, stride):
-    for ahead, places in enumerate(sums):
-        into = address_of(builder, results, builder.add(first, first.type(ahead)))
-        for row, total in enumerate(places):
-            entry = builder.mul(stride, stride.type(row))
-            builder.store(_total(builder, builder.load(total)), item(builder, into, entry, FLOAT))
-
-
 def _places(builder, block, size):
     """The first entries of a block's vectors."""
     start = builder.mul(block, block.type(size))
     return [builder.add(start, start.type(ahead)) for ahead in range(0, size, LANES)]
-
-
-def _floats(builder, address, place):
-    return builder.load(item(builder, address, place, FLOAT, FLOATS), align=4)
-
-
-def _spread(builder, value):
-    """The same value in all lanes."""
-    empty = ir.Constant(FLOATS, ir.Undefined)
-    return builder.shuffle_vector(builder.insert_element(empty, value, WHOLE(0)), empty, ir.Constant(WHOLES, None))
-
-
-def _total(builder, lanes):
-    """All lanes added up, one half to the other: an order that no compiler changes."""
-    width = LANES
-    while width > 1:
-        width //= 2
-        halves = [ir.Constant(ir.VectorType(WHOLE, width), list(range(at, at + width))) for at in (0, width)]
-        empty = ir.Constant(lanes.type, ir.Undefined)
-        lanes = builder.fadd(*(builder.shuffle_vector(lanes, empty, half) for half in halves))
-    return builder.extract_element(lanes, WHOLE(0))

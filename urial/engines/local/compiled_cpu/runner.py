@@ -2,22 +2,21 @@
 
 The sums are those of transformers' layers in float32, in another order; the weights are the same to the last bit
 (`packing`). Every token is a row of its own, so prompts and answers are read alike, and a row's numbers do not depend
-on the others. Shapes: N tokens of a pass, D hidden size, G groups of keys, S head size.
+on the others. Shapes: N tokens of a pass, D hidden size, S head size.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
+from urial.engines.local.compiled_cpu.cache import CompiledCache, aligned_empty, open_cache
 from urial.engines.local.compiled_cpu.layers import head_of, last_norm, layers_of, rotary_kinds
 from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
 from urial.kernels import decoder
@@ -28,20 +27,6 @@ from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
 WIDTH = 32  # of the tiny model that compiles the loops: one block of codes
-
-
-@dataclass(slots=True, eq=False)
-class CompiledCache:
-    """One sequence: for each layer its keys and values [G, capacity, S], and where they lie."""
-
-    length: int  # positions that count
-    capacity: int
-    layers: list[tuple[Floats, Floats]]
-    stored: NDArray[np.int64]  # [layers, 3]: the addresses of keys and values, and the capacity
-
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for pair in self.layers for array in pair)
 
 
 class CompiledCpuRunner:
@@ -67,14 +52,7 @@ class CompiledCpuRunner:
         self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
 
     def open(self, capacity: int, prefix: Prefix[CompiledCache] | None) -> CompiledCache:
-        shapes = [(layer.groups, capacity, layer.size) for layer in self._layers]
-        layers = [(aligned_empty(*shape), aligned_empty(*shape)) for shape in shapes]
-        length = prefix.length if prefix else 0
-        for grown, held in zip(layers, prefix.cache.layers if prefix else (), strict=False):
-            for new, old in zip(grown, held, strict=True):
-                new[:, :length] = old[:, :length]
-        places = [(keys.ctypes.data, values.ctypes.data, capacity) for keys, values in layers]
-        return CompiledCache(length, capacity, layers, np.array(places, np.int64))
+        return open_cache(self._layers, capacity, prefix)
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[Chunk[CompiledCache]]) -> Sequence[torch.Tensor]:
@@ -103,7 +81,7 @@ class CompiledCpuRunner:
             np.array(factors, np.float32),
             cos,
             sin,
-            np.stack([chunk.cache.stored for chunk in batch for _ in chunk.tokens]),
+            np.stack([chunk.cache.table for chunk in batch for _ in chunk.tokens]),
             np.array(positions, np.int64),
             self._eps,
             aligned_empty(2, len(tokens) * self._table.width),
@@ -149,11 +127,6 @@ class RotaryTables:
     def _grow(self, count: int) -> None:
         found = self._rotary(torch.zeros(1), torch.arange(count)[None], *self._kind)
         self._cos, self._sin = (table[0].numpy() for table in found)
-
-
-def aligned_empty(*shape: int) -> Floats:
-    """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
-    return torch.empty(shape).numpy()
 
 
 @torch.inference_mode()
