@@ -13,6 +13,7 @@ from numba import carray, prange
 from urial.kernels.decoder import ROWS_AT_ONCE, add
 from urial.kernels.flavours import any_order, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp, greatest_of
+from urial.kernels.memory import empty_table
 from urial.kernels.simd import mixtures_of, pointer, scores_of
 
 BLOCK = 128  # positions; a row's sums are made block by block, wherever the blocks lie and whoever else reads them
@@ -41,7 +42,7 @@ def attend(qkv, stored, positions, layer, groups, window, scale, attended):
         last = max(last, positions[r] // BLOCK)
     blocks = last + 1 - first
     peaks, totals = np.empty((rows, blocks, heads), np.float32), np.empty((rows, blocks, heads), np.float32)
-    sums = np.empty((rows, blocks, heads * size), np.float32)
+    sums = empty_table(rows * blocks, heads * size).reshape((rows, blocks, heads * size))
     shares = _shares(positions, window, first, blocks)
     _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, first, shares, peaks, totals, sums)
     _join_blocks(positions, window, first, peaks, totals, sums, attended)

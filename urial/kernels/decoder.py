@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores
 from urial.kernels.functions import exp
+from urial.kernels.memory import empty_table
 from urial.kernels.products import (
     STEP,
     bfloat16,
@@ -116,7 +117,7 @@ def _multiply(matrix, x, low, out):
 def _add_low(up, low, first, last, out):
     """low [R, rank] times a tile of B [rank, TILE]; its outputs first..last are added to out [R, at least last]."""
     rows, rank = low.shape
-    sums = np.empty((ROWS_AT_ONCE, TILE), np.float32)
+    sums = empty_table(ROWS_AT_ONCE, TILE)
     for begin in range(0, rows, ROWS_AT_ONCE):
         count = min(ROWS_AT_ONCE, rows - begin)
         sums[:] = 0
@@ -183,7 +184,7 @@ def qkv_projection(hidden, matrix, factors, norms, eps, cos, sin, groups, size, 
     before, of_queries, of_keys = norms
     x = hidden
     if before.shape[0] > 0:
-        x = np.empty_like(hidden)
+        x = empty_table(*hidden.shape)
         for r in range(hidden.shape[0]):
             _normed(hidden[r], before, eps, x[r])
     multiply(matrix, x, factors, out)
@@ -221,15 +222,16 @@ def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
     of_output, of_gate_and_up, of_down = matrices
     after_attention, before_forward, after_forward = norms
     rows = hidden.shape[0]
-    x, inner = np.empty_like(hidden), np.empty((rows, of_gate_and_up.codes.shape[0]), np.float32)
+    x, inner = empty_table(*hidden.shape), empty_table(rows, of_gate_and_up.codes.shape[0])
+    gated = empty_table(rows, inner.shape[1] // 2)
     multiply(of_output, attended, factors, x)
     for r in range(rows):
         _add_normed(x[r], after_attention, eps, hidden[r])
         x[r] = hidden[r]
         _norm_parts(x[r], before_forward, eps)
     multiply(of_gate_and_up, x, factors, inner)
-    _gate(inner, activation)
-    multiply(of_down, np.ascontiguousarray(inner[:, : inner.shape[1] // 2]), factors, x)
+    _gate(inner, activation, gated)
+    multiply(of_down, gated, factors, x)
     for r in range(rows):
         _add_normed(x[r], after_forward, eps, hidden[r])
 
@@ -243,27 +245,27 @@ def _add_normed(x, weight, eps, hidden):
 
 
 @compiled_for_all_cores
-def _gate(inner, activation):
-    """The activated gate times up, in place of the gate, from both side by side [R, 2 F]."""
+def _gate(inner, activation, gated):
+    """The activated gate times up, from both side by side [R, 2 F], into gated [R, F]."""
     rows, size = inner.shape[0], inner.shape[1] // 2
     for item in prange(rows * PARTS):
         part, r = item // rows, item % rows
         begin, end = part * size // PARTS, (part + 1) * size // PARTS
         if activation == GELU:
-            _gelu_gated(inner[r, begin:end], inner[r, size + begin : size + end])
+            _gelu_gated(inner[r, begin:end], inner[r, size + begin : size + end], gated[r, begin:end])
         else:
-            _silu_gated(inner[r, begin:end], inner[r, size + begin : size + end])
+            _silu_gated(inner[r, begin:end], inner[r, size + begin : size + end], gated[r, begin:end])
 
 
 @any_order
-def _gelu_gated(gate, up):
+def _gelu_gated(gate, up, gated):
     """gelu by tanh, as in training; (1 + tanh x) / 2 is 1 / (1 + exp(-2 x))."""
     for k in range(gate.shape[0]):
         bend = TANH_SCALE * (gate[k] + np.float32(0.044715) * gate[k] * gate[k] * gate[k])
-        gate[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))
+        gated[k] = gate[k] * up[k] / (np.float32(1) + exp(np.float32(-2) * bend))
 
 
 @any_order
-def _silu_gated(gate, up):
+def _silu_gated(gate, up, gated):
     for k in range(gate.shape[0]):
-        gate[k] = gate[k] * up[k] / (np.float32(1) + exp(-gate[k]))
+        gated[k] = gate[k] * up[k] / (np.float32(1) + exp(-gate[k]))

@@ -16,6 +16,7 @@ import torch
 from urial.kernels import decoder
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.memory import aligned
 from urial.kernels.scales import find_scales, find_scales_from_least
 
 BLOCKS = {32: decoder.IN_32, 16: decoder.IN_16}  # sizes that have a compiled product, larger first: fewer scales
@@ -55,8 +56,8 @@ def with_low_rank(matrix: Matrix, downs: list[Floats], ups: list[Floats]) -> Mat
     up = np.concatenate([_padded(up.T, rank, len(up)) for up in ups], axis=1)
     tiles = _padded(up, rank, up.shape[1] + -up.shape[1] % decoder.TILE).reshape(rank, -1, decoder.TILE)
     return matrix._replace(
-        down=np.concatenate([_padded(down, rank, down.shape[1]) for down in downs]),
-        up=np.ascontiguousarray(tiles.swapaxes(0, 1)),
+        down=aligned(np.concatenate([_padded(down, rank, down.shape[1]) for down in downs])),
+        up=aligned(tiles.swapaxes(0, 1)),
         bounds=np.cumsum([0, *outputs]),
     )
 

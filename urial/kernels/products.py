@@ -16,6 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from urial.kernels.memory import LINE
 from urial.kernels.simd import (
     FLOAT,
     FLOATS,
@@ -40,7 +41,6 @@ STEP = 16  # a width is a multiple of it on every machine
 # How many bytes before their turn weights are asked for. Several outputs side by side are no stream that a processor
 # follows by itself: without it memory gave 10 GB/s of 25 (Intel Emerald Rapids; at 2 KiB 16, from 8 to 24 KiB 24).
 AHEAD = 12 * 1024
-LINE = 64  # bytes that memory hands over at a time
 WHOLES, SHORTS, CODES = (ir.VectorType(kind, LANES) for kind in (WHOLE, ir.IntType(16), ir.IntType(8)))
 HALVES = ir.VectorType(ir.HalfType(), LANES)
 

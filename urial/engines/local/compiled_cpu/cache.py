@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from urial.engines.local.runner import Prefix
 from urial.kernels.attention import BLOCK, SPANS
 from urial.kernels.decoder import Floats
 from urial.kernels.layers import Layer
+from urial.kernels.memory import aligned_empty
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +91,3 @@ def _copy(span: Span, stop: int, into: Span) -> None:
         here = slice(max(0, span.begin - block * BLOCK), min(BLOCK, stop - block * BLOCK))
         for old, new in zip(span.layers, into.layers, strict=True):
             new[block - into.first_block][:, :, here] = old[block - span.first_block][:, :, here]
-
-
-def aligned_empty(*shape: int) -> Floats:
-    """Where numpy's own arrays begin, many vectors lie across two cache lines, which costs a quarter of the speed."""
-    return torch.empty(shape).numpy()

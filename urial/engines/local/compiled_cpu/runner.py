@@ -16,13 +16,14 @@ import torch
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
-from urial.engines.local.compiled_cpu.cache import CompiledCache, aligned_empty, open_cache
+from urial.engines.local.compiled_cpu.cache import CompiledCache, open_cache
 from urial.engines.local.compiled_cpu.layers import head_of, last_norm, layers_of, rotary_kinds
 from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
 from urial.kernels import decoder
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats
 from urial.kernels.layers import run_layers, table_of
+from urial.kernels.memory import aligned, aligned_empty
 from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
@@ -61,7 +62,7 @@ class CompiledCpuRunner:
             raise RuntimeError("a sequence has got longer than the room that was asked for")
         with all_cores("compiled layers"):
             hidden = self._hidden(batch)
-            logits = self._logits(hidden[wanted_rows(batch)])
+            logits = self._logits(aligned(hidden[wanted_rows(batch)]))
         for chunk in batch:
             chunk.cache.length += len(chunk.tokens)
         return logits.split([chunk.rows for chunk in batch])
