@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from urial.engines.base import Sampling
-from urial.engines.sampling import Sampler, drawn
+from urial.engines.sampling import Penalised, Sampler, drawn
 
 SCORES = torch.tensor([[0.0, -math.inf, 1.0, 2.0, -math.inf, 0.5]])
 
@@ -62,3 +63,16 @@ def test_chance_falls_otherwise_after_another_prompt() -> None:
         for prompt in ([0], [1], [0, 1], [1, 0])
     }
     assert len(draws) == 4
+
+
+def test_a_penalty_is_that_of_transformers() -> None:
+    """Of a prompt that names a token twice and one beyond the head, and of an answer's tokens as they come."""
+    device, generator = torch.device("cpu"), torch.Generator().manual_seed(3)
+    penalised, seen = Penalised(1.3, [7, 2, 7, 40], device), [7, 2, 7, 40]
+    for token in (5, 2, 39):
+        logits = torch.randn(1, 40, generator=generator)
+        given = logits.clone()
+        expected = RepetitionPenaltyLogitsProcessor(1.3)(torch.tensor([seen]), logits)
+        assert torch.equal(penalised(logits), expected) and torch.equal(logits, given)
+        penalised.add(token)
+        seen.append(token)

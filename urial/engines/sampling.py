@@ -40,17 +40,23 @@ class Penalised:
     """The scores by which a model writes: its logits, lowered for tokens that its prompt or the answer holds."""
 
     def __init__(self, penalty: float, prompt_ids: Sequence[int], device: torch.device) -> None:
-        self._seen = torch.tensor([list(prompt_ids)], device=device)  # [1, T]
+        self._seen = torch.empty(0, dtype=torch.long, device=device)  # [T]
+        self._unread = list(prompt_ids)
         self._processor = RepetitionPenaltyLogitsProcessor(penalty) if penalty != 1 else None
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Scores [1, V] from logits [1, V]."""
-        return logits if self._processor is None else self._processor(self._seen, logits)
+        """Scores [1, V] from logits [1, V]; the processor sees only those that it changes."""
+        if self._processor is None:
+            return logits
+        new = [token for token in self._unread if token < logits.shape[-1]]  # a prompt may know more than a head
+        self._seen, self._unread = torch.cat([self._seen, self._seen.new_tensor(new)]), []
+        scores, places = logits.clone(), torch.arange(len(self._seen), device=logits.device)[None]
+        scores[:, self._seen] = self._processor(places, logits[:, self._seen])
+        return scores
 
     def add(self, token: int) -> None:
         """The answer's next token."""
-        if self._processor is not None:
-            self._seen = torch.cat([self._seen, self._seen.new_tensor([[token]])], dim=1)
+        self._unread.append(token)
 
 
 class Sampler:
