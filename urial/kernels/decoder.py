@@ -75,11 +75,15 @@ def _dot(one, two):
 def multiply(matrix, x, factors, out):
     """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
     rank = matrix.up.shape[1]
-    parts = matrix.down.shape[0] // rank if rank > 0 and np.any(factors) else 0
-    low = np.empty((parts, x.shape[0], rank), np.float32)
+    chosen = np.flatnonzero(factors) if rank > 0 else np.empty(0, np.int64)
+    parts = matrix.down.shape[0] // rank if chosen.shape[0] > 0 else 0
+    low = np.empty((parts, chosen.shape[0], rank), np.float32)
     if parts > 0:
-        _multiply_down(matrix.down, x, factors, low)
-    _multiply(matrix, x, low, out)
+        given = empty_table(chosen.shape[0], x.shape[1])
+        for r in range(chosen.shape[0]):
+            given[r] = x[chosen[r]]
+        _multiply_down(matrix.down, given, factors[chosen], low)
+    _multiply(matrix, x, chosen, low, out)
 
 
 @compiled_for_all_cores
@@ -94,12 +98,12 @@ def _multiply_down(down, x, factors, low):
             _in_float32(weights, weights, weights, given, into, LOW_TILE, steps, min(ROWS_AT_ONCE, rows - first), rank)
         for r in range(rows):
             for j in range(begin, begin + LOW_TILE):
-                low[part, r, j] = low[part, r, j] * factors[r] if factors[r] != 0 else np.float32(0)
+                low[part, r, j] *= factors[r]
 
 
 @compiled_for_all_cores
-def _multiply(matrix, x, low, out):
-    """The product, with the low-rank part from low [parts, R, rank]; no parts where no row has a factor."""
+def _multiply(matrix, x, chosen, low, out):
+    """The product, and for the chosen rows [L] the low-rank part from low [parts, L, rank]."""
     outputs, rows = matrix.codes.shape[0], x.shape[0]
     for tile in prange((outputs + TILE - 1) // TILE):
         begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
@@ -110,12 +114,12 @@ def _multiply(matrix, x, low, out):
         for part in range(low.shape[0]):
             first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
             if first < last:
-                _add_low(matrix.up[tile], low[part], first - begin, last - begin, out[:, begin:])
+                _add_low(matrix.up[tile], low[part], chosen, first - begin, last - begin, out[:, begin:])
 
 
 @any_order
-def _add_low(up, low, first, last, out):
-    """low [R, rank] times a tile of B [rank, TILE]; its outputs first..last are added to out [R, at least last]."""
+def _add_low(up, low, chosen, first, last, out):
+    """low [L, rank] times a tile of B [rank, TILE]; its outputs first..last are added to chosen rows of out [R, .]."""
     rows, rank = low.shape
     sums = empty_table(ROWS_AT_ONCE, TILE)
     for begin in range(0, rows, ROWS_AT_ONCE):
@@ -123,7 +127,7 @@ def _add_low(up, low, first, last, out):
         sums[:] = 0
         _mixtures(up.ctypes.data, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank)
         for r in range(count):
-            add(out[begin + r, first:last], np.float32(1), sums[r, first:last])
+            add(out[chosen[begin + r], first:last], np.float32(1), sums[r, first:last])
 
 
 @any_order
