@@ -23,7 +23,7 @@ from urial.kernels import decoder
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats
 from urial.kernels.layers import run_layers, table_of
-from urial.kernels.memory import aligned, aligned_empty
+from urial.kernels.memory import aligned, aligned_empty, give_back
 from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
@@ -50,6 +50,7 @@ class CompiledCpuRunner:
         self._table = table_of(self._layers)
         self._rotary = [RotaryTables(inner.rotary_emb, kind) for kind in rotary_kinds(model)]
         self._head = head_of(model)
+        give_back()
         self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
 
     def open(self, capacity: int, prefix: Prefix[CompiledCache] | None) -> CompiledCache:
