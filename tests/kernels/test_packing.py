@@ -8,7 +8,7 @@ import torch
 
 from tests.support.packable import weights
 from tests.support.unpacked import dense, is_packed
-from urial.kernels import decoder, packing
+from urial.kernels import by_address, decoder, packing
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_a_packed_matrix_is_the_matrix_to_the_last_bit(kind: str) -> None:
     np.testing.assert_array_equal(dense(packed), weight.numpy())
     assert packed.scales.shape == {"whole": (0, 0), "in blocks of 16": (60, 8)}.get(kind, (60, 4))
     assert (len(packed.offsets) > 0) == ("from their least" in kind)
-    assert (packed.kind == decoder.NIBBLES) == ("in four bits" in kind)
+    assert (packed.kind == by_address.NIBBLES) == ("in four bits" in kind)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

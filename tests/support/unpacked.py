@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from urial.kernels import decoder
+from urial.kernels import by_address
 from urial.kernels.decoder import Floats, Matrix
 from urial.kernels.packing import BLOCKS, STORED
 
 
 def is_packed(matrix: Matrix) -> bool:
     """Whether it is held as steps of eight or four bits."""
-    return matrix.kind in (*BLOCKS.values(), decoder.FROM_LEAST, decoder.NIBBLES)
+    return matrix.kind in (*BLOCKS.values(), by_address.FROM_LEAST, by_address.NIBBLES)
 
 
 def dense(matrix: Matrix) -> Floats:
@@ -22,7 +22,7 @@ def dense(matrix: Matrix) -> Floats:
         return torch.from_numpy(matrix.codes).view(stored).float().numpy()
     blocks = matrix.scales.shape[1]
     codes = matrix.codes.view(np.int8)
-    if matrix.kind == decoder.NIBBLES:
+    if matrix.kind == by_address.NIBBLES:
         halves = matrix.codes.reshape(len(codes), blocks, -1)
         codes = np.concatenate([halves & 15, halves >> 4], axis=2).reshape(len(codes), -1)
     size = codes.shape[1] // blocks

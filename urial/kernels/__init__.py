@@ -2,5 +2,5 @@
 
 How: `flavours.py` (ways to compile, and where it is kept), `cores.py` (whose turn it is), `functions.py` (exp and log).
 What: `packing.py` and `scales.py` (weights in the fewest bytes), `products.py` and `simd.py` (sums of products, vector
-by vector), `attention.py`, `decoder.py` (the rest of a layer).
+by vector), `by_address.py` (these, compiled), `attention.py`, `decoder.py` (the rest of a layer).
 """

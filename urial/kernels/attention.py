@@ -10,28 +10,26 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, prange
 
-from urial.kernels.decoder import ROWS_AT_ONCE, add
+from urial.kernels.by_address import ROWS_AT_ONCE, call
+from urial.kernels.decoder import add
 from urial.kernels.flavours import any_order, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp, greatest_of
 from urial.kernels.memory import empty_table
-from urial.kernels.simd import mixtures_of, pointer, scores_of
+from urial.kernels.simd import pointer
 
 BLOCK = 128  # positions; a row's sums are made block by block, wherever the blocks lie and whoever else reads them
 SPANS = 3  # pieces of memory that a sequence may lie in
 ADDRESS, FIRST_BLOCK, BEGIN = range(3)  # columns of a span: where its blocks lie, which one is first, first position
 SHARES = 16  # of the work, for the cores
 
-_scores = scores_of(ROWS_AT_ONCE)
-_mixtures = mixtures_of(ROWS_AT_ONCE)
-
 
 @any_order
-def attend(qkv, stored, positions, layer, groups, window, scale, attended):
+def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attended):
     """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
     The new keys and values go to their positions [R]. stored [R, layers, SPANS, 3] has the spans of each sequence in
     order, its own last; a span's blocks are [2, G, BLOCK, S], keys before values, and it ends where the next begins.
-    attended [R, H S] takes the result.
+    `sums_at` has the addresses of `by_address.scores` and of `mixtures`; attended [R, H S] takes the result.
     """
     rows, size = qkv.shape[0], (qkv.shape[1] - attended.shape[1]) // (2 * groups)
     heads = attended.shape[1] // size
@@ -44,7 +42,7 @@ def attend(qkv, stored, positions, layer, groups, window, scale, attended):
     peaks, totals = np.empty((rows, blocks, heads), np.float32), np.empty((rows, blocks, heads), np.float32)
     sums = empty_table(rows * blocks, heads * size).reshape((rows, blocks, heads * size))
     shares = _shares(positions, window, first, blocks)
-    _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, first, shares, peaks, totals, sums)
+    _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, sums_at, first, shares, peaks, totals, sums)
     _join_blocks(positions, window, first, peaks, totals, sums, attended)
 
 
@@ -91,8 +89,11 @@ def _shares(positions, window, first, blocks):
 
 
 @compiled_for_all_cores
-def _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, first, shares, peaks, totals, sums):
-    """For each block of a row: each head's greatest score, and relative to it the sums of weights and values."""
+def _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, at, first, shares, peaks, totals, sums):
+    """For each block of a row: each head's greatest score, and relative to it the sums of weights and values.
+
+    `at` has the addresses of both kinds of sums.
+    """
     rows, heads = qkv.shape[0], totals.shape[2]
     for share in prange(SHARES):
         for item in range(shares[share], shares[share + 1]):
@@ -100,10 +101,11 @@ def _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, firs
             begin, end = _reach(positions[r], window, first + block)
             if begin < end:
                 weights = np.empty((heads, end - begin), np.float32)
-                _weigh(qkv[r], stored[r, layer], first + block, begin, groups, sums.shape[2] // heads, weights)
+                size, spans = sums.shape[2] // heads, stored[r, layer]
+                _weigh(at[0], qkv[r], spans, first + block, begin, groups, size, weights)
                 for h in range(heads):
                     peaks[r, block, h], totals[r, block, h] = _exponentials(weights[h], scale)
-                _mix(weights, stored[r, layer], first + block, begin, groups, sums[r, block])
+                _mix(at[1], weights, spans, first + block, begin, groups, sums[r, block])
 
 
 @exactly
@@ -114,7 +116,7 @@ def _within(spans, number, begin, end):
 
 
 @exactly
-def _weigh(query, spans, block, begin, groups, size, scores):
+def _weigh(scores_at, query, spans, block, begin, groups, size, scores):
     """Scores [H, T] of one query [at least H S] with the keys of T positions of a block, from `begin` on."""
     shared, length = scores.shape[0] // groups, scores.shape[1]
     for number in range(SPANS):
@@ -126,7 +128,7 @@ def _weigh(query, spans, block, begin, groups, size, scores):
                     h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
                     queries, into = query[h * size :].ctypes.data, scores[h:, start - begin :].ctypes.data
                     keys, values = held[0, g].ctypes.data, held[1, g].ctypes.data
-                    _scores(keys, values, queries, into, stop - start, size, count, length)
+                    call(scores_at, (keys, values, queries, into, stop - start, size, count, length))
 
 
 @any_order
@@ -143,7 +145,7 @@ def _exponentials(scores, scale):
 
 
 @exactly
-def _mix(weights, spans, block, begin, groups, sums):
+def _mix(mixtures_at, weights, spans, block, begin, groups, sums):
     """The values of T positions of a block, from `begin` on, times weights [H, T], in sums [H S]."""
     heads, length = weights.shape
     shared, size = heads // groups, sums.shape[0] // heads
@@ -156,7 +158,7 @@ def _mix(weights, spans, block, begin, groups, sums):
                 for first in range(0, shared, ROWS_AT_ONCE):
                     h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
                     weight, into = weights[h:, start - begin :].ctypes.data, sums[h * size :].ctypes.data
-                    _mixtures(held[g].ctypes.data, weight, into, stop - start, size, count, length)
+                    call(mixtures_at, (held[g].ctypes.data, weight, into, stop - start, size, count, length))
 
 
 @compiled_for_all_cores

@@ -14,20 +14,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from urial.kernels.by_address import ROWS_AT_ONCE, call
 from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores
 from urial.kernels.functions import exp
 from urial.kernels.memory import empty_table
-from urial.kernels.products import (
-    STEP,
-    bfloat16,
-    codes,
-    float16,
-    float32,
-    nibbles,
-    offset_codes,
-    products_of,
-)
-from urial.kernels.simd import mixtures_of
+from urial.kernels.products import STEP
 
 Floats = NDArray[np.float32]
 PARTS = 4  # of one row's work, for the cores to share
@@ -37,7 +28,10 @@ TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 class Matrix(NamedTuple):
     """Weights [out, in] of one way to store them, a bias, and a low-rank part."""
 
-    kind: int  # IN_32 and so on
+    kind: int  # `by_address.IN_32` and so on
+    product: int  # the address of the product for that kind
+    down_product: int  # the same for `down`, and for what `up` is multiplied with; 0 for no low-rank part
+    up_product: int
     codes: NDArray[np.uint8]  # [out, bytes]: steps of eight or four bits, or numbers as the checkpoint has them
     scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
     offsets: Floats  # [out, blocks], added to them, or [0, 0] where all are zero
@@ -47,20 +41,9 @@ class Matrix(NamedTuple):
     bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
 
 
-IN_32, IN_16, FROM_LEAST, NIBBLES, FLOAT32, BFLOAT16, FLOAT16 = range(7)
 SILU, GELU = range(2)  # what the gate goes through
-ROWS_AT_ONCE = 4  # rows that one reading of the codes is multiplied with: so many sums fit into a core's registers
 TILE = 64  # outputs that a core takes at a time
 LOW_TILE = 8  # the same of the low-rank part's first half, which has few
-
-_in_32 = products_of(codes, 32, ROWS_AT_ONCE)
-_in_16 = products_of(codes, 16, ROWS_AT_ONCE)
-_from_least = products_of(offset_codes, 32, ROWS_AT_ONCE)
-_in_nibbles = products_of(nibbles, 32, ROWS_AT_ONCE)
-_in_float32 = products_of(float32, STEP, ROWS_AT_ONCE)
-_in_bfloat16 = products_of(bfloat16, STEP, ROWS_AT_ONCE)
-_in_float16 = products_of(float16, STEP, ROWS_AT_ONCE)
-_mixtures = mixtures_of(ROWS_AT_ONCE)
 
 
 @any_order
@@ -82,20 +65,21 @@ def multiply(matrix, x, factors, out):
         given = empty_table(chosen.shape[0], x.shape[1])
         for r in range(chosen.shape[0]):
             given[r] = x[chosen[r]]
-        _multiply_down(matrix.down, given, factors[chosen], low)
+        _multiply_down(matrix, given, factors[chosen], low)
     _multiply(matrix, x, chosen, low, out)
 
 
 @compiled_for_all_cores
-def _multiply_down(down, x, factors, low):
+def _multiply_down(matrix, x, factors, low):
     """x A^T of each part into low [parts, R, rank], each row times its factor."""
-    rows, rank, steps = low.shape[1], low.shape[2], x.shape[1] // STEP
+    down, rows, rank, steps = matrix.down, low.shape[1], low.shape[2], x.shape[1] // STEP
     for tile in prange(down.shape[0] // LOW_TILE):
         part, begin = tile * LOW_TILE // rank, tile * LOW_TILE % rank
         weights = down[tile * LOW_TILE :].ctypes.data
         for first in range(0, rows, ROWS_AT_ONCE):
             given, into = x[first:].ctypes.data, low[part, first:, begin:].ctypes.data
-            _in_float32(weights, weights, weights, given, into, LOW_TILE, steps, min(ROWS_AT_ONCE, rows - first), rank)
+            count = min(ROWS_AT_ONCE, rows - first)
+            call(matrix.down_product, (weights, weights, weights, given, into, LOW_TILE, steps, count, rank))
         for r in range(rows):
             for j in range(begin, begin + LOW_TILE):
                 low[part, r, j] *= factors[r]
@@ -114,18 +98,18 @@ def _multiply(matrix, x, chosen, low, out):
         for part in range(low.shape[0]):
             first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
             if first < last:
-                _add_low(matrix.up[tile], low[part], chosen, first - begin, last - begin, out[:, begin:])
+                _add_low(matrix, tile, low[part], chosen, first - begin, last - begin, out[:, begin:])
 
 
 @any_order
-def _add_low(up, low, chosen, first, last, out):
+def _add_low(matrix, tile, low, chosen, first, last, out):
     """low [L, rank] times a tile of B [rank, TILE]; its outputs first..last are added to chosen rows of out [R, .]."""
-    rows, rank = low.shape
+    up, (rows, rank) = matrix.up[tile].ctypes.data, low.shape
     sums = empty_table(ROWS_AT_ONCE, TILE)
     for begin in range(0, rows, ROWS_AT_ONCE):
         count = min(ROWS_AT_ONCE, rows - begin)
         sums[:] = 0
-        _mixtures(up.ctypes.data, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank)
+        call(matrix.up_product, (up, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank))
         for r in range(count):
             add(out[chosen[begin + r], first:last], np.float32(1), sums[r, first:last])
 
@@ -134,23 +118,11 @@ def _add_low(up, low, chosen, first, last, out):
 def _fill(matrix, x, first, count, begin, end, out):
     """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
     held, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
-    outputs, blocks, steps, stride = end - begin, scales.shape[1], x.shape[1] // STEP, out.shape[1]
+    blocks = scales.shape[1] if scales.shape[1] > 0 else x.shape[1] // STEP
+    outputs, stride = end - begin, out.shape[1]
     number, scale, offset = held.ctypes.data, scales.ctypes.data, offsets.ctypes.data
     given, into = x[first:].ctypes.data, out[first:, begin:].ctypes.data
-    if matrix.kind == IN_32:
-        _in_32(number, scale, offset, given, into, outputs, blocks, count, stride)
-    elif matrix.kind == IN_16:
-        _in_16(number, scale, offset, given, into, outputs, blocks, count, stride)
-    elif matrix.kind == FROM_LEAST:
-        _from_least(number, scale, offset, given, into, outputs, blocks, count, stride)
-    elif matrix.kind == NIBBLES:
-        _in_nibbles(number, scale, offset, given, into, outputs, blocks, count, stride)
-    elif matrix.kind == FLOAT32:
-        _in_float32(number, scale, offset, given, into, outputs, steps, count, stride)
-    elif matrix.kind == BFLOAT16:
-        _in_bfloat16(number, scale, offset, given, into, outputs, steps, count, stride)
-    else:
-        _in_float16(number, scale, offset, given, into, outputs, steps, count, stride)
+    call(matrix.product, (number, scale, offset, given, into, outputs, blocks, count, stride))
 
 
 @any_order
@@ -231,7 +203,8 @@ def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
     multiply(of_output, attended, factors, x)
     for r in range(rows):
         _add_normed(x[r], after_attention, eps, hidden[r])
-        x[r] = hidden[r]
+        for k in range(hidden.shape[1]):  # to assign a row, numba compiles its error's text too: 2 s
+            x[r, k] = hidden[r, k]
         _norm_parts(x[r], before_forward, eps)
     multiply(of_gate_and_up, x, factors, inner)
     _gate(inner, activation, gated)

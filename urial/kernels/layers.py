@@ -15,14 +15,17 @@ from numba import carray
 from numpy.typing import NDArray
 
 from urial.kernels.attention import attend
+from urial.kernels.by_address import MIXTURES, SCORES, loop_address
 from urial.kernels.decoder import Floats, Matrix, output_and_mlp, qkv_projection
 from urial.kernels.flavours import compiled, exactly
 from urial.kernels.simd import pointer
 
 ARRAY = 4  # columns of an array: its address, and the sizes of up to three axes
-MATRIX = 1 + ARRAY * (len(Matrix._fields) - 1)  # of a matrix: its kind, and its arrays in order
+WHOLE = 4  # of a matrix: its kind and the addresses of its products
+MATRIX = WHOLE + ARRAY * (len(Matrix._fields) - WHOLE)  # of a matrix: these, and its arrays in order
 NUMBERS = 6  # of a layer: the first six fields
-MATRICES, NORMS = NUMBERS, NUMBERS + 4 * MATRIX  # where they begin
+SUMS = NUMBERS  # where the addresses of attention's two sums are
+MATRICES, NORMS = NUMBERS + 2, NUMBERS + 2 + 4 * MATRIX  # where they begin
 
 
 class Layer(NamedTuple):
@@ -50,8 +53,9 @@ class Table(NamedTuple):
 
 
 def table_of(layers: Sequence[Layer]) -> Table:
+    sums_at = loop_address(SCORES), loop_address(MIXTURES)
     rows = [
-        [*layer[:NUMBERS], *(n for matrix in layer.matrices for n in _matrix(matrix)), *_arrays(layer.norms)]
+        [*layer[:NUMBERS], *sums_at, *(n for matrix in layer.matrices for n in _matrix(matrix)), *_arrays(layer.norms)]
         for layer in layers
     ]
     width = max(len(layer.matrices[0].codes) for layer in layers)
@@ -59,7 +63,7 @@ def table_of(layers: Sequence[Layer]) -> Table:
 
 
 def _matrix(matrix: Matrix) -> list[int]:
-    return [matrix.kind, *_arrays(matrix[1:])]
+    return [*matrix[:WHOLE], *_arrays(matrix[WHOLE:])]
 
 
 def _arrays(arrays: Sequence[Any]) -> list[int]:
@@ -89,7 +93,7 @@ def run_layers(hidden, rows, scales, factors, cos, sin, stored, positions, eps, 
         )
         of_qkv = _matrix_at(row, MATRICES)
         qkv_projection(hidden, of_qkv, factors, norms_in, eps, cos[rotary], sin[rotary], groups, size, qkv)
-        attend(qkv, stored, positions, number, groups, window, scales[number], attended)
+        attend(qkv, stored, positions, number, groups, window, scales[number], (row[SUMS], row[SUMS + 1]), attended)
         output_and_mlp(hidden, attended, after, factors, norms_out, eps, activation)
 
 
@@ -105,10 +109,11 @@ def _table_of_floats(row, at):
 
 @exactly
 def _matrix_at(row, at):
-    codes = carray(pointer(row[at + 1]), (row[at + 2], row[at + 3]), np.uint8)
-    scales, offsets = _table_of_floats(row, at + 1 + ARRAY), _table_of_floats(row, at + 1 + 2 * ARRAY)
-    bias, down = _floats(row, at + 1 + 3 * ARRAY), _table_of_floats(row, at + 1 + 4 * ARRAY)
-    third = at + 1 + 5 * ARRAY
+    first = at + WHOLE
+    codes = carray(pointer(row[first]), (row[first + 1], row[first + 2]), np.uint8)
+    scales, offsets = _table_of_floats(row, first + ARRAY), _table_of_floats(row, first + 2 * ARRAY)
+    bias, down = _floats(row, first + 3 * ARRAY), _table_of_floats(row, first + 4 * ARRAY)
+    third = first + 5 * ARRAY
     up = carray(pointer(row[third]), (row[third + 1], row[third + 2], row[third + 3]), np.float32)
     bounds = carray(pointer(row[third + ARRAY]), (row[third + ARRAY + 1],), np.int64)
-    return Matrix(row[at], codes, scales, offsets, bias, down, up, bounds)
+    return Matrix(row[at], row[at + 1], row[at + 2], row[at + 3], codes, scales, offsets, bias, down, up, bounds)

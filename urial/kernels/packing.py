@@ -13,17 +13,24 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from urial.kernels import decoder
+from urial.kernels import by_address, decoder
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats, Matrix
 from urial.kernels.memory import aligned
 from urial.kernels.scales import find_scales, find_scales_from_least
 
-BLOCKS = {32: decoder.IN_32, 16: decoder.IN_16}  # sizes that have a compiled product, larger first: fewer scales
+BLOCKS = {
+    32: by_address.IN_32,
+    16: by_address.IN_16,
+}  # sizes that have a compiled product, larger first: fewer scales
 OFFSET_BLOCK = 32
 NIBBLE = 16  # codes that four bits tell apart
 PROBED = 16  # rows that tell whether a matrix is of the kind that is tried
-STORED = {torch.float32: decoder.FLOAT32, torch.bfloat16: decoder.BFLOAT16, torch.float16: decoder.FLOAT16}
+STORED = {
+    torch.float32: by_address.FLOAT32,
+    torch.bfloat16: by_address.BFLOAT16,
+    torch.float16: by_address.FLOAT16,
+}
 
 
 def pack(weight: torch.Tensor) -> Matrix:
@@ -56,6 +63,8 @@ def with_low_rank(matrix: Matrix, downs: list[Floats], ups: list[Floats]) -> Mat
     up = np.concatenate([_padded(up.T, rank, len(up)) for up in ups], axis=1)
     tiles = _padded(up, rank, up.shape[1] + -up.shape[1] % decoder.TILE).reshape(rank, -1, decoder.TILE)
     return matrix._replace(
+        down_product=by_address.loop_address(by_address.FLOAT32),
+        up_product=by_address.loop_address(by_address.MIXTURES),
         down=aligned(np.concatenate([_padded(down, rank, down.shape[1]) for down in downs])),
         up=aligned(tiles.swapaxes(0, 1)),
         bounds=np.cumsum([0, *outputs]),
@@ -73,6 +82,9 @@ def _matrix(
     none = np.zeros((0, 0), np.float32)
     return Matrix(
         kind,
+        by_address.loop_address(kind),
+        0,
+        0,
         codes.view(np.uint8),
         none if scales is None else scales,
         none if offsets is None else offsets,
@@ -102,7 +114,7 @@ def _in_steps_from_least(weight: Floats, block: int) -> Matrix | None:
         if failed.any():
             return None
         fits = codes.min(initial=0) >= 0 and codes.max(initial=0) < NIBBLE
-        kind, held = (decoder.NIBBLES, in_nibbles(codes)) if fits else (decoder.FROM_LEAST, codes)
+        kind, held = (by_address.NIBBLES, in_nibbles(codes)) if fits else (by_address.FROM_LEAST, codes)
         return _matrix(kind, held, part.shape[1], scales, offsets)
 
     return _if_all(weight, block, fill)
