@@ -57,21 +57,25 @@ def _dot(one, two):
 @compiled
 def multiply(matrix, x, factors, out):
     """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
-    rank = matrix.up.shape[1]
-    chosen = np.flatnonzero(factors) if rank > 0 else np.empty(0, np.int64)
-    parts = matrix.down.shape[0] // rank if chosen.shape[0] > 0 else 0
-    low = np.empty((parts, chosen.shape[0], rank), np.float32)
+    rank, count = matrix.up.shape[1], 0
+    chosen = np.empty(factors.shape[0], np.int64)
+    for r in range(factors.shape[0] if rank > 0 else 0):
+        if factors[r] != 0:
+            chosen[count] = r
+            count += 1
+    parts = matrix.down.shape[0] // rank if count > 0 else 0
+    low = np.empty((parts, count, rank), np.float32)
     if parts > 0:
-        given = empty_table(chosen.shape[0], x.shape[1])
-        for r in range(chosen.shape[0]):
-            given[r] = x[chosen[r]]
-        _multiply_down(matrix, given, factors[chosen], low)
+        given = empty_table(count, x.shape[1])
+        for r in range(count):
+            copy(x[chosen[r]], given[r])
+        _multiply_down(matrix, given, chosen, factors, low)
     _multiply(matrix, x, chosen, low, out)
 
 
 @compiled_for_all_cores
-def _multiply_down(matrix, x, factors, low):
-    """x A^T of each part into low [parts, R, rank], each row times its factor."""
+def _multiply_down(matrix, x, chosen, factors, low):
+    """x [L, in] A^T of each part into low [parts, L, rank], each times its factor: of all rows, those are `chosen`."""
     down, rows, rank, steps = matrix.down, low.shape[1], low.shape[2], x.shape[1] // STEP
     for tile in prange(down.shape[0] // LOW_TILE):
         part, begin = tile * LOW_TILE // rank, tile * LOW_TILE % rank
@@ -82,7 +86,7 @@ def _multiply_down(matrix, x, factors, low):
             call(matrix.down_product, (weights, weights, weights, given, into, LOW_TILE, steps, count, rank))
         for r in range(rows):
             for j in range(begin, begin + LOW_TILE):
-                low[part, r, j] *= factors[r]
+                low[part, r, j] *= factors[chosen[r]]
 
 
 @compiled_for_all_cores
@@ -182,6 +186,13 @@ def _norm_parts(x, weight, eps):
 
 
 @any_order
+def copy(values, into):
+    """To assign an array, numba compiles the text of an error too, which takes two seconds."""
+    for k in range(values.shape[0]):
+        into[k] = values[k]
+
+
+@any_order
 def add(sums, weight, values):
     """Weight times values, added to sums."""
     for k in range(values.shape[0]):
@@ -203,8 +214,7 @@ def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
     multiply(of_output, attended, factors, x)
     for r in range(rows):
         _add_normed(x[r], after_attention, eps, hidden[r])
-        for k in range(hidden.shape[1]):  # to assign a row, numba compiles its error's text too: 2 s
-            x[r, k] = hidden[r, k]
+        copy(hidden[r], x[r])
         _norm_parts(x[r], before_forward, eps)
     multiply(of_gate_and_up, x, factors, inner)
     _gate(inner, activation, gated)
