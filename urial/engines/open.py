@@ -64,11 +64,16 @@ def open_pair(
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
     on_processor = device == "cpu" and precision.quantization is None
-    if on_processor and any(is_worth_compiling(model) for model in pair.local_models):
-        from urial.engines.local.compiled_cpu.runner import warm_up  # a compiler is imported only where it is of use
+    compiles = on_processor and any(is_worth_compiling(model) for model in pair.local_models)
+    if compiles:
+        from urial.kernels import second_process  # a compiler is imported only where it is of use
 
-        warm_up()
+        second_process.start(precision.dtype)
     shift.prepare(torch.device("cpu" if device in WITHOUT_FLOAT64 else device))
+    if compiles:
+        from urial.engines.local.compiled_cpu.runner import warm_up
+
+        warm_up(precision.dtype)
 
 
 def is_worth_compiling(spec: ModelSpec) -> bool:

@@ -7,6 +7,7 @@ Each is compiled once, and one for weights only where weights are stored so.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -93,6 +94,9 @@ FUNCTIONS = {
 }
 
 
+_MAKING = threading.Lock()  # or two threads would make one twice, and the code of one would go with it
+
+
 @cache
 def _made(which: int) -> Any:  # kept, as its code goes when it goes
     function = FUNCTIONS[which]
@@ -105,7 +109,8 @@ def loop_address(which: int) -> int:
 
     Raises numba's NumbaError where it cannot be compiled.
     """
-    address: int = _made(which).address
+    with _MAKING:
+        address: int = _made(which).address
     return address
 
 

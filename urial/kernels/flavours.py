@@ -39,6 +39,12 @@ def use_own_folder() -> None:
         numba.config.CACHE_DIR = str(folder)
 
 
+def kept_in() -> Path | None:
+    """The folder of what was compiled; None where there is none of our own."""
+    folder = Path(numba.config.CACHE_DIR)
+    return folder if folder.name == digest() else None
+
+
 use_own_folder()  # before the first loop is declared: numba chooses a loop's place then
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # what is not a number stays so: a broken model must show

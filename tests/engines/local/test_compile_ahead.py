@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.support.packable import adapted, gemma, weights
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner, warm_up
 from urial.engines.local.runner import Chunk
-from urial.kernels import decoder, layers, packing, scales
+from urial.kernels import by_address, decoder, layers, packing, scales
+from urial.kernels.ahead import WAYS
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +23,7 @@ LOOPS = (
 
 
 def test_a_real_model_compiles_nothing_more() -> None:
-    warm_up()
+    warm_up("float32")
     compiled = [set(loop.signatures) for loop in LOOPS]
     assert all(compiled)
     runner = CompiledCpuRunner(adapted(gemma("in blocks of 32")))
@@ -29,3 +31,10 @@ def test_a_real_model_compiles_nothing_more() -> None:
     packing.pack(weights("in blocks of 16", 64, 64))
     packing.pack(weights("from their least", 64, 64))
     assert [set(loop.signatures) for loop in LOOPS] == compiled
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_every_type_of_weights_has_its_product_made(dtype: str) -> None:
+    made = {by_address.FUNCTIONS[which] for which in WAYS[dtype]}
+    assert by_address.FUNCTIONS[packing.STORED[getattr(torch, dtype)]] in made
+    assert all(by_address.FUNCTIONS[kind] in made for kind in packing.BLOCKS.values()) == (dtype == "float32")

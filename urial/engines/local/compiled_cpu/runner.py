@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from urial.engines.local.compiled_cpu.cache import CompiledCache, open_cache
 from urial.engines.local.compiled_cpu.layers import head_of, last_norm, layers_of, rotary_kinds
 from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
-from urial.kernels import decoder
+from urial.kernels import decoder, second_process
+from urial.kernels.ahead import compile_ahead
 from urial.kernels.cores import all_cores
 from urial.kernels.decoder import Floats
 from urial.kernels.layers import run_layers, table_of
 from urial.kernels.memory import aligned, aligned_empty, give_back
-from urial.kernels.packing import pack
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
-WIDTH = 32  # of the tiny model that compiles the loops: one block of codes
 
 
 class CompiledCpuRunner:
@@ -40,8 +39,9 @@ class CompiledCpuRunner:
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` is of a family in the table, and carries the adapter where there is one.
 
-        Packing the embedded pair takes two seconds, compiling about twenty, once for a machine.
+        Packing the embedded pair takes two seconds, compiling about ten, once for a machine.
         """
+        second_process.wait()
         inner: Any = model.base_model
         self._embed = Embedding(inner.embed_tokens)
         self._last_norm = last_norm(model)
@@ -131,25 +131,11 @@ class RotaryTables:
         self._cos, self._sin = (table[0].numpy() for table in found)
 
 
-@torch.inference_mode()
-def warm_up() -> None:
-    """Compiles the loops while weights are still on their way: twenty seconds on a new machine, then a moment.
+def warm_up(dtype: str = "float32") -> None:
+    """Compiles the loops for weights of that type while they are still on their way (`kernels/ahead.py`).
 
-    numba compiles for types of arrays, not for sizes: a tiny model of zeros does for all, whatever their family is and
-    however their weights are stored. Raises what making a runner raises.
+    Raises RuntimeError where that fails.
     """
-    config = Gemma3TextConfig(
-        vocab_size=WIDTH,
-        hidden_size=WIDTH,
-        intermediate_size=WIDTH,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=WIDTH,
-        layer_types=["sliding_attention"],
-    )
-    model = Gemma3ForCausalLM(config).eval().requires_grad_(False)
-    for parameter in model.parameters():
-        parameter.zero_()
-    CompiledCpuRunner(model)
-    pack(torch.rand(WIDTH, WIDTH))  # fits none of the ways to pack, so all are tried
+    second_process.wait()
+    with all_cores("compiling"):
+        compile_ahead(dtype)
