@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba import typeof
+from numpy.typing import NDArray
 
-from urial.kernels import by_address, decoder, layers, scales
-from urial.kernels.attention import SPANS
+from urial.kernels import attention, by_address, decoder, layers, scales
 from urial.kernels.decoder import Matrix
 
 IN_STEPS = (by_address.IN_32, by_address.IN_16, by_address.FROM_LEAST, by_address.NIBBLES)
@@ -28,33 +28,50 @@ WAYS = {
 }
 
 
-def compile_ahead(dtype: str) -> None:
+Loop = tuple[Any, Sequence[Any]]  # one that is called from Python or compiled apart, and values of the types it gets
+
+
+def compile_ahead(dtype: str, before_layers: Callable[[], object] = lambda: None) -> None:
     """All that a decoder of that type of numbers runs on a processor: ten seconds on a new machine, then a moment.
 
-    Raises numba's NumbaError where something cannot be compiled, KeyError for a type that has no loops.
+    `before_layers` is called when only what is made of all the others is left. Raises numba's NumbaError where
+    something cannot be compiled, KeyError for a type that has no loops.
     """
     for which in (*WAYS[dtype], by_address.SCORES, by_address.MIXTURES):
         by_address.loop_address(which)
-    for loop, given in decoder_loops() + (packing_loops() if dtype == "float32" else []):
+    _compile(product_loops() + (packing_loops() if dtype == "float32" else []))
+    before_layers()
+    _compile(attention_loops() + layer_loops())
+
+
+def _compile(loops: Sequence[Loop]) -> None:
+    for loop, given in loops:
         loop.compile(tuple(typeof(one) for one in given))
 
 
-def decoder_loops() -> list[tuple[Any, Sequence[Any]]]:
-    """Loops that are called from Python, and values of the types that they are called with."""
-    floats, places = _floats(1), np.zeros(1, np.int64)
-    table, rows, tables = _floats(1, 1), np.zeros((1, 1), np.int64), _floats(1, 1, 1)
-    spans, eps = np.zeros((1, 1, SPANS, 3), np.int64), np.float32(0)
-    codes = np.zeros((1, 1), np.uint8)
-    matrix = Matrix(0, 0, 0, 0, codes, table, table, floats, table, tables, places)
+def product_loops() -> list[Loop]:
+    """Of products with weights, and what else is called by itself."""
+    floats, table = _floats(1), _floats(1, 1)
     return [
-        (layers.run_layers, (table, rows, floats, floats, tables, tables, spans, places, eps, table)),
-        (decoder.norm, (table, floats, eps)),
-        (decoder.multiply, (matrix, table, floats, table)),
+        (decoder.norm, (table, floats, np.float32(0))),
+        (decoder.multiply, (_matrix(), table, floats, table)),
     ]
 
 
-def packing_loops() -> list[tuple[Any, Sequence[Any]]]:
-    """The same of the search for steps."""
+def attention_loops() -> list[Loop]:
+    table, places = _floats(1, 1), np.zeros(1, np.int64)
+    return [(attention.attend, (table, _spans(), places, 0, 0, 0, np.float32(0), (0, 0), table))]
+
+
+def layer_loops() -> list[Loop]:
+    floats, places = _floats(1), np.zeros(1, np.int64)
+    table, rows, tables = _floats(1, 1), np.zeros((1, 1), np.int64), _floats(1, 1, 1)
+    given = (table, rows, floats, floats, tables, tables, _spans(), places, np.float32(0), table)
+    return [(layers.run_layers, given)]
+
+
+def packing_loops() -> list[Loop]:
+    """Of the search for steps."""
     table, codes, failed = _floats(1, 1), np.zeros((1, 1), np.int8), np.zeros(1, np.uint8)
     return [
         (scales.find_scales, (table, 32, codes, table, failed)),
@@ -62,8 +79,27 @@ def packing_loops() -> list[tuple[Any, Sequence[Any]]]:
     ]
 
 
+def _matrix() -> Matrix:
+    table, codes = _floats(1, 1), np.zeros((1, 1), np.uint8)
+    return Matrix(0, 0, 0, 0, codes, table, table, _floats(1), table, _floats(1, 1, 1), np.zeros(1, np.int64))
+
+
+def _spans() -> NDArray[np.int64]:
+    return np.zeros((1, 1, attention.SPANS, 3), np.int64)
+
+
 def _floats(*shape: int) -> decoder.Floats:
     return np.zeros(shape, np.float32)
+
+
+def in_two_processes(dtype: str) -> None:
+    """The same, attention in a process of its own; who needs it finds it on the disk, or compiles it once more."""
+    other = os.fork() if hasattr(os, "fork") else None
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    if other == 0:
+        _compile(attention_loops())
+        os._exit(0)
+    compile_ahead(dtype, lambda: os.waitpid(other, 0) if other else None)
 
 
 def _end_with_the_caller() -> None:
@@ -73,5 +109,4 @@ def _end_with_the_caller() -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    compile_ahead(sys.argv[1])
+    in_two_processes(sys.argv[1])

@@ -12,7 +12,7 @@ from numba import carray, prange
 
 from urial.kernels.by_address import ROWS_AT_ONCE, call
 from urial.kernels.decoder import add
-from urial.kernels.flavours import any_order, compiled_for_all_cores, exactly
+from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores, exactly
 from urial.kernels.functions import exp, greatest_of
 from urial.kernels.memory import empty_table
 from urial.kernels.simd import pointer
@@ -23,7 +23,7 @@ ADDRESS, FIRST_BLOCK, BEGIN = range(3)  # columns of a span: where its blocks li
 SHARES = 16  # of the work, for the cores
 
 
-@any_order
+@compiled
 def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attended):
     """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
