@@ -13,7 +13,8 @@ import torch
 from transformers import PreTrainedModel
 
 from tests.support import tiny
-from urial.engines.local.choose_runner import WORTH_COMPILING, shared_model
+from urial.engines.compile_ahead import WORTH_COMPILING
+from urial.engines.local.choose_runner import shared_model
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.prefix_cache import PrefixCache
 from urial.engines.local.runner import Chunk, Prefix, Runner

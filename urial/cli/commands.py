@@ -66,6 +66,7 @@ def prompt(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
+    begin_compiling(options)
     from urial.compare import run as core
 
     request = make_request(options)
@@ -74,6 +75,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
+    begin_compiling(options)
     from urial.compare import run as core
 
     answer = read_text(options.answer_file, "the answer file")
@@ -137,14 +139,28 @@ def chosen_contexts(text: str) -> tuple[ContextName, ...]:
     return tuple(name for name in known if name in names)
 
 
+def begin_compiling(options: argparse.Namespace) -> None:
+    """On a new machine, before anything else is imported: it takes longest."""
+    from urial.engines.compile_ahead import start_compiling
+    from urial.pairs import Machine
+
+    check_places(options)
+    start_compiling(chosen_pair(options), Machine.probe(), options.device, options.dtype)
+
+
+def chosen_pair(options: argparse.Namespace) -> Pair:
+    from urial.pairs import load_pairs
+
+    found = load_pairs(options.models)
+    return found.get(options.pair or found.default)
+
+
 def open_engines(options: argparse.Namespace) -> PairEngines:
     """Load the chosen pair, with a bar on a terminal."""
     from urial.engines.open import open_pair
-    from urial.pairs import load_pairs
 
     check_places(options)
-    found = load_pairs(options.models)
-    pair = found.get(options.pair or found.default)
+    pair = chosen_pair(options)
     with Bar("%", 100, is_shown=shows_progress(options)) as bar:
         engines = open_pair(pair, device=options.device, dtype=options.dtype, progress=bar.report)
     if engines.same:

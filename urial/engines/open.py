@@ -5,13 +5,13 @@ Chooses device and precision where the user did not.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from urial.engines.base import Engine
-from urial.engines.local.choose_runner import WORTH_COMPILING, begin, shared_model
+from urial.engines.compile_ahead import start_compiling, will_compile
+from urial.engines.local.choose_runner import begin, shared_model
 from urial.engines.local.engine import LocalEngine
 from urial.engines.local.lm_head import WITHOUT_FLOAT64
 from urial.engines.local.sequence import SharedModel
@@ -40,6 +40,7 @@ def open_pair(
     precision = choose_precision(pair, machine, dtype, device)
     is_served = pair.base.server is not None and pair.aligned.server is not None
     if not is_served:
+        start_compiling(pair, machine, device, dtype)
         begin(lambda: prepare_loops(pair, precision, device))
     base, aligned, same = open_sides(pair, precision, device, progress or silent)
     check_same_tokens(base.vocabulary(), aligned.vocabulary(), pair.name)
@@ -63,25 +64,11 @@ def open_pair(
 
 def prepare_loops(pair: Pair, precision: Precision, device: str) -> None:
     """Compile beside the loading what a processor will run; what fails here fails again where it is told."""
-    on_processor = device == "cpu" and precision.quantization is None
-    compiles = on_processor and any(is_worth_compiling(model) for model in pair.local_models)
-    if compiles:
-        from urial.kernels import second_process  # a compiler is imported only where it is of use
-
-        second_process.start(precision.dtype)
     shift.prepare(torch.device("cpu" if device in WITHOUT_FLOAT64 else device))
-    if compiles:
-        from urial.engines.local.compiled_cpu.runner import warm_up
+    if will_compile(pair, precision, device):
+        from urial.engines.local.compiled_cpu.runner import warm_up  # a compiler is imported only where it is of use
 
         warm_up(precision.dtype)
-
-
-def is_worth_compiling(spec: ModelSpec) -> bool:
-    """Whether its weights are many, as far as can be told before they are read; what comes from the hub usually is."""
-    if spec.folder is None:
-        return True
-    size = sum(path.stat().st_size for path in Path(spec.folder).expanduser().glob("*.safetensors"))
-    return size >= 2 * WORTH_COMPILING  # two bytes a weight, or more
 
 
 def open_sides(pair: Pair, precision: Precision, device: str, progress: Progress) -> tuple[Engine, Engine, str]:

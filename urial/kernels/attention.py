@@ -43,7 +43,9 @@ def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attend
     sums = empty_table(rows * blocks, heads * size).reshape((rows, blocks, heads * size))
     shares = _shares(positions, window, first, blocks)
     _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, sums_at, first, shares, peaks, totals, sums)
-    _join_blocks(positions, window, first, peaks, totals, sums, attended)
+    for r in range(rows):  # a moment's work, and the compiler's second for all cores
+        start, stop = max(0, positions[r] + 1 - window) // BLOCK - first, positions[r] // BLOCK + 1 - first
+        _join(peaks[r, start:stop], totals[r, start:stop], sums[r, start:stop], attended[r])
 
 
 @exactly
@@ -159,15 +161,6 @@ def _mix(mixtures_at, weights, spans, block, begin, groups, sums):
                     h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
                     weight, into = weights[h:, start - begin :].ctypes.data, sums[h * size :].ctypes.data
                     call(mixtures_at, (held[g].ctypes.data, weight, into, stop - start, size, count, length))
-
-
-@compiled_for_all_cores
-def _join_blocks(positions, window, first, peaks, totals, sums, attended):
-    """Each row's softmax over its blocks: attended [R, H S]."""
-    for r in prange(positions.shape[0]):
-        start = max(0, positions[r] + 1 - window) // BLOCK - first
-        stop = positions[r] // BLOCK + 1 - first
-        _join(peaks[r, start:stop], totals[r, start:stop], sums[r, start:stop], attended[r])
 
 
 @any_order

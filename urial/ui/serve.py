@@ -60,17 +60,20 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
 
 def make_state(options: argparse.Namespace) -> AppState:
     """The page's state from flags: pairs are read and checked, no weights are loaded."""
-    from urial.corpus.sources import open_source
-    from urial.engines.open import open_pair
-    from urial.judge.guard_now import Guard
-    from urial.pairs import Machine, availability, choose_precision, load_pairs
-    from urial.ui.model_pool import ModelPool
-    from urial.ui.page import AppState
+    from urial.engines.compile_ahead import start_compiling
+    from urial.pairs import Machine, availability, load_pairs
 
     found = load_pairs(options.models)
     default = found.get(options.pair or found.default).name
     machine = Machine.probe()
-    choose_precision(found.get(default), machine, options.dtype, options.device)  # a wrong --dtype ends here
+    start_compiling(found.get(default), machine, options.device, options.dtype)  # a wrong --dtype ends here
+
+    from urial.corpus.sources import open_source
+    from urial.engines.open import open_pair
+    from urial.judge.guard_now import Guard
+    from urial.ui.model_pool import ModelPool
+    from urial.ui.page import AppState
+
     here = {name: availability(pair, machine, options.dtype, options.device) for name, pair in found.pairs.items()}
     models = ModelPool(
         found.pairs,

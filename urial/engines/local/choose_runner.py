@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from transformers import PreTrainedModel
 
+from urial.engines.compile_ahead import WORTH_COMPILING
 from urial.engines.local.cuda_graph_runner import CudaGraphRunner
 from urial.engines.local.family_trial import Make, first_that_fits
 from urial.engines.local.prefix_cache import PrefixCache
@@ -23,7 +24,6 @@ from urial.engines.local.torch_runner import SequentialRunner, TorchRunner, atte
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-WORTH_COMPILING = 2**24  # weights; for fewer, a compiler's seconds are not won back
 KEPT_PREFIXES = 12  # of both sides: constant beginnings of the methods in use, and the prompts of running comparisons
 
 
