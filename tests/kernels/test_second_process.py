@@ -22,6 +22,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     found.mkdir(parents=True)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(found))
+    monkeypatch.setattr(second_process, "_failed", [])
     return found
 
 
@@ -31,7 +32,14 @@ def test_what_it_compiles_is_kept_where_this_one_looks(folder: Path) -> None:
     assert not second_process.start("bfloat16")  # one is enough
     second_process.wait()
     kept = {path.name.split("-")[0] for path in folder.rglob("*.nbi")}
-    assert {"layers.run_layers", "decoder.norm", "decoder.multiply", "by_address.of_bfloat16"} <= kept
+    assert second_process.mark_of(folder, "bfloat16").exists()
+    assert {
+        "layers.run_layers",
+        "attention.attend",
+        "decoder.norm",
+        "decoder.multiply",
+        "by_address.of_bfloat16",
+    } <= kept
     assert "by_address.of_nibbles" not in kept  # bfloat16 is no steps
     assert not second_process.start("bfloat16")  # nothing is left to do
 
@@ -41,7 +49,20 @@ def test_where_it_fails_this_one_goes_on(folder: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO):
         assert second_process.start("no such type")
         second_process.wait()
-    assert "this one does" in caplog.text and not list(folder.rglob("*.nbi"))
+    assert "this one does" in caplog.text and "KeyError" in caplog.text and not list(folder.rglob("*.nbi"))
+    assert not second_process.start("bfloat16")  # it is not tried again and again
+
+
+@pytest.mark.slow
+def test_files_where_somebody_works_are_none_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "numba.py").write_text("raise SystemExit('a numba of somebody else')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.INFO):
+        assert second_process.start("no such type")
+        second_process.wait()
+    assert "KeyError" in caplog.text and "somebody else" not in caplog.text
 
 
 def test_a_process_that_cannot_be_started_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,11 +140,12 @@ def chosen_contexts(text: str) -> tuple[ContextName, ...]:
 
 
 def begin_compiling(options: argparse.Namespace) -> None:
-    """On a new machine, before anything else is imported: it takes longest."""
+    """On a new machine, before transformers is imported: it takes longest. What can be told before, is."""
     from urial.engines.compile_ahead import start_compiling
     from urial.pairs import Machine
 
     check_places(options)
+    chosen_method(options)
     start_compiling(chosen_pair(options), Machine.probe(), options.device, options.dtype)
 
 

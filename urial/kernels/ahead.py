@@ -1,7 +1,7 @@
 """Compiling a decoder's loops before there is a model: numba needs the types of their arguments, not arrays of a size.
 
-`python -m urial.kernels.ahead bfloat16` does it in a process of its own (`second_process.py`), for those to load that
-look where compiled loops are kept. So nothing here may import torch, which takes seconds.
+As a program it does so in a process of its own, as long as its standard input is open (`second_process.py`), for those
+to load that look where compiled loops are kept. So nothing here may import torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from urial.kernels import attention, by_address, decoder, layers, scales
 from urial.kernels.decoder import Matrix
+from urial.kernels.flavours import kept_in
+from urial.kernels.second_process import mark_of
 
 IN_STEPS = (by_address.IN_32, by_address.IN_16, by_address.FROM_LEAST, by_address.NIBBLES)
 # What a checkpoint's numbers may be stored as: only those of float32 can be steps.
 WAYS = {
     "float32": (by_address.FLOAT32, *IN_STEPS),
-    "bfloat16": (by_address.BFLOAT16,),
-    "float16": (by_address.FLOAT16,),
+    "bfloat16": (by_address.BFLOAT16, by_address.FLOAT32),  # an adapter is multiplied in float32
+    "float16": (by_address.FLOAT16, by_address.FLOAT32),
 }
 
 
@@ -34,8 +36,8 @@ Loop = tuple[Any, Sequence[Any]]  # one that is called from Python or compiled a
 def compile_ahead(dtype: str, before_layers: Callable[[], object] = lambda: None) -> None:
     """All that a decoder of that type of numbers runs on a processor: ten seconds on a new machine, then a moment.
 
-    `before_layers` is called when only what is made of all the others is left. Raises numba's NumbaError where
-    something cannot be compiled, KeyError for a type that has no loops.
+    `before_layers` is called when only what is made of all the others is left. Raises RuntimeError or numba's
+    NumbaError where something cannot be compiled, KeyError for a type that has no loops.
     """
     for which in (*WAYS[dtype], by_address.SCORES, by_address.MIXTURES):
         by_address.loop_address(which)
@@ -110,3 +112,5 @@ def _end_with_the_caller() -> None:
 
 if __name__ == "__main__":
     in_two_processes(sys.argv[1])
+    if folder := kept_in():
+        mark_of(folder, sys.argv[1]).touch()

@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaError, TypingError
 from numba.extending import intrinsic
 
 from urial.kernels.products import (
@@ -107,10 +107,13 @@ def _made(which: int) -> Any:  # kept, as its code goes when it goes
 def loop_address(which: int) -> int:
     """Where one of `FUNCTIONS` lies as long as the process lives; compiled where it is not yet, in half a second.
 
-    Raises numba's NumbaError where it cannot be compiled.
+    Raises RuntimeError where it cannot be compiled.
     """
-    with _MAKING:
-        address: int = _made(which).address
+    try:
+        with _MAKING:
+            address: int = _made(which).address
+    except NumbaError as error:
+        raise RuntimeError(f"a loop could not be compiled: {error}") from error
     return address
 
 

@@ -28,7 +28,7 @@ TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 class Matrix(NamedTuple):
     """Weights [out, in] of one way to store them, a bias, and a low-rank part."""
 
-    kind: int  # `by_address.IN_32` and so on
+    kind: int  # how they are stored, for who looks at one: `by_address.IN_32` and so on
     product: int  # the address of the product for that kind
     down_product: int  # the same for `down`, and for what `up` is multiplied with; 0 for no low-rank part
     up_product: int

@@ -27,9 +27,7 @@ def aligned_empty(*shape: int) -> NDArray[np.float32]:
     return room[start : start + size].reshape(shape)
 
 
-def aligned(
-    array: NDArray[np.float32],
-) -> NDArray[np.float32]:
+def aligned(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """A copy of a float32 array."""
     found = aligned_empty(*array.shape)
     found[...] = array

@@ -54,7 +54,7 @@ class CompiledCache:
 
     @property
     def nbytes(self) -> int:
-        """Of its own span."""
+        """Of its own span; those of its prefix count where that is kept, and nowhere once nobody keeps it."""
         return self.spans[-1].nbytes
 
 
@@ -65,7 +65,7 @@ def _places(spans: Sequence[Span], layer: int) -> list[tuple[int, int, int]]:
 def open_cache(layers: Sequence[Layer], capacity: int, prefix: Prefix[CompiledCache] | None) -> CompiledCache:
     """A cache that begins with a prefix, in place; a copy of it where there is no room for more, to outlive the rest.
 
-    Raises MemoryError or RuntimeError where there is no room.
+    Raises MemoryError where there is no room.
     """
     if prefix is None:
         return CompiledCache(0, capacity, [_empty(layers, 0, capacity)])

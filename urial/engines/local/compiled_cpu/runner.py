@@ -134,7 +134,7 @@ class RotaryTables:
 def warm_up(dtype: str = "float32") -> None:
     """Compiles the loops for weights of that type while they are still on their way (`kernels/ahead.py`).
 
-    Raises RuntimeError where that fails.
+    Raises RuntimeError where that fails, OSError where nothing can be written any more.
     """
     second_process.wait()
     with all_cores("compiling"):
