@@ -63,13 +63,17 @@ def _started(dtype: str) -> _Running:
     command = [sys.executable, "-P", "-m", "urial.kernels.ahead", dtype]
     path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
     errors = tempfile.TemporaryFile()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,  # never written to; it ends with this process, and the other with it
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        env=os.environ | {"PYTHONPATH": path},
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # never written to; it ends with this process, and the other with it
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    except OSError:
+        errors.close()
+        raise
     return _Running(process, errors)
 
 
