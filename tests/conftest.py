@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tests.support.file_marks import can_match, marks_of_all
 settings.register_profile("gate", derandomize=True)  # the gate finds the same cases each time; a desk finds new ones
 if os.environ.get("CI"):
     settings.load_profile("gate")
+
+if not shutil.which("nvidia-smi"):
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for a GPU run without one; read when Triton is imported
 
 SLOWER = ("slow", "embedded", "browser", "server")
 ALONE = {"embedded", "browser", "server"}  # one after another: each of them takes both cores or gigabytes

@@ -104,9 +104,9 @@ def shape(capsys: pytest.CaptureFixture, *more: str) -> list[dict]:
 
 def test_a_step_is_held_against_generate_and_the_bandwidth(capsys: pytest.CaptureFixture) -> None:
     rows = shape(capsys, "--decode")
-    eager, ours, ratio, limit, share, both, scoring = (row["measured"] for row in rows)
+    eager, ours, ratio, limit, share, both, scoring, as_rows = (row["measured"] for row in rows)
     assert ratio == pytest.approx(eager / ours) and share == pytest.approx(100 * limit / ours)
-    assert limit > 0 and both > 0 and scoring > 0
+    assert limit > 0 and both > 0 and scoring > 0 and as_rows > 0
 
 
 def test_many_at_once_write_all_their_tokens(capsys: pytest.CaptureFixture) -> None:

@@ -57,7 +57,7 @@ def test_its_ends_are_the_aligned_model_and_the_base_under_the_chat_template(eng
 
 
 def test_positions_share_the_steps(engines: PairEngines, runner: Watched) -> None:
-    if runner.runner.max_sequences == 1:
+    if runner.runner.limits.sequences == 1:
         pytest.skip("this runner reads one sequence after another")
     dialled(engines, [0.25, 0.75])
     assert max(map(len, runner.batches)) >= 4  # two that write, and the base behind each

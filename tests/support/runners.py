@@ -30,7 +30,7 @@ class Watched:
     def __init__(self, runner: Runner[Any], before: Callable[[Sequence[Chunk]], None] = lambda batch: None) -> None:
         self.runner, self.before = runner, before
         self.can_rewind = runner.can_rewind
-        self.max_sequences, self.worth_reading = runner.max_sequences, runner.worth_reading
+        self.limits, self.worth_reading = runner.limits, runner.worth_reading
         self.batches: list[list[int]] = []  # how many tokens of each sequence
 
     def open(self, capacity: int, prefix: Prefix[Any] | None) -> Any:

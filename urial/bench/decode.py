@@ -6,6 +6,7 @@ Each function yields rows. Knows the workload, our own path, and transformers' `
 from __future__ import annotations
 
 import statistics
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,10 +20,13 @@ from urial.bench.contestants import Ours
 from urial.bench.growth import timed
 from urial.bench.limit import read_bandwidth, step_bytes
 from urial.bench.workload import QUERIES, Workload, endless_engines
+from urial.compare.given_answer import score_exactly
+from urial.compare.live_scoring import Growing
 from urial.compare.request import Prompts, make_prompts
-from urial.compare.scoring import Scoring
+from urial.compare.scoring import ExactComparison
 from urial.engines.base import Sampling
 from urial.engines.local.engine import LocalEngine
+from urial.engines.local.request_outputs import score_given
 from urial.engines.pair import PairEngines
 from urial.records import ContextName
 
@@ -37,7 +41,7 @@ def by_step(work: Workload) -> Iterator[Row]:
     engines = endless_engines(work)
     prompts = make_prompts(engines, work.request(QUERIES[0]))
     model, count = work.loaded.base.model, work.new_tokens
-    eager = step_seconds(lambda length: eagerly(model, prompts.base_ids, length), count)
+    eager = step_seconds(lambda length: eagerly(model, prompts.base_ids, length), count, rounds=1)  # it is slow
     ours = step_seconds(lambda length: one_answer(engines.local("base"), prompts.base_ids, length), count)
     both = step_seconds(lambda length: both_answers(engines, prompts, length), count)
     limit = step_bytes(model) / read_bandwidth(work.device)
@@ -47,17 +51,19 @@ def by_step(work: Workload) -> Iterator[Row]:
     yield row("the weights read once at the bandwidth measured", 1000 * limit, "ms")
     yield row("ours, one answer", 100 * limit / ours, "% of the bandwidth limit")
     yield row("ours, both columns", 1000 * both, "ms a token of each")
-    yield row(f"scoring {SCORED} positions in both contexts", 1000 * scoring_seconds(engines, prompts), "ms")
+    scored, as_rows = scoring_seconds(engines, prompts)
+    yield row(f"scoring {SCORED} positions in both contexts", 1000 * scored, "ms")
+    yield row(f"scoring {SCORED} positions in both contexts, as a record's rows", 1000 * as_rows, "ms")
 
 
 def row(what: str, measured: float, unit: str) -> Row:
     return {"what": what, "measured": measured, "unit": unit}
 
 
-def step_seconds(write: Callable[[int], None], count: int) -> float:
+def step_seconds(write: Callable[[int], None], count: int, rounds: int = ROUNDS) -> float:
     """Seconds a token: an answer of `count` tokens less one of a single token, which pays for the prompt."""
     write(count)
-    found = [timed(partial(write, count))[0] - timed(partial(write, 1))[0] for _ in range(ROUNDS)]
+    found = [timed(partial(write, count))[0] - timed(partial(write, 1))[0] for _ in range(rounds)]
     return statistics.median(found) / max(1, count - 1)
 
 
@@ -80,16 +86,28 @@ def both_answers(engines: PairEngines, prompts: Prompts, count: int) -> None:
         pass
 
 
-def scoring_seconds(engines: PairEngines, prompts: Prompts) -> float:
-    """Both models read an answer of SCORED tokens behind contexts that are read already; all statistics."""
+def scoring_seconds(engines: PairEngines, prompts: Prompts) -> tuple[float, float]:
+    """Both models read an answer of SCORED tokens, behind prompts of which the constant part is read already: all
+    statistics, and those as rows of a record."""
     ids = [(7 * position) % engines.vocabulary for position in range(SCORED)]
 
-    def score() -> float:
-        with closing(Scoring(engines, prompts.aligned_ids, prompts.context_ids, SCORED)) as scoring:
-            return timed(lambda: scoring.ask(ids, [""] * SCORED, None).rows())[0]
+    def columns() -> None:
+        exact = ExactComparison(engines, prompts.context_ids, SCORED)
+        reader = engines.local("aligned").reader(prompts.aligned_ids, SCORED)
+        with closing(score_given(ids, reader, exact.followers, exact.compare, exact.vocabulary)) as found:
+            deque(found, maxlen=0)
 
-    score()
-    return statistics.median(score() for _ in range(ROUNDS))
+    def rows() -> None:
+        growing: Growing = {name: [] for name in prompts.context_ids}
+        deque(score_exactly(engines, prompts, ids, [""] * SCORED, growing), maxlen=0)
+
+    return repeated(columns), repeated(rows)
+
+
+def repeated(job: Callable[[], None]) -> float:
+    """Median seconds, after one run that warms up."""
+    job()
+    return statistics.median(timed(job)[0] for _ in range(ROUNDS))
 
 
 def at_once(work: Workload, count: int) -> Iterator[Row]:

@@ -20,6 +20,7 @@ import transformers
 
 from urial.bench.decode import Row, at_once, by_step, row, step_seconds
 from urial.bench.growth import RandomRows
+from urial.bench.quantised import by_nf4
 from urial.bench.table import rows_as_text
 from urial.bench.workload import QUERIES, Workload, endless_engines
 from urial.compare.request import make_prompts
@@ -43,10 +44,12 @@ def measure_gpu(work: Workload, folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"--out {folder}: {error.strerror}; choose a folder to write to.") from error
     started = time.perf_counter()
-    parts = {name: part_rows(partial(part, work)) for name, part in PARTS.items()}
-    report = machine(work) | {"parts": parts, "seconds": time.perf_counter() - started}
-    (folder / "gpu.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
-    (folder / "gpu.md").write_text(as_markdown(report), encoding="utf-8")
+    report: dict[str, Any] = machine(work) | {"parts": {}, "seconds": 0.0}
+    for name, part in PARTS.items():  # written after each: a machine that is taken away keeps what there is
+        report["parts"][name] = part_rows(partial(part, work))
+        report["seconds"] = time.perf_counter() - started
+        (folder / "gpu.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+        (folder / "gpu.md").write_text(as_markdown(report), encoding="utf-8")
     return report
 
 
@@ -119,8 +122,9 @@ def crowd(work: Workload) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Workload], Iterator[Row]]] = {
     "checks": checks,
     "decoding and scoring": by_step,
-    "static cache": static_cache,
     "at once": crowd,
+    "nf4": by_nf4,
+    "static cache": static_cache,
 }
 
 

@@ -23,6 +23,7 @@ from urial.shift import statistics as shift
 from urial.shift.statistics import ShiftStatistics
 
 NO_ROWS = ToldRows([])
+ROWS_ON_GPU = 256  # of each source at once: there it is calls that cost
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
@@ -51,7 +52,8 @@ class ExactComparison:
             )
             return {name: with_foreign_columns(ShiftStatistics(), [], told, TOP) for name in self._names}
         sources = dict(zip(self._names, bases, strict=True))
-        return shift.statistics(aligned, sources, ids, vocabulary=self.vocabulary, top=TOP)
+        at_once = ROWS_ON_GPU if rows[0][0].is_cuda else None
+        return shift.statistics(aligned, sources, ids, vocabulary=self.vocabulary, top=TOP, rows_per_chunk=at_once)
 
 
 class GivenRows:

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from urial.engines.base import Sampling
 from urial.engines.local.bounded_stream import BUFFERED
 from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.engines.local.prefix_cache import PrefixCache
-from urial.engines.local.scheduler import STEP_TOKENS, scheduler
-from urial.engines.local.sequence import HELD_ROWS, SharedModel
+from urial.engines.local.runner import Limits
+from urial.engines.local.scheduler import scheduler
+from urial.engines.local.sequence import SharedModel
 from urial.engines.local.torch_runner import SequentialRunner, TorchRunner
 
 MODEL = "llama"
@@ -51,6 +53,20 @@ def test_everyone_with_a_token_to_read_goes_along() -> None:
     assert runner.batches[:5] == [[3], [1, 2], [1, 1, 2], [1, 1, 1], [1, 1, 1]]
 
 
+def test_short_prompts_share_a_pass_as_far_as_its_tokens_reach() -> None:
+    gate = Gate()
+    engine, runner = watched(gate)
+    decoding = engine.generate(PROMPT[:4], Sampling(max_new_tokens=20))
+    gate.arrived()
+    gate.let_through(1)
+    texts = [[5 + (7 * n + place) % 300 for place in range(40)] for n in range(2)]
+    reading = [engine.generate(text, Sampling(max_new_tokens=2)) for text in texts]
+    gate.let_through(100)
+    answers = [ids_of(each) for each in reading]
+    assert len(ids_of(decoding)) == 20 and answers == [alone(text, 2) for text in texts]
+    assert any(len(batch) == 3 and sum(batch[1:]) == Limits().tokens for batch in runner.batches)
+
+
 def test_a_long_prompt_is_read_in_parts_that_take_those_along_who_decode() -> None:
     gate = Gate()
     engine, runner = watched(gate)
@@ -61,8 +77,8 @@ def test_a_long_prompt_is_read_in_parts_that_take_those_along_who_decode() -> No
     gate.let_through(200)
     assert len(ids_of(decoding)) == 60 and len(ids_of(reading)) == 2
     mixed = [batch for batch in runner.batches if len(batch) == 2]
-    assert sum(batch[1] for batch in mixed) >= 400 - STEP_TOKENS
-    assert all(batch[0] == 1 and batch[1] <= STEP_TOKENS for batch in mixed)
+    assert sum(batch[1] for batch in mixed) >= 400 - Limits().tokens
+    assert all(batch[0] == 1 and batch[1] <= Limits().tokens for batch in mixed)
 
 
 def test_more_than_a_step_takes_go_in_turns() -> None:
@@ -71,7 +87,7 @@ def test_more_than_a_step_takes_go_in_turns() -> None:
     with ThreadPoolExecutor(20) as readers:
         found = list(readers.map(ids_of, running))
     assert found == [alone([5 + n, 6, 7], 6) for n in range(20)]
-    assert max(map(len, runner.batches)) <= runner.max_sequences
+    assert max(map(len, runner.batches)) <= runner.limits.sequences
 
 
 def test_a_beginning_that_another_prompt_is_reading_is_read_once() -> None:
@@ -128,7 +144,7 @@ def test_who_leaves_while_a_long_prompt_is_read_ends_it_within_a_step() -> None:
     running.close()
     gate.let_through(20)
     until(lambda: engine.held().sequences == 0)
-    assert runner.batches == [[STEP_TOKENS]] and engine.held().prefixes == 0
+    assert runner.batches == [[Limits().tokens]] and engine.held().prefixes == 0
 
 
 def test_an_answer_that_nobody_holds_any_more_ends() -> None:
@@ -225,7 +241,7 @@ def test_an_answer_is_followed_behind_every_context_to_its_last_token(kind: type
     """Contexts shorter and longer than the prompt, the answer longer than what a sequence may be ahead."""
     if family == "gemma2" and kind is TorchRunner:
         pytest.skip("a family with a soft cap on its scores does not attend plainly")
-    model, tokens = tiny.unchanged(family, 0), 2 * HELD_ROWS + 7
+    model, tokens = tiny.unchanged(family, 0), 2 * Limits().held_rows + 7
     engine = engine_over(kind(model), model, ends=frozenset())
     contexts = [[5, 6], [5 + n % 300 for n in range(90)]]
     readers = [engine.reader(ids, tokens) for ids in contexts]
@@ -256,8 +272,21 @@ def test_scores_that_nobody_reads_hold_the_answer_up_and_closing_them_lets_it_go
     until(lambda: engine.held().sequences == 0)
 
 
-def test_an_answer_that_is_stopped_is_scored_as_far_as_it_was_read() -> None:
-    engine, _ = watched()
+@pytest.mark.parametrize("length", [3, 16, 21])
+def test_where_calls_cost_positions_are_compared_some_at_a_time_and_the_rest_at_the_end(length: int) -> None:
+    engine, runner = watched()
+    runner.limits = replace(Limits(), compared_rows=8)
+    readers = [engine.reader([5, 6], length)]
+    pieces = engine.generate(PROMPT, Sampling(max_new_tokens=length), readers, lambda rows, ids: ids)
+    scored = list(pieces.scores)
+    assert [token for ids in scored for token in ids] == ids_of(pieces) == alone(PROMPT, length)
+    assert all(len(ids) >= 8 for ids in scored[:-1]) and len(scored) <= length // 8 + 1
+
+
+@pytest.mark.parametrize("compared", [1, 8])
+def test_an_answer_that_is_stopped_is_scored_as_far_as_it_was_read(compared: int) -> None:
+    engine, runner = watched()
+    runner.limits = replace(Limits(), compared_rows=compared)
     readers = [engine.reader([5, 6], 300)]
     pieces = engine.generate(PROMPT, Sampling(max_new_tokens=300), readers, lambda rows, ids: ids)
     found = [next(pieces).id for _ in range(7)]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from urial.engines.local.bounded_stream import BUFFERED, Stream
-from urial.engines.local.sequence import HELD_ROWS, Sequence
+from urial.engines.local.sequence import Sequence
 
 Choose = Callable[[list[torch.Tensor]], int]  # from the rows [1, V] of those that write
 Compare = Callable[[list[list[torch.Tensor]], list[int]], Any]  # from n rows of each sequence, and n tokens
@@ -103,7 +103,8 @@ class Answer:
 
     def has_room_for(self, sequence: Sequence) -> bool:
         """Whether what reading on gives has a place to go."""
-        if self._writes(sequence) and (self.pieces.is_full or len(self.tokens) - self._needed_from >= HELD_ROWS):
+        ahead = len(self.tokens) - self._needed_from
+        if self._writes(sequence) and (self.pieces.is_full or ahead >= sequence.runner.limits.held_rows):
             return False
         return not (self._is_scored and self.scores.is_full)
 
@@ -137,10 +138,7 @@ class Answer:
             self._write()
         except Exception as error:  # whatever a chooser meets is its answer's and nobody else's
             self._finish_writing(error)
-        try:
-            self._score()
-        except Exception as error:
-            self.scores.end(error)
+        self._score_or_fail()
         known = self._shared_done if self._is_scored else len(self._shared)
         for sequence in self.sequences:
             sequence.drop_rows(known if sequence in self.followers else self._needed_from)
@@ -155,13 +153,13 @@ class Answer:
             del self.tokens[self._stopped_at :]
             self._shared = [token for token in self.tokens if self._is_known(token)]
             self._finish_writing()
-            self._finish_scoring()
+            self._score_or_fail()  # what was too few to be compared
 
     def fail(self, sequence: Sequence, error: BaseException) -> None:
         """One of the sequences cannot go on. An answer whose score fails is written on."""
         if self._writes(sequence):
             self._finish_writing(error)
-            self._finish_scoring()
+            self._score_or_fail()
         else:
             self.scores.end(error)
 
@@ -184,10 +182,16 @@ class Answer:
     def _is_known(self, token: int) -> bool:
         return self._vocabulary is None or token < self._vocabulary
 
+    def _score_or_fail(self) -> None:
+        try:
+            self._score()
+        except Exception as error:
+            self.scores.end(error)
+
     def _score(self) -> None:
         """Stretches of tokens that followers know, and one by one those that they do not."""
         compare = self._compare
-        while compare is not None and self._is_scored and (count := self._comparable()):
+        while compare is not None and self._is_scored and (count := self._comparable()) and self._is_worth(count):
             start, stop = self._done, self._done + count
             shared = count if self._is_known(self.tokens[start]) else 0
             rows = [reader.rows(start, stop) for reader in self.readers]
@@ -195,6 +199,11 @@ class Answer:
             self.scores.put(compare(rows, self.tokens[start:stop]))
             self._done, self._shared_done = stop, self._shared_done + shared
         self._finish_scoring()
+
+    def _is_worth(self, count: int) -> bool:
+        """Whether to compare so few, or to wait for what will come: a written answer's next tokens, or its end."""
+        is_growing = self._choose is not None and not self.is_whole
+        return not is_growing or count >= self.readers[0].runner.limits.compared_rows
 
     def _comparable(self) -> int:
         """How many of the next positions have all rows that they need."""

@@ -1,7 +1,7 @@
 """Which kind of runner a model gets: CUDA graphs on a GPU, compiled loops on a processor, else transformers' layers.
 
-Quantised layers have kernels of their own that were never tried in a capture, and a model over several devices copies
-between them: both run as they are.
+Layers of eight bits look at values on their way, and a model over several devices copies between them: both run as they
+are.
 """
 
 from __future__ import annotations
@@ -50,10 +50,16 @@ def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> b
     """Plain weights on one GPU, in a family whose forward never asks for a tensor's value."""
     devices = {parameter.device for parameter in model.parameters()}
     on_one = len(devices) == 1 and next(iter(devices)).type == device_type
-    is_plain = getattr(model, "hf_quantizer", None) is None
+    is_plain = getattr(model, "hf_quantizer", None) is None or is_nf4(model)
     is_hooked = any(hasattr(module, "_hf_hook") for module in model.modules())  # accelerate moves tensors there
     is_quiet = getattr(model, "_can_compile_fullgraph", False) and getattr(model, "_supports_attention_backend", False)
     return on_one and is_plain and not is_hooked and bool(is_quiet) and attends_plainly(model)
+
+
+def is_nf4(model: PreTrainedModel) -> bool:
+    """Four bits a weight: bitsandbytes' kernels for that can be captured."""
+    asked = getattr(model.config, "quantization_config", None)
+    return bool(getattr(asked, "load_in_4bit", False))
 
 
 def supports_compiled_cpu(model: PreTrainedModel, name: str, worth_compiling: int) -> bool:

@@ -12,8 +12,28 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from transformers import PreTrainedModel
 
-MAX_SEQUENCES = 16  # in one pass: beyond it a step gets slower about as fast as rows are added
+GPU_HELD_BYTES = 2**28  # of the rows of a sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much goes into one forward pass, and how far apart the sequences of one answer may be: for a processor."""
+
+    sequences: int = 16  # in one pass: beyond it a step gets slower about as fast as rows are added
+    tokens: int = 64  # of prompts and given answers in one pass: states stay in a core's cache, nobody waits long
+    held_rows: int = 32  # logits that a sequence may be ahead of the slowest one that reads the same answer
+    compared_rows: int = 1  # positions worth comparing while an answer is written
+
+
+def limits_on(model: PreTrainedModel) -> Limits:
+    """On a GPU it is launches that cost: of a pass over few tokens, of statistics over few rows."""
+    if model.device.type != "cuda":
+        return Limits()
+    row_bytes = 4 * model.config.get_text_config().vocab_size
+    rows = max(Limits().held_rows, GPU_HELD_BYTES // row_bytes)
+    return Limits(sequences=32, tokens=2048, held_rows=min(1024, rows), compared_rows=8)
 
 
 class SequenceCache(Protocol):
@@ -48,7 +68,7 @@ class Runner(Protocol[C]):
     """A model, ready to run. Used by one thread at a time."""
 
     can_rewind: bool  # `open` takes any number of tokens that a cache holds; if False only all of them
-    max_sequences: int  # in one forward pass
+    limits: Limits
     worth_reading: int  # answer tokens that a sequence which only follows waits for: 1 where rows go together cheaply
 
     def open(self, capacity: int, prefix: Prefix[C] | None) -> C:

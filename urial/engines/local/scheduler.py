@@ -25,7 +25,6 @@ from urial.engines.local.sequence import Sequence, SharedModel
 
 log = logging.getLogger(__name__)
 
-STEP_TOKENS = 64  # of prompts and given answers in one step: their states stay in a core's cache, and nobody waits long
 NAME = "urial-scheduler"
 
 T = TypeVar("T")
@@ -170,21 +169,21 @@ class Scheduler:
                 self._fail(sequence, error)
 
     def _next_batch(self) -> Batch:
-        """Sequences of one model: all that decode, in turns, and the first of the prompts that are still to be read."""
+        """Sequences of one model: all that decode, in turns, and prompts that are still to be read, in their order."""
         due = [sequence for sequence in self._sequences if sequence.is_due]
         model = next((each.model for each in due if each.model is not self._last_model), due[0].model)
         self._last_model = model
         mine = [each for each in due if each.model is model]
         reading = [each for each in mine if each.is_reading_context and each.unread > 1]
         decoding = [each for each in mine if each not in reading]
-        most = (reading or decoding)[0].runner.max_sequences
+        most = (reading or decoding)[0].runner.limits.sequences
         decoding = decoding[: most - bool(reading)]  # a crowd that decodes leaves room for a prompt
         self._sequences = [*(each for each in self._sequences if each not in decoding), *decoding]  # they take turns
-        return list(self._chunks([*decoding, *reading[:1]]))
+        return list(self._chunks([*decoding, *reading[: most - len(decoding)]]))
 
     def _chunks(self, sequences: list[Sequence]) -> Iterator[tuple[Sequence, Chunk[Any]]]:
         """The next tokens of each: one for whoever decodes, and so many of texts that are known."""
-        left = STEP_TOKENS
+        left = sequences[0].runner.limits.tokens
         for sequence in sequences:
             is_known = sequence.unread > 1
             if is_known and left <= 0:

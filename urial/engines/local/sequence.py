@@ -22,8 +22,6 @@ from urial.engines.local.runner import Chunk, Prefix, Runner, SequenceCache
 if TYPE_CHECKING:
     from urial.engines.local.answer import Answer
 
-HELD_ROWS = 32  # rows that a sequence may be ahead of the slowest one that reads the same answer
-
 
 @dataclass(frozen=True, slots=True)
 class SharedModel:
@@ -80,7 +78,7 @@ class Sequence:
     @property
     def is_due(self) -> bool:
         """Whether the next step should take this sequence along."""
-        if self.cache is None or self.unread <= 0 or len(self._rows) >= HELD_ROWS:
+        if self.cache is None or self.unread <= 0 or len(self._rows) >= self.runner.limits.held_rows:
             return False
         has_enough = self.is_reading_context or self.unread >= self.runner.worth_reading
         return self.answer.has_room_for(self) and (has_enough or self.answer.is_waited_for_by(self))
@@ -105,7 +103,7 @@ class Sequence:
         """The next tokens to read, at most so many, at least one."""
         before_rows = len(self.context) - 1  # the row after this token is the first of the answer's
         stop = self._read + min(most, self.unread)
-        stop = min(stop, max(self._read, before_rows) + HELD_ROWS - len(self._rows))
+        stop = min(stop, max(self._read, before_rows) + self.runner.limits.held_rows - len(self._rows))
         if self._to_keep and not self._needs_no_copy(self._to_keep[0]):
             stop = min(stop, self._to_keep[0])  # so that who begins there later reads on in the same parts
         rows = max(0, stop - max(self._read, before_rows))

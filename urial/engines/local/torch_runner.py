@@ -8,20 +8,24 @@ Both carry the adapter, where there is one, as a factor for each token. Shapes: 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.bias import CausalBias, causal_lower_right
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 from urial.engines.local.backbone import backbone_of, read_on
 from urial.engines.local.cpu_linear import put_weights_first
 from urial.engines.local.kv_cache import PLAIN_LAYERS, OwnCache, RaggedCache, begun_with
 from urial.engines.local.lm_head import LmHead
-from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
+from urial.engines.local.on_gpu.layers import use_larger_kernels
+from urial.engines.local.runner import Chunk, Prefix, limits_on, side_by_side, wanted_rows
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 RUNNER_ATTENTION = "urial_runner"
@@ -61,7 +65,6 @@ def runner_tree(model: PreTrainedModel, factors: AdapterFactors, attention: str 
     """A second tree over the same tensors, with factors on its low-rank layers and its own way of attending."""
     tree = share_tensors(model)
     if attention is not None:
-        tree.config = copy.deepcopy(tree.config)
         tree.set_attn_implementation(attention)
     put_weights_first(tree)
     for parent in list(tree.modules()):
@@ -79,11 +82,16 @@ def runner_tree(model: PreTrainedModel, factors: AdapterFactors, attention: str 
 Attend = Callable[[torch.Tensor, float | None], torch.Tensor]
 
 
+Mask = torch.Tensor | CausalBias
+Masks = dict[tuple[int, int, int, int | None], Mask]  # of one pass: by start, length, count and window
+
+
 class PassCache:
     """Stands where transformers expects a cache, for one pass over some sequences in their order."""
 
     def __init__(self, batch: Sequence[Chunk[RaggedCache]], windows: Sequence[int | None]) -> None:
         self._batch, self._windows = batch, windows
+        self._masks: Masks = {}
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
@@ -94,12 +102,13 @@ class PassCache:
             tokens = slice(start, start + len(chunk.tokens))
             parts.append((tokens, *chunk.cache.write(layer_idx, keys[:, :, tokens], values[:, :, tokens])))
             start = tokens.stop
-        return partial(attend_apart, parts, self._windows[layer_idx]), None
+        return partial(attend_apart, parts, self._windows[layer_idx], self._masks), None
 
 
 def attend_apart(
     parts: Sequence[tuple[slice, torch.Tensor, torch.Tensor]],
     window: int | None,
+    masks: Masks,
     query: torch.Tensor,
     scale: float | None,
 ) -> torch.Tensor:
@@ -107,32 +116,56 @@ def attend_apart(
 
     `parts`: of each sequence, which of the N tokens are its own, and all keys and values that it holds.
     """
-    found = [attend_last(query[:, :, tokens], keys, values, window, scale) for tokens, keys, values in parts]
+    found = [attend_last(query[:, :, tokens], keys, values, window, scale, masks) for tokens, keys, values in parts]
     return torch.cat(found, dim=2).transpose(1, 2)
 
 
 def attend_last(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None, scale: float | None
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    window: int | None,
+    scale: float | None,
+    masks: Masks,
 ) -> torch.Tensor:
     """Queries [1, H, n, S] of a sequence's last n positions over those that each may see.
 
-    `window` is the most that a position sees, its own included; None sees all.
+    `window` is the most that a position sees, its own included; None sees all. `masks` are those of the pass so far.
     """
     count, length = query.shape[2], keys.shape[2]
     start = max(0, length - count + 1 - window) if window else 0
-    mask = None  # a single position sees all that is left
+    keys, values = keys[:, :, start:], values[:, :, start:]
+    mask: Mask | None = None  # a single position sees all that is left
     if count > 1:
-        seen = torch.arange(start, length, device=query.device)
-        own = torch.arange(length - count, length, device=query.device)[:, None]
-        mask = (seen <= own) & (seen > own - window) if window else seen <= own
-    return functional.scaled_dot_product_attention(
-        query,
-        keys[:, :, start:],
-        values[:, :, start:],
-        attn_mask=mask,
-        scale=scale,
-        enable_gqa=query.shape[1] != keys.shape[1],
-    )
+        kind = start, length, count, window
+        if kind not in masks:
+            masks[kind] = mask_of_last(*kind, query)
+        mask = masks[kind]
+    is_grouped = query.shape[1] != keys.shape[1]
+    if is_grouped and query.is_cuda and not isinstance(mask, CausalBias | None):  # no quick kernel takes both
+        keys, values = (each.repeat_interleave(query.shape[1] // keys.shape[1], 1) for each in (keys, values))
+        is_grouped = False
+    return functional.scaled_dot_product_attention(query, keys, values, mask, scale=scale, enable_gqa=is_grouped)
+
+
+def mask_of_last(start: int, length: int, count: int, window: int | None, like: torch.Tensor) -> Mask:
+    """0 where each of the last `count` positions sees those from `start` on [count, length - start], -inf where not."""
+    if like.is_cuda and (window is None or length <= window):
+        return causal_lower_right(count, length)  # kernels know it: nothing is held or read
+    seen = torch.arange(start, length, device=like.device)
+    own = torch.arange(length - count, length, device=like.device)[:, None]
+    is_hidden = (seen > own) | (seen <= own - window) if window else seen > own
+    return torch.zeros(is_hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(is_hidden, -torch.inf)
+
+
+@contextmanager
+def quick_attention(device: torch.device) -> Iterator[None]:
+    """Without cuDNN's on a GPU: it plans anew for each length, 70 ms at a time, and lengths never come again."""
+    if device.type != "cuda":
+        yield
+        return
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
 
 
 def attend_by_cache(
@@ -169,17 +202,18 @@ class TorchRunner:
     """
 
     can_rewind = True
-    max_sequences = MAX_SEQUENCES
     worth_reading = 1
 
     def __init__(self, model: PreTrainedModel) -> None:
         """`model` carries the adapter where there is one."""
         self.factors = AdapterFactors()
         self.layers = backbone_of(runner_tree(model, self.factors, RUNNER_ATTENTION))
+        use_larger_kernels(self.layers)
         self.head = LmHead(model)
         layers = DynamicCache(config=model.config).layers
         self.windows = [getattr(layer, "sliding_window", None) for layer in layers]
         self._like = next(model.parameters())
+        self.limits = limits_on(model)
 
     def open(self, capacity: int, prefix: Prefix[RaggedCache] | None) -> RaggedCache:
         return begun_with(prefix, capacity)
@@ -190,7 +224,8 @@ class TorchRunner:
         self.factors.set(factors, self._like)
         ids, places = torch.tensor([tokens, positions], device=self._like.device)[:, None]
         cache = PassCache(batch, self.windows)
-        output = self.layers(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
+        with quick_attention(self._like.device):
+            output = self.layers(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
         found = self.head(output.last_hidden_state[0, wanted_rows(batch)]).split([chunk.rows for chunk in batch])
         for chunk in batch:
             chunk.cache.length += len(chunk.tokens)
@@ -204,7 +239,6 @@ class SequentialRunner:
     """One sequence after another, each with a cache of transformers' own."""
 
     can_rewind = False
-    max_sequences = 1
     worth_reading = WORTH_READING
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -213,6 +247,7 @@ class SequentialRunner:
         self._layers = backbone_of(runner_tree(model, self._factors))
         self._head = LmHead(model)
         self._config, self._like = model.config, next(model.parameters())
+        self.limits = replace(limits_on(model), sequences=1)
 
     def open(self, capacity: int, prefix: Prefix[OwnCache] | None) -> OwnCache:
         return prefix.cache.fork() if prefix else OwnCache(DynamicCache(config=self._config))

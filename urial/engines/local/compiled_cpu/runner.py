@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from urial.engines.local.compiled_cpu.cache import CompiledCache, open_cache
 from urial.engines.local.compiled_cpu.layers import head_of, last_norm, layers_of, rotary_kinds
-from urial.engines.local.runner import MAX_SEQUENCES, Chunk, Prefix, side_by_side, wanted_rows
+from urial.engines.local.runner import Chunk, Limits, Prefix, side_by_side, wanted_rows
 from urial.kernels import decoder, second_process
 from urial.kernels.ahead import compile_ahead
 from urial.kernels.cores import all_cores
@@ -33,7 +33,7 @@ class CompiledCpuRunner:
     """Compiled layers and output layer, ready to run."""
 
     can_rewind = True
-    max_sequences = MAX_SEQUENCES
+    limits = Limits()
     worth_reading = 1
 
     def __init__(self, model: PreTrainedModel) -> None:
