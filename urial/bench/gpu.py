@@ -93,7 +93,8 @@ def checks(work: Workload) -> Iterator[Row]:
     yield row("KL off float64 at most", off, "nats")
     held = shared_model(work.loaded.base.model, work.loaded.base.description)
     scheduler().call(held.prepare)
-    is_captured = isinstance(held.runner.result(), CudaGraphRunner)
+    runner = held.runner.result()  # it has taken a step to be tried
+    is_captured = isinstance(runner, CudaGraphRunner) and runner.captures
     yield row("steps captured as CUDA graphs", float(is_captured), "1 is yes")
 
 

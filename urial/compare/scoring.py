@@ -16,6 +16,7 @@ from urial.compare.foreign_tokens import SomeRows, with_foreign_columns, with_fo
 from urial.compare.side import ToldRows
 from urial.compare.top_lists import BoundedStatistics, bounded_statistics, rows_told
 from urial.engines.base import FIRST_REREAD, Engine, LogitRows, ScoreSession, ToldRow, TopRows
+from urial.engines.local.runner import gpu_rows
 from urial.engines.pair import PairEngines
 from urial.records import ContextName, TokenShift, TopEntry
 from urial.shares import classify
@@ -23,7 +24,7 @@ from urial.shift import statistics as shift
 from urial.shift.statistics import ShiftStatistics
 
 NO_ROWS = ToldRows([])
-ROWS_ON_GPU = 256  # of each source at once: there it is calls that cost
+ROWS_ON_GPU = 256  # of each source at once, at most
 TOP = 10  # entries in the lists of alternatives (design, section 6)
 
 Rows = dict[ContextName, tuple[TokenShift, ...]]
@@ -52,7 +53,8 @@ class ExactComparison:
             )
             return {name: with_foreign_columns(ShiftStatistics(), [], told, TOP) for name in self._names}
         sources = dict(zip(self._names, bases, strict=True))
-        at_once = ROWS_ON_GPU if rows[0][0].is_cuda else None
+        row = rows[0][0]
+        at_once = min(ROWS_ON_GPU, gpu_rows(row.device, row.shape[1])) if row.is_cuda else None  # there calls cost
         return shift.statistics(aligned, sources, ids, vocabulary=self.vocabulary, top=TOP, rows_per_chunk=at_once)
 
 

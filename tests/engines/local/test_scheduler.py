@@ -283,6 +283,22 @@ def test_where_calls_cost_positions_are_compared_some_at_a_time_and_the_rest_at_
     assert all(len(ids) >= 8 for ids in scored[:-1]) and len(scored) <= length // 8 + 1
 
 
+def test_tokens_that_followers_do_not_know_hold_nothing_up() -> None:
+    """Stretches between them never get as long as what is worth comparing."""
+    engine, runner = watched()
+    runner.limits = replace(Limits(), compared_rows=8)
+    length = 3 * Limits().held_rows
+    wanted = alone(PROMPT, length)
+    known = sorted(wanted)[length // 2]  # about half of the tokens lie above
+    pieces = engine.generate(
+        PROMPT, Sampling(max_new_tokens=length), [engine.reader([5, 6], length)], lambda rows, ids: ids, known
+    )
+    with ThreadPoolExecutor(1) as reader:
+        answering = reader.submit(ids_of, pieces)
+        scored = [token for ids in pieces.scores for token in ids]
+    assert scored == answering.result() == wanted
+
+
 @pytest.mark.parametrize("compared", [1, 8])
 def test_an_answer_that_is_stopped_is_scored_as_far_as_it_was_read(compared: int) -> None:
     engine, runner = watched()

@@ -201,9 +201,14 @@ class Answer:
         self._finish_scoring()
 
     def _is_worth(self, count: int) -> bool:
-        """Whether to compare so few, or to wait for what will come: a written answer's next tokens, or its end."""
+        """Whether to compare so few, or to wait for what will come: a written answer's next tokens, or its end.
+
+        A token that followers do not know ends a stretch: more will not be compared with it.
+        """
         is_growing = self._choose is not None and not self.is_whole
-        return not is_growing or count >= self.readers[0].runner.limits.compared_rows
+        ends = self.tokens[self._done], *self.tokens[self._done + count : self._done + count + 1]
+        is_cut = not all(self._is_known(token) for token in ends)
+        return not is_growing or is_cut or count >= self.readers[0].runner.limits.compared_rows
 
     def _comparable(self) -> int:
         """How many of the next positions have all rows that they need."""

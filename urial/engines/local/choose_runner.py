@@ -47,17 +47,17 @@ def torch_kinds(model: PreTrainedModel) -> list[Make]:
 
 
 def supports_cuda_graphs(model: PreTrainedModel, device_type: str = "cuda") -> bool:
-    """Plain weights on one GPU, in a family whose forward never asks for a tensor's value."""
+    """Plain weights, or those of four bits, on one GPU, in a family whose forward never asks for a tensor's value."""
     devices = {parameter.device for parameter in model.parameters()}
     on_one = len(devices) == 1 and next(iter(devices)).type == device_type
-    is_plain = getattr(model, "hf_quantizer", None) is None or is_nf4(model)
+    is_plain = getattr(model, "hf_quantizer", None) is None or has_four_bits(model)
     is_hooked = any(hasattr(module, "_hf_hook") for module in model.modules())  # accelerate moves tensors there
     is_quiet = getattr(model, "_can_compile_fullgraph", False) and getattr(model, "_supports_attention_backend", False)
     return on_one and is_plain and not is_hooked and bool(is_quiet) and attends_plainly(model)
 
 
-def is_nf4(model: PreTrainedModel) -> bool:
-    """Four bits a weight: bitsandbytes' kernels for that can be captured."""
+def has_four_bits(model: PreTrainedModel) -> bool:
+    """nf4, or fp4: bitsandbytes' kernels for these can be captured."""
     asked = getattr(model.config, "quantization_config", None)
     return bool(getattr(asked, "load_in_4bit", False))
 

@@ -3,8 +3,9 @@
 On an H200 a step of an 8B model takes 5.3 ms; transformers' own `StaticCache`, compiled, takes 7.7 (BENCHMARKS.md).
 
 A graph replays the same shapes over the same addresses. So every sequence that decodes has a slot in two tensors a
-layer [slots, G, length, S] and a mask of what it sees; one that a step leaves out takes part too, and its next token
-writes again what it wrote. `TorchRunner` reads prompts; they move into a slot with their first single token.
+layer [slots, G, length, S], of which it sees what lies up to its position. One that a step leaves out takes part too,
+and its next token writes again what it wrote. `TorchRunner` reads prompts; they move into a slot with their first
+single token.
 What may be captured: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
@@ -116,6 +117,11 @@ class CudaGraphRunner:
         self._inputs = self._factors = torch.empty(0)
         self._steps: dict[int, Step] = {}  # by the number of slots
 
+    @property
+    def captures(self) -> bool:
+        """Whether steps are graphs; one that could not be captured runs as it is."""
+        return self._capture.works
+
     def open(self, capacity: int, prefix: Prefix[SlotCache] | None) -> SlotCache:
         return SlotCache(begun_with(Prefix(prefix.cache.own, prefix.length) if prefix else None, capacity))
 
@@ -162,7 +168,9 @@ class CudaGraphRunner:
             raise EngineError(NO_ROOM) from error
         for number, pair in cache.own.layers.items():
             for room, held in zip(self._layers[number], pair, strict=True):
-                room[index].zero_()  # what is masked still counts as zero times itself: it has to be finite
+                room[
+                    index
+                ].zero_()  # for torch's attention what is masked counts as zero times itself: it has to be finite
                 room[index, :, : cache.own.length] = held[0, :, : cache.own.length]
         cache.own = RaggedCache(0, cache.own.length)
         cache.index, cache.adapter = index, chunk.adapter
@@ -230,19 +238,19 @@ class Graphs:
 
     device: torch.device
     _pool: Any = None
-    _works: bool = True
+    works: bool = True
 
     def clear(self) -> None:
         self._pool = None  # a pool goes with its last graph
 
     def __call__(self, step: Step) -> Step:
-        if not self._works:
+        if not self.works:
             return step
         try:
             with torch.cuda.device(self.device):
                 return self.captured(step)
         except RuntimeError as error:  # torch's word for what CUDA refuses; out of memory is one of them
-            self._works = False
+            self.works = False
             first: BaseException = error
             while first.__context__:  # the end of a broken capture raises an error of its own
                 first = first.__context__

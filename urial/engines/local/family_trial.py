@@ -45,17 +45,20 @@ def first_that_fits(model: PreTrainedModel, kinds: Sequence[Make], name: str) ->
 
 
 def made_if_it_fits(make: Make, model: PreTrainedModel, wanted: torch.Tensor) -> Runner[Any] | None:
-    """A runner whose logits, for the text read in two parts, are `wanted` [4, V]."""
+    """A runner whose logits, for the text read in parts, are `wanted` [4, V]."""
     try:
         runner = make(model)
         if runner is None:
             return None
         cache, half = runner.open(len(IDS), None), len(IDS) // 2
-        parts = [runner.forward([Chunk(cache, part, half, 1.0)])[0] for part in (IDS[:half], IDS[half:])]
+        texts = (IDS[:half], *zip(IDS[half:]))  # a part, and steps, which some runners take another way
+        parts = [runner.forward([Chunk(cache, text, len(text), 1.0)])[0] for text in texts]
         last = parts[-1]
         if runner.can_rewind:  # a step of one token is another sum than a part
             behind = runner.open(len(IDS), Prefix(cache, len(IDS) - 1))
             (last,) = runner.forward([Chunk(behind, IDS[-1:], 1, 1.0)])
+            runner.close(behind)
+        runner.close(cache)
     except Exception:  # whatever a family's own code trips over in the place of its cache
         log.info("%s cannot be run as %s", type(model).__name__, make, exc_info=True)
         return None

@@ -14,12 +14,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from transformers import PreTrainedModel
 
-GPU_HELD_BYTES = 2**28  # of the rows of a sequence
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much goes into one forward pass, and how far apart the sequences of one answer may be: for a processor."""
+    """How much goes into one forward pass, and how far apart the sequences of one answer may be. As given here, for a
+    processor."""
 
     sequences: int = 16  # in one pass: beyond it a step gets slower about as fast as rows are added
     tokens: int = 64  # of prompts and given answers in one pass: states stay in a core's cache, nobody waits long
@@ -31,9 +30,14 @@ def limits_on(model: PreTrainedModel) -> Limits:
     """On a GPU it is launches that cost: of a pass over few tokens, of statistics over few rows."""
     if model.device.type != "cuda":
         return Limits()
-    row_bytes = 4 * model.config.get_text_config().vocab_size
-    rows = max(Limits().held_rows, GPU_HELD_BYTES // row_bytes)
-    return Limits(sequences=32, tokens=2048, held_rows=min(1024, rows), compared_rows=8)
+    rows = gpu_rows(model.device, model.config.get_text_config().vocab_size)
+    return Limits(sequences=32, tokens=min(2048, 4 * rows), held_rows=min(1024, rows), compared_rows=8)
+
+
+def gpu_rows(device: torch.device, width: int) -> int:
+    """How many rows of float32 numbers take a 256th of a GPU's memory, and 256 MiB at most; 32 at least."""
+    share = min(2**28, torch.cuda.get_device_properties(device).total_memory // 256)
+    return max(Limits().held_rows, share // (4 * width))
 
 
 class SequenceCache(Protocol):

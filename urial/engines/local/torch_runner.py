@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -25,7 +24,7 @@ from urial.engines.local.cpu_linear import put_weights_first
 from urial.engines.local.kv_cache import PLAIN_LAYERS, OwnCache, RaggedCache, begun_with
 from urial.engines.local.lm_head import LmHead
 from urial.engines.local.on_gpu.layers import use_larger_kernels
-from urial.engines.local.runner import Chunk, Prefix, limits_on, side_by_side, wanted_rows
+from urial.engines.local.runner import Chunk, Limits, Prefix, limits_on, side_by_side, wanted_rows
 from urial.weights.adapters import LowRankLinear, share_tensors
 
 RUNNER_ATTENTION = "urial_runner"
@@ -83,7 +82,8 @@ Attend = Callable[[torch.Tensor, float | None], torch.Tensor]
 
 
 Mask = torch.Tensor | CausalBias
-Masks = dict[tuple[int, int, int, int | None], Mask]  # of one pass: by start, length, count and window
+# Of one pass: by start, length, count and window, and the device, as layers may lie on several.
+Masks = dict[tuple[int, int, int, int | None, torch.device], Mask]
 
 
 class PassCache:
@@ -137,21 +137,27 @@ def attend_last(
     keys, values = keys[:, :, start:], values[:, :, start:]
     mask: Mask | None = None  # a single position sees all that is left
     if count > 1:
-        kind = start, length, count, window
+        kind = start, length, count, window, query.device
         if kind not in masks:
-            masks[kind] = mask_of_last(*kind, query)
+            masks[kind] = mask_of_last(start, length, count, window, query)
         mask = masks[kind]
     is_grouped = query.shape[1] != keys.shape[1]
-    if is_grouped and query.is_cuda and not isinstance(mask, CausalBias | None):  # no quick kernel takes both
+    if is_grouped and query.is_cuda and not takes_groups(mask, query):
         keys, values = (each.repeat_interleave(query.shape[1] // keys.shape[1], 1) for each in (keys, values))
         is_grouped = False
     return functional.scaled_dot_product_attention(query, keys, values, mask, scale=scale, enable_gqa=is_grouped)
 
 
+def takes_groups(mask: Mask | None, query: torch.Tensor) -> bool:
+    """Whether a GPU's quick kernels share keys between heads: one does, for half precision, and knows no masks."""
+    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    return is_half and isinstance(mask, CausalBias | None) and torch.cuda.get_device_capability(query.device) >= (8, 0)
+
+
 def mask_of_last(start: int, length: int, count: int, window: int | None, like: torch.Tensor) -> Mask:
     """0 where each of the last `count` positions sees those from `start` on [count, length - start], -inf where not."""
     if like.is_cuda and (window is None or length <= window):
-        return causal_lower_right(count, length)  # kernels know it: nothing is held or read
+        return causal_lower_right(count, length)  # known to the quick kernels, which read none
     seen = torch.arange(start, length, device=like.device)
     own = torch.arange(length - count, length, device=like.device)[:, None]
     is_hidden = (seen > own) | (seen <= own - window) if window else seen > own
@@ -247,7 +253,7 @@ class SequentialRunner:
         self._layers = backbone_of(runner_tree(model, self._factors))
         self._head = LmHead(model)
         self._config, self._like = model.config, next(model.parameters())
-        self.limits = replace(limits_on(model), sequences=1)
+        self.limits = Limits(sequences=1)  # a family that reads token by token would hold up all others
 
     def open(self, capacity: int, prefix: Prefix[OwnCache] | None) -> OwnCache:
         return prefix.cache.fork() if prefix else OwnCache(DynamicCache(config=self._config))
@@ -258,7 +264,8 @@ class SequentialRunner:
         fork = chunk.cache.fork()  # a pass that breaks off leaves the sequence's own as it was
         self._factors.set([chunk.adapter for _ in chunk.tokens], self._like)
         ids = torch.tensor([list(chunk.tokens)], device=self._like.device)
-        hidden = read_on(self._layers, ids, fork.layers)[0]
+        with quick_attention(self._like.device):
+            hidden = read_on(self._layers, ids, fork.layers)[0]
         chunk.cache.layers = fork.layers
         return [self._head(hidden[len(hidden) - chunk.rows :])]
 

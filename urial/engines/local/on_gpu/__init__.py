@@ -1,1 +1,1 @@
-"""A GPU's own way through transformers' layers: fewer, larger kernels; each is tried before it is used."""
+"""A GPU's own way through transformers' layers: fewer, larger kernels, tried before they are used."""

@@ -6,6 +6,7 @@ The weights are laid side by side, once, and what they were are views of that; s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -53,11 +54,16 @@ def join_linears(tree: nn.Module) -> None:
     for parent in list(tree.modules()):
         for names in GROUPS:
             layers = [getattr(parent, name, None) for name in names]
-            plain = [layer for layer in layers if type(layer) is nn.Linear]
+            plain = [layer for layer in layers if is_plain(layer)]
             if len(plain) == len(names) and are_alike(plain):
                 joined = JoinedLinears(plain)
                 for index, (name, layer) in enumerate(zip(names, plain, strict=True)):
                     setattr(parent, name, JoinedPart(layer, joined, index))
+
+
+def is_plain(layer: object) -> TypeGuard[nn.Linear]:
+    """No layer of another class, and no weights of one: those of a quantised layer may hide behind a tensor's face."""
+    return type(layer) is nn.Linear and type(layer.weight.data) is torch.Tensor and layer.weight.is_contiguous()
 
 
 def are_alike(layers: Sequence[nn.Linear]) -> bool:
@@ -67,7 +73,12 @@ def are_alike(layers: Sequence[nn.Linear]) -> bool:
 
 def side_by_side(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """[sum of out, ...] that the parts, of all trees over these tensors, are views of from now on."""
-    whole = torch.cat([part.data for part in parts])
+    first, ends = parts[0].data, [part.data_ptr() + part.nbytes for part in parts]
+    storages = {part.untyped_storage().data_ptr() for part in parts}
+    if len(storages) == 1 and all(part.data_ptr() == end for part, end in zip(parts[1:], ends[:-1], strict=True)):
+        return first.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride())  # by another runner, before
+    with torch.inference_mode(False):  # tensors as the ones that they replace
+        whole = torch.cat([part.data for part in parts])
     for part, view in zip(parts, whole.split([len(part) for part in parts]), strict=True):
         part.data = view
     return whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from urial.engines.local.on_gpu.joined_linears import join_linears
@@ -16,6 +17,7 @@ def use_larger_kernels(tree: nn.Module) -> None:
     if len(devices) != 1 or next(iter(devices)).type != "cuda":
         return
     join_linears(tree)
+    torch.cuda.empty_cache()  # what the weights lay in before, in pieces that are too small for others
     kernels = kernels_for(next(iter(devices)))
     if kernels is not None:
         put_kernel_norms(tree, kernels)

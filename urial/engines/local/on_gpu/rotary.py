@@ -1,13 +1,13 @@
 """Rotary positions of queries and keys as one kernel, in place of ten.
 
-Families apply them by a function of their module, under one name: the copy of a layer's forward that is put into our
-own tree finds the kernel under that name. Nothing of transformers itself is changed.
+Families apply them by a function of their module, under one name: layers of our own tree get a class of their own, in
+which a copy of the family's forward finds the kernel under that name. Nothing of transformers itself is changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -22,16 +22,17 @@ Rotate = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 def put_kernel_rotary(tree: nn.Module, kernels: ModuleType) -> None:
     """Into every attention of a tree whose family turns positions as the kernel does."""
-    tried: dict[Rotate, bool] = {}
+    like = next(parameter for parameter in tree.parameters() if parameter.is_floating_point())  # some may be quantised
+    turning: dict[type, type] = {}
     for module in tree.modules():
-        forward = type(module).forward
+        kind, forward = type(module), type(module).forward
         if not isinstance(forward, FunctionType) or NAME not in forward.__code__.co_names:
             continue
-        own, like = forward.__globals__[NAME], next(module.parameters())
-        if own not in tried:
-            tried[own] = like.is_floating_point() and turns_alike(own, kernels, like)
-        if tried[own]:
-            module.forward = MethodType(with_another(forward, by_kernel(own, kernels)), module)
+        if kind not in turning:
+            own = forward.__globals__[NAME]
+            with_kernel = {"forward": with_another(forward, by_kernel(own, kernels))}
+            turning[kind] = type(kind.__name__, (kind,), with_kernel) if turns_alike(own, kernels, like) else kind
+        module.__class__ = turning[kind]
 
 
 def with_another(forward: FunctionType, rotate: Rotate) -> FunctionType:
@@ -48,8 +49,9 @@ def by_kernel(own: Rotate, kernels: ModuleType) -> Rotate:
     def rotate(
         query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *rest: Any, **options: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        are_whole = query.shape[-1] == key.shape[-1] == cos.shape[-1] and cos.dtype == query.dtype
-        if rest or options or not are_whole:
+        are_whole = query.shape[-1] == key.shape[-1] == cos.shape[-1] and query.ndim == cos.ndim + 1 == 4
+        are_alike = query.dtype == key.dtype == cos.dtype and len(cos) in (1, len(query))
+        if rest or options or not (are_whole and are_alike):
             return own(query, key, cos, sin, *rest, **options)
         turned: tuple[torch.Tensor, torch.Tensor] = kernels.rotate(query, key, cos, sin)
         return turned
@@ -65,5 +67,5 @@ def turns_alike(own: Rotate, kernels: ModuleType, like: torch.Tensor) -> bool:
     try:
         pairs = zip(kernels.rotate(*asked), own(*asked), strict=True)
         return all(found.dtype == wanted.dtype and are_equal(found, wanted) for found, wanted in pairs)
-    except (TypeError, ValueError, RuntimeError):  # a function of other arguments
+    except Exception:  # of a compiler, or a function of other arguments
         return False

@@ -1,7 +1,8 @@
 """Kernels for a GPU. A step over few rows is made of many small ones: transformers' norm is six of them, and attention
 over a single position keeps eight of a card's hundred processors busy.
 
-They need Triton, which a GPU's torch brings along; `gpu_kernels.py` says where they can be used. All sums are float32.
+They need Triton, which torch brings along for a GPU under Linux; `kernels.py` says where they can be used. All sums are
+float32.
 Attention by parts that are joined afterwards: https://pytorch.org/blog/flash-decoding/
 Shapes: B slots, G groups of keys, R heads of a group, S head size, L positions that a slot has room for, N rows of
 width D.
@@ -80,7 +81,7 @@ def _write_position(keys, values, key_room, value_room, positions, room, groups,
     group, column = tl.program_id(0), tl.arange(0, WIDTH)
     position = tl.load(positions + group // groups)
     place = (group.to(tl.int64) * room + position) * S + column
-    is_held = column < S
+    is_held = (column < S) & (position < room)
     tl.store(key_room + place, tl.load(keys + group * S + column, mask=is_held), mask=is_held)
     tl.store(value_room + place, tl.load(values + group * S + column, mask=is_held), mask=is_held)
 
