@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from llvmlite import ir
@@ -47,8 +48,14 @@ def share_out(task: Task, count: int, *given: int) -> None:
 
     Raises RuntimeError where it cannot be compiled.
     """
+    share, address = _ready(task)
     told = (ctypes.c_ssize_t * len(given))(*given)
-    made(for_all, parallel=True).ctypes(task_address(task), ctypes.addressof(told), count)
+    share(address, ctypes.addressof(told), count)
+
+
+@cache
+def _ready(task: Task) -> tuple[Callable[[int, int, int], None], int]:
+    return made(for_all, parallel=True).ctypes, task_address(task)
 
 
 @intrinsic
@@ -57,8 +64,8 @@ def shared_out(typing_context, sharing, task, count, given):
 
     Arrays become their addresses, and live as long as the work lasts.
     """
-    if not all(isinstance(kind, types.Array) or kind == types.intp for kind in given):
-        raise TypingError("a task is given arrays and whole numbers as wide as an address")
+    if not all(kind == types.intp or (isinstance(kind, types.Array) and kind.layout == "C") for kind in given):
+        raise TypingError("a task is given arrays without gaps and whole numbers as wide as an address")
 
     def generate(context, builder, signature, arguments):
         whole = context.get_value_type(types.intp)

@@ -76,6 +76,16 @@ def differ(given, g):
     found[g], found[groups + g], found[2 * groups + g] = one, two, count
 
 
+@as_written
+def _switch(ours, theirs, first, chosen):
+    """The lambda at which a rival is ahead of the token, from both models' logits of either.
+
+    Differences may be tiny, and are lost where the four are added in another order.
+    """
+    behind, ahead = np.float64(theirs) - np.float64(chosen), np.float64(first) - np.float64(ours)
+    return behind / (behind + ahead)
+
+
 def overtake(given, g):
     """One group of two rows [V]: the greatest lambda at which a rival is ahead of `token`; 0 where there is none.
 
@@ -89,7 +99,5 @@ def overtake(given, g):
         count += ONE if theirs[k] > chosen else NONE
     for k in range(ours.shape[0] if count > NONE else 0):
         if theirs[k] > chosen:
-            behind = np.float64(theirs[k]) - np.float64(chosen)
-            ahead = np.float64(first) - np.float64(ours[k])
-            most = max(most, behind / (behind + ahead))
+            most = max(most, _switch(ours[k], theirs[k], first, chosen))
     carray(pointer(switches_at), (groups,), np.float64)[g] = most
