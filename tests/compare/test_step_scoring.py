@@ -20,7 +20,8 @@ from urial.engines.local.engine import LocalEngine
 from urial.engines.local.runner import Chunk
 from urial.engines.local.torch_runner import TorchRunner
 from urial.engines.pair import PairEngines
-from urial.kernels import decoder, packing
+from urial.kernels import packing
+from urial.kernels.multiply import multiply, told
 from urial.prompts import method
 from urial.records import Comparison, SideName, SidePenalties
 
@@ -87,13 +88,14 @@ def test_a_product_is_the_same_to_the_last_bit_alone_and_in_company(kind: str) -
     matrix, random = packing.pack(weights(kind, 70, 128)), np.random.default_rng(2)
     down, up = (random.standard_normal(shape).astype(np.float32) for shape in ((4, 128), (70, 4)))
     matrix = packing.with_low_rank(matrix, [down], [up])
+    held = told(matrix)
     x = random.standard_normal((ROWS, 128)).astype(np.float32)
     ones = np.ones(ROWS, np.float32)
     alone, company = np.empty((ROWS, 70), np.float32), np.empty((ROWS, 70), np.float32)
     for row in range(ROWS):
-        decoder.multiply(matrix, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
+        multiply(held, x[row : row + 1], ones[row : row + 1], alone[row : row + 1])
     for count in range(2, ROWS + 1):
-        decoder.multiply(matrix, x[:count], ones[:count], company[:count])
+        multiply(held, x[:count], ones[:count], company[:count])
         np.testing.assert_array_equal(company[:count], alone[:count])
 
 

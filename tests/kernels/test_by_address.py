@@ -8,6 +8,7 @@ from numba import njit
 from numba.core.errors import TypingError
 
 from urial.kernels.by_address import FUNCTIONS, MIXTURES, call, loop_address
+from urial.kernels.sharing import floats_at, numbers_at, share_out, shared_out, sharing_address, task_address
 
 pytestmark = pytest.mark.slow
 
@@ -37,3 +38,21 @@ def test_what_is_no_whole_number_of_eight_bytes_is_not_passed_on() -> None:
     for number in (1.5, np.int32(1)):
         with pytest.raises(TypingError):
             wrong(0, number)
+
+
+def _count(given, item):
+    at, stride = numbers_at(given, 2)
+    floats_at(at, 8)[item] += stride * item
+
+
+def test_work_is_shared_out_by_address() -> None:
+    @njit
+    def fill(sharing, task, into):
+        shared_out(sharing, task, 4, (into, 2))
+
+    found = np.ones(8, np.float32)
+    fill(sharing_address(), task_address(_count), found)
+    share_out(_count, 4, found.ctypes.data, 1)
+    np.testing.assert_array_equal(found, [1, 4, 7, 10, 1, 1, 1, 1])
+    with pytest.raises(TypingError):  # an address says nothing of gaps
+        fill(sharing_address(), task_address(_count), np.zeros((4, 4), np.float32)[:, 0])

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.slow
 
 def test_a_loop_that_cannot_be_compiled_is_an_error_that_is_told() -> None:
     with pytest.raises(RuntimeError, match="could not be compiled"), all_cores("a test"):
-        decoder.multiply(None, None, None, None)
+        decoder.norm(None, None, None)

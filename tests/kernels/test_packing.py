@@ -8,7 +8,8 @@ import torch
 
 from tests.support.packable import weights
 from tests.support.unpacked import dense, is_packed
-from urial.kernels import by_address, decoder, packing
+from urial.kernels import by_address, packing
+from urial.kernels.multiply import multiply, told
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_every_stored_number_is_multiplied_as_what_it_is(dtype: torch.dtype) -> 
     every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16 if dtype.itemsize > 2 else dtype)
     given = every.to(dtype)[every.isfinite()][: 60 * 16 * 60].view(-1, 16)
     out = np.empty((16, len(given)), np.float32)
-    decoder.multiply(packing.as_stored(given), np.eye(16, dtype=np.float32), np.zeros(16, np.float32), out)
+    multiply(told(packing.as_stored(given)), np.eye(16, dtype=np.float32), np.zeros(16, np.float32), out)
     np.testing.assert_array_equal(out, given.float().numpy().T)
 
 
@@ -91,7 +92,7 @@ def test_products_are_those_of_float64(kind: str, rows: int, width: int) -> None
     matrix = packing.with_low_rank(matrix, np.split(down, 2), np.split(up.T, outputs[:1]))
     x, out = random.standard_normal((rows, width)).astype(np.float32), np.empty((rows, 150), np.float32)
     factors = np.linspace(0, 1.5, rows).astype(np.float32)
-    decoder.multiply(matrix, x, factors, out)
+    multiply(told(matrix), x, factors, out)
     wanted = x.astype(np.float64) @ weight.double().numpy().T + bias
     low = (x.astype(np.float64) @ down.T.astype(np.float64)).reshape(rows, 2, 4)
     added = np.einsum("rok,ko->ro", low[:, np.repeat([0, 1], outputs)], up.astype(np.float64))
@@ -106,5 +107,5 @@ def test_products_of_packed_and_of_unpacked_weights_are_the_same_to_the_last_bit
     x = np.random.default_rng(2).standard_normal((5, 352)).astype(np.float32)
     packed, plain = np.empty((5, 150), np.float32), np.empty((5, 150), np.float32)
     for matrix, out in ((packing.pack(weight), packed), (packing.as_stored(weight), plain)):
-        decoder.multiply(matrix, x, np.zeros(5, np.float32), out)
+        multiply(told(matrix), x, np.zeros(5, np.float32), out)
     np.testing.assert_array_equal(packed, plain)

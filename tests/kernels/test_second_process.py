@@ -37,7 +37,9 @@ def test_what_it_compiles_is_kept_where_this_one_looks(folder: Path) -> None:
         "layers.run_layers",
         "attention.attend",
         "decoder.norm",
-        "decoder.multiply",
+        "multiply.multiply",
+        "sharing.for_all",
+        "attention.attend_by_blocks",
         "by_address.of_bfloat16",
     } <= kept
     assert "by_address.of_nibbles" not in kept  # bfloat16 is no steps

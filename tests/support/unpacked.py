@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from urial.kernels import by_address
-from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.matrices import Floats, Matrix
 from urial.kernels.packing import BLOCKS, STORED
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from numba import typeof
 from numpy.typing import NDArray
 
-from urial.kernels import attention, by_address, decoder, layers, scales
-from urial.kernels.decoder import Matrix
+from urial.kernels import attention, by_address, decoder, layers, multiply, scales, sharing
 from urial.kernels.flavours import kept_in
 from urial.kernels.second_process import mark_of
 
@@ -39,11 +38,20 @@ def compile_ahead(dtype: str, before_layers: Callable[[], object] = lambda: None
     `before_layers` is called when only what is made of all the others is left. Raises RuntimeError or numba's
     NumbaError where something cannot be compiled, KeyError for a type that has no loops.
     """
-    for which in (*WAYS[dtype], by_address.SCORES, by_address.MIXTURES):
+    for which in (*WAYS[dtype], by_address.MIXTURES):
         by_address.loop_address(which)
+    sharing.sharing_address()
+    for task in (multiply.multiply_tile, multiply.multiply_down, decoder.gate):
+        sharing.task_address(task)
     _compile(product_loops() + (packing_loops() if dtype == "float32" else []))
     before_layers()
-    _compile(attention_loops() + layer_loops())
+    compile_attention()
+    _compile(layer_loops())
+
+
+def compile_attention() -> None:
+    attention.loops_of()
+    _compile(attention_loops())
 
 
 def _compile(loops: Sequence[Loop]) -> None:
@@ -56,18 +64,18 @@ def product_loops() -> list[Loop]:
     floats, table = _floats(1), _floats(1, 1)
     return [
         (decoder.norm, (table, floats, np.float32(0))),
-        (decoder.multiply, (_matrix(), table, floats, table)),
+        (multiply.multiply, (_wholes(1), table, floats, table)),
     ]
 
 
 def attention_loops() -> list[Loop]:
-    table, places = _floats(1, 1), np.zeros(1, np.int64)
-    return [(attention.attend, (table, _spans(), places, 0, 0, 0, np.float32(0), (0, 0), table))]
+    table, floats, wholes = _floats(1, 1), _floats(1), _wholes(1)
+    return [(attention.attend, (table, _spans(), wholes, 0, 0, 0, floats, wholes, table))]
 
 
 def layer_loops() -> list[Loop]:
-    floats, places = _floats(1), np.zeros(1, np.int64)
-    table, rows, tables = _floats(1, 1), np.zeros((1, 1), np.int64), _floats(1, 1, 1)
+    floats, places = _floats(1), _wholes(1)
+    table, rows, tables = _floats(1, 1), _wholes(1, 1), _floats(1, 1, 1)
     given = (table, rows, floats, floats, tables, tables, _spans(), places, np.float32(0), table)
     return [(layers.run_layers, given)]
 
@@ -81,16 +89,15 @@ def packing_loops() -> list[Loop]:
     ]
 
 
-def _matrix() -> Matrix:
-    table, codes = _floats(1, 1), np.zeros((1, 1), np.uint8)
-    return Matrix(0, 0, 0, 0, codes, table, table, _floats(1), table, _floats(1, 1, 1), np.zeros(1, np.int64))
-
-
 def _spans() -> NDArray[np.int64]:
-    return np.zeros((1, 1, attention.SPANS, 3), np.int64)
+    return _wholes(1, 1, attention.SPANS, attention.COLUMNS)
 
 
-def _floats(*shape: int) -> decoder.Floats:
+def _wholes(*shape: int) -> NDArray[np.int64]:
+    return np.zeros(shape, np.int64)
+
+
+def _floats(*shape: int) -> NDArray[np.float32]:
     return np.zeros(shape, np.float32)
 
 
@@ -99,7 +106,7 @@ def in_two_processes(dtype: str) -> None:
     other = os.fork() if hasattr(os, "fork") else None
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     if other == 0:
-        _compile(attention_loops())
+        compile_attention()
         os._exit(0)
     compile_ahead(dtype, lambda: os.waitpid(other, 0) if other else None)
 

@@ -8,28 +8,38 @@ Shapes: R rows, H heads over G groups of keys, S head size.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, prange
+from numba import carray
 
-from urial.kernels.by_address import ROWS_AT_ONCE, call
-from urial.kernels.decoder import add
-from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores, exactly
+from urial.kernels.by_address import MIXTURES, ROWS_AT_ONCE, SCORES, call, loop_address
+from urial.kernels.flavours import any_order, compiled, exactly
 from urial.kernels.functions import exp, greatest_of
 from urial.kernels.memory import empty_table
-from urial.kernels.simd import pointer
+from urial.kernels.multiply import add
+from urial.kernels.sharing import floats_at, integers_at, numbers_at, shared_out, sharing_address, task_address
+from urial.kernels.simd import FLOAT_BYTES, pointer
 
 BLOCK = 128  # positions; a row's sums are made block by block, wherever the blocks lie and whoever else reads them
 SPANS = 3  # pieces of memory that a sequence may lie in
 ADDRESS, FIRST_BLOCK, BEGIN = range(3)  # columns of a span: where its blocks lie, which one is first, first position
+COLUMNS = 3
 SHARES = 16  # of the work, for the cores
+SHARING, TASK, SCORES_AT, MIXTURES_AT = range(4)  # which loop lies at which of `loops_of`
+LOOPS = 4
+
+
+def loops_of() -> tuple[int, ...]:
+    """The addresses of the loops that `attend` calls. Raises RuntimeError where one cannot be compiled."""
+    return sharing_address(), task_address(attend_by_blocks), loop_address(SCORES), loop_address(MIXTURES)
 
 
 @compiled
-def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attended):
+def attend(qkv, stored, positions, layer, groups, window, scales, loops, attended):
     """Each of R queries [R, (H + 2 G) S], with its own key and value, over the last `window` positions of its text.
 
     The new keys and values go to their positions [R]. stored [R, layers, SPANS, 3] has the spans of each sequence in
     order, its own last; a span's blocks are [2, G, BLOCK, S], keys before values, and it ends where the next begins.
-    `sums_at` has the addresses of `by_address.scores` and of `mixtures`; attended [R, H S] takes the result.
+    `scales` [layers] are multiplied with scores, `loops` has the addresses of `loops_of`; attended [R, H S] takes the
+    result.
     """
     rows, size = qkv.shape[0], (qkv.shape[1] - attended.shape[1]) // (2 * groups)
     heads = attended.shape[1] // size
@@ -42,8 +52,10 @@ def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attend
     peaks, totals = np.empty((rows, blocks, heads), np.float32), np.empty((rows, blocks, heads), np.float32)
     sums = empty_table(rows * blocks, heads * size).reshape((rows, blocks, heads * size))
     shares = _shares(positions, window, first, blocks)
-    _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, sums_at, first, shares, peaks, totals, sums)
-    for r in range(rows):  # a moment's work, and the compiler's second for all cores
+    sizes = (rows, heads, groups, size, stored.shape[1], layer, window, first, blocks)
+    arrays = (loops, qkv, stored, positions, scales, shares, peaks, totals, sums)
+    shared_out(loops[SHARING], loops[TASK], SHARES, sizes + arrays)
+    for r in range(rows):  # a moment's work
         start, stop = max(0, positions[r] + 1 - window) // BLOCK - first, positions[r] // BLOCK + 1 - first
         _join(peaks[r, start:stop], totals[r, start:stop], sums[r, start:stop], attended[r])
 
@@ -51,18 +63,17 @@ def attend(qkv, stored, positions, layer, groups, window, scale, sums_at, attend
 @exactly
 def _store(key_and_value, span, position, groups, size):
     """One position's new key and value [2 G S]."""
-    into = _block_in(span, position // BLOCK, groups, size)
-    for part in range(2):
-        for g in range(groups):
-            for k in range(size):
-                into[part, g, position % BLOCK, k] = key_and_value[(part * groups + g) * size + k]
+    place = _block_in(span, position // BLOCK, groups, size) + position % BLOCK * size * FLOAT_BYTES
+    for part in range(2 * groups):
+        into = floats_at(place + part * BLOCK * size * FLOAT_BYTES, size)
+        for k in range(size):
+            into[k] = key_and_value[part * size + k]
 
 
 @exactly
 def _block_in(span, block, groups, size):
-    """A block's keys and values [2, G, BLOCK, S] in one span of a layer."""
-    place = span[ADDRESS] + (block - span[FIRST_BLOCK]) * (2 * groups * BLOCK * size * 4)
-    return carray(pointer(place), (2, groups, BLOCK, size), np.float32)
+    """Where a block's keys and values [2, G, BLOCK, S] lie in one span of a layer."""
+    return span[ADDRESS] + (block - span[FIRST_BLOCK]) * (2 * groups * BLOCK * size * FLOAT_BYTES)
 
 
 @exactly
@@ -90,24 +101,33 @@ def _shares(positions, window, first, blocks):
     return shares
 
 
-@compiled_for_all_cores
-def _attend_by_blocks(qkv, stored, positions, layer, groups, window, scale, at, first, shares, peaks, totals, sums):
-    """For each block of a row: each head's greatest score, and relative to it the sums of weights and values.
-
-    `at` has the addresses of both kinds of sums.
-    """
-    rows, heads = qkv.shape[0], totals.shape[2]
-    for share in prange(SHARES):
-        for item in range(shares[share], shares[share + 1]):
-            block, r = item // rows, item % rows
-            begin, end = _reach(positions[r], window, first + block)
-            if begin < end:
-                weights = np.empty((heads, end - begin), np.float32)
-                size, spans = sums.shape[2] // heads, stored[r, layer]
-                _weigh(at[0], qkv[r], spans, first + block, begin, groups, size, weights)
-                for h in range(heads):
-                    peaks[r, block, h], totals[r, block, h] = _exponentials(weights[h], scale)
-                _mix(at[1], weights, spans, first + block, begin, groups, sums[r, block])
+def attend_by_blocks(given, share):
+    """A task: for each of its blocks of a row, the head's greatest scores, and relative to these the sums of weights
+    and of values."""
+    numbers = numbers_at(given, 18)
+    rows, heads, groups, size, layers, layer, window, first, blocks = numbers[:9]
+    loops_at, qkv_at, stored_at, positions_at, scales_at, shares_at, peaks_at, totals_at, sums_at = numbers[9:]
+    loops, shares, positions = (
+        numbers_at(loops_at, LOOPS),
+        integers_at(shares_at, SHARES + 1),
+        integers_at(positions_at, rows),
+    )
+    scale, width = floats_at(scales_at, layer + 1)[layer], heads * size
+    for item in range(shares[share], shares[share + 1]):
+        block, r = item // rows, item % rows
+        begin, end = _reach(positions[r], window, first + block)
+        if begin < end:
+            weights = np.empty((heads, end - begin), np.float32)
+            place = r * blocks + block
+            spans = carray(pointer(stored_at + (r * layers + layer) * SPANS * COLUMNS * 8), (SPANS, COLUMNS), np.int64)
+            query_at = qkv_at + r * (width + 2 * groups * size) * FLOAT_BYTES
+            _weigh(loops[SCORES_AT], query_at, spans, first + block, begin, groups, size, weights)
+            peaks = floats_at(peaks_at + place * heads * FLOAT_BYTES, heads)
+            totals = floats_at(totals_at + place * heads * FLOAT_BYTES, heads)
+            for h in range(heads):
+                peaks[h], totals[h] = _exponentials(weights[h], scale)
+            sums = floats_at(sums_at + place * width * FLOAT_BYTES, width)
+            _mix(loops[MIXTURES_AT], weights, spans, first + block, begin, groups, sums)
 
 
 @exactly
@@ -118,19 +138,20 @@ def _within(spans, number, begin, end):
 
 
 @exactly
-def _weigh(scores_at, query, spans, block, begin, groups, size, scores):
-    """Scores [H, T] of one query [at least H S] with the keys of T positions of a block, from `begin` on."""
-    shared, length = scores.shape[0] // groups, scores.shape[1]
+def _weigh(scores_at, query_at, spans, block, begin, groups, size, scores):
+    """Scores [H, T] of one query with the keys of T positions of a block, from `begin` on."""
+    shared, length, whole = scores.shape[0] // groups, scores.shape[1], BLOCK * size * FLOAT_BYTES
     for number in range(SPANS):
         start, stop = _within(spans, number, begin, begin + length)
         if start < stop:
-            held = _block_in(spans[number], block, groups, size)[:, :, start - block * BLOCK :]
+            held = _block_in(spans[number], block, groups, size) + (start - block * BLOCK) * size * FLOAT_BYTES
+            into = scores.ctypes.data + (start - begin) * FLOAT_BYTES
             for g in range(groups):
+                keys, values = held + g * whole, held + (groups + g) * whole
                 for first in range(0, shared, ROWS_AT_ONCE):
                     h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
-                    queries, into = query[h * size :].ctypes.data, scores[h:, start - begin :].ctypes.data
-                    keys, values = held[0, g].ctypes.data, held[1, g].ctypes.data
-                    call(scores_at, (keys, values, queries, into, stop - start, size, count, length))
+                    queries, found = query_at + h * size * FLOAT_BYTES, into + h * length * FLOAT_BYTES
+                    call(scores_at, (keys, values, queries, found, stop - start, size, count, length))
 
 
 @any_order
@@ -155,12 +176,14 @@ def _mix(mixtures_at, weights, spans, block, begin, groups, sums):
     for number in range(SPANS):
         start, stop = _within(spans, number, begin, begin + length)
         if start < stop:
-            held = _block_in(spans[number], block, groups, size)[1, :, start - block * BLOCK :]
+            held = _block_in(spans[number], block, groups, size) + (start - block * BLOCK) * size * FLOAT_BYTES
+            given = weights.ctypes.data + (start - begin) * FLOAT_BYTES
             for g in range(groups):
+                values = held + (groups + g) * BLOCK * size * FLOAT_BYTES
                 for first in range(0, shared, ROWS_AT_ONCE):
                     h, count = g * shared + first, min(ROWS_AT_ONCE, shared - first)
-                    weight, into = weights[h:, start - begin :].ctypes.data, sums[h * size :].ctypes.data
-                    call(mixtures_at, (held[g].ctypes.data, weight, into, stop - start, size, count, length))
+                    weight, into = given + h * length * FLOAT_BYTES, sums.ctypes.data + h * size * FLOAT_BYTES
+                    call(mixtures_at, (values, weight, into, stop - start, size, count, length))
 
 
 @any_order

@@ -8,6 +8,7 @@ Each is compiled once, and one for weights only where weights are stored so.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -97,11 +98,25 @@ FUNCTIONS = {
 _MAKING = threading.Lock()  # or two threads would make one twice, and the code of one would go with it
 
 
+def made(function: Callable[..., None], *, fastmath: frozenset[str] = frozenset(), parallel: bool = False) -> Any:
+    """A function of whole numbers as wide as an address, compiled as C calls one, with numba's options.
+
+    Raises RuntimeError where it cannot be compiled.
+    """
+    try:
+        with _MAKING:
+            return _made(function, fastmath, parallel)
+    except NumbaError as error:
+        raise RuntimeError(f"a loop could not be compiled: {error}") from error
+
+
 @cache
-def _made(which: int) -> Any:  # kept, as its code goes when it goes
-    function = FUNCTIONS[which]
+def _made(
+    function: Callable[..., None], fastmath: frozenset[str], parallel: bool
+) -> Any:  # kept, as its code goes when it goes
     takes = types.void(*[types.intp] * function.__code__.co_argcount)
-    return cfunc(takes, cache=True, error_model="numpy")(function)
+    options = {"fastmath": set(fastmath), "parallel": parallel}
+    return cfunc(takes, cache=True, error_model="numpy", **options)(function)
 
 
 def loop_address(which: int) -> int:
@@ -109,11 +124,7 @@ def loop_address(which: int) -> int:
 
     Raises RuntimeError where it cannot be compiled.
     """
-    try:
-        with _MAKING:
-            address: int = _made(which).address
-    except NumbaError as error:
-        raise RuntimeError(f"a loop could not be compiled: {error}") from error
+    address: int = made(FUNCTIONS[which]).address
     return address
 
 

@@ -1,4 +1,4 @@
-"""The compiled loops: products with weights as they are stored, and what lies between them and attention in a decoder.
+"""The compiled loops of what lies around attention in a decoder.
 
 All are float32 sums, in any order; nothing is rounded to fewer bits. What a family leaves out (a norm, a bias) is an
 array of no entries, so one compilation serves all families and all ways to store weights.
@@ -8,42 +8,23 @@ Shapes: R rows, D hidden size, H heads over G groups of keys, S head size.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from urial.kernels.by_address import ROWS_AT_ONCE, call
-from urial.kernels.flavours import any_order, compiled, compiled_for_all_cores
+from urial.kernels.flavours import any_order, compiled
 from urial.kernels.functions import exp
+from urial.kernels.matrices import OUTPUTS
 from urial.kernels.memory import empty_table
-from urial.kernels.products import STEP
+from urial.kernels.multiply import copy, multiply
+from urial.kernels.sharing import floats_at, numbers_at, shared_out
+from urial.kernels.simd import FLOAT_BYTES
 
-Floats = NDArray[np.float32]
-PARTS = 4  # of one row's work, for the cores to share
+SILU, GELU = range(2)  # what the gate goes through
+SHARES = 4  # of one row's work, for the cores
 TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 
 
-class Matrix(NamedTuple):
-    """Weights [out, in] of one way to store them, a bias, and a low-rank part."""
-
-    kind: int  # how they are stored, for who looks at one: `by_address.IN_32` and so on
-    product: int  # the address of the product for that kind
-    down_product: int  # the same for `down`, and for what `up` is multiplied with; 0 for no low-rank part
-    up_product: int
-    codes: NDArray[np.uint8]  # [out, bytes]: steps of eight or four bits, or numbers as the checkpoint has them
-    scales: Floats  # [out, blocks], what a block's steps are multiplied with; [0, 0] where weights are no steps
-    offsets: Floats  # [out, blocks], added to them, or [0, 0] where all are zero
-    bias: Floats  # [out] or [0]
-    down: Floats  # A of each part, [parts * rank, in]; the rank is a multiple of LOW_TILE
-    up: Floats  # B, [tiles of outputs, rank, TILE], zeros behind the last output; [0, 0, TILE] for none
-    bounds: NDArray[np.int64]  # [parts + 1]: the outputs of each part of `down`
-
-
 SILU, GELU = range(2)  # what the gate goes through
-TILE = 64  # outputs that a core takes at a time
-LOW_TILE = 8  # the same of the low-rank part's first half, which has few
 
 
 @any_order
@@ -52,81 +33,6 @@ def _dot(one, two):
     for k in range(one.shape[0]):
         total += one[k] * two[k]
     return total
-
-
-@compiled
-def multiply(matrix, x, factors, out):
-    """x [R, in] times a Matrix into out [R, out], plus its bias and the low-rank part times each row's factor [R]."""
-    rank, count = matrix.up.shape[1], 0
-    chosen = np.empty(factors.shape[0], np.int64)
-    for r in range(factors.shape[0] if rank > 0 else 0):
-        if factors[r] != 0:
-            chosen[count] = r
-            count += 1
-    parts = matrix.down.shape[0] // rank if count > 0 else 0
-    low = np.empty((parts, count, rank), np.float32)
-    if parts > 0:
-        given = empty_table(count, x.shape[1])
-        for r in range(count):
-            copy(x[chosen[r]], given[r])
-        _multiply_down(matrix, given, chosen, factors, low)
-    _multiply(matrix, x, chosen, low, out)
-
-
-@compiled_for_all_cores
-def _multiply_down(matrix, x, chosen, factors, low):
-    """x [L, in] A^T of each part into low [parts, L, rank], each times its factor: of all rows, those are `chosen`."""
-    down, rows, rank, steps = matrix.down, low.shape[1], low.shape[2], x.shape[1] // STEP
-    for tile in prange(down.shape[0] // LOW_TILE):
-        part, begin = tile * LOW_TILE // rank, tile * LOW_TILE % rank
-        weights = down[tile * LOW_TILE :].ctypes.data
-        for first in range(0, rows, ROWS_AT_ONCE):
-            given, into = x[first:].ctypes.data, low[part, first:, begin:].ctypes.data
-            count = min(ROWS_AT_ONCE, rows - first)
-            call(matrix.down_product, (weights, weights, weights, given, into, LOW_TILE, steps, count, rank))
-        for r in range(rows):
-            for j in range(begin, begin + LOW_TILE):
-                low[part, r, j] *= factors[chosen[r]]
-
-
-@compiled_for_all_cores
-def _multiply(matrix, x, chosen, low, out):
-    """The product, and for the chosen rows [L] the low-rank part from low [parts, L, rank]."""
-    outputs, rows = matrix.codes.shape[0], x.shape[0]
-    for tile in prange((outputs + TILE - 1) // TILE):
-        begin, end = tile * TILE, min(tile * TILE + TILE, outputs)
-        for first in range(0, rows, ROWS_AT_ONCE):
-            _fill(matrix, x, first, min(ROWS_AT_ONCE, rows - first), begin, end, out)
-        for r in range(rows if matrix.bias.shape[0] > 0 else 0):
-            add(out[r, begin:end], np.float32(1), matrix.bias[begin:end])
-        for part in range(low.shape[0]):
-            first, last = max(begin, matrix.bounds[part]), min(end, matrix.bounds[part + 1])
-            if first < last:
-                _add_low(matrix, tile, low[part], chosen, first - begin, last - begin, out[:, begin:])
-
-
-@any_order
-def _add_low(matrix, tile, low, chosen, first, last, out):
-    """low [L, rank] times a tile of B [rank, TILE]; its outputs first..last are added to chosen rows of out [R, .]."""
-    up, (rows, rank) = matrix.up[tile].ctypes.data, low.shape
-    sums = empty_table(ROWS_AT_ONCE, TILE)
-    for begin in range(0, rows, ROWS_AT_ONCE):
-        count = min(ROWS_AT_ONCE, rows - begin)
-        sums[:] = 0
-        call(matrix.up_product, (up, low[begin:].ctypes.data, sums.ctypes.data, rank, TILE, count, rank))
-        for r in range(count):
-            add(out[chosen[begin + r], first:last], np.float32(1), sums[r, first:last])
-
-
-@any_order
-def _fill(matrix, x, first, count, begin, end, out):
-    """`count` rows from `first` on times outputs begin..end, without the low-rank part."""
-    held, scales, offsets = matrix.codes[begin:end], matrix.scales[begin:end], matrix.offsets[begin:end]
-    blocks = scales.shape[1] if scales.shape[1] > 0 else x.shape[1] // STEP
-    outputs, stride = end - begin, out.shape[1]
-    number, scale, offset = held.ctypes.data, scales.ctypes.data, offsets.ctypes.data
-    given, into = x[first:].ctypes.data, out[first:, begin:].ctypes.data
-    call(matrix.product, (number, scale, offset, given, into, outputs, blocks, count, stride))
 
 
 @any_order
@@ -186,30 +92,17 @@ def _norm_parts(x, weight, eps):
 
 
 @any_order
-def copy(values, into):
-    """To assign an array, numba compiles the text of an error too, which takes two seconds."""
-    for k in range(values.shape[0]):
-        into[k] = values[k]
-
-
-@any_order
-def add(sums, weight, values):
-    """Weight times values, added to sums."""
-    for k in range(values.shape[0]):
-        sums[k] += weight * values[k]
-
-
-@any_order
-def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
+def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation, sharing, gate_at):
     """The rest of the layer, in place: hidden [R, D] after attention's result attended [R, H S].
 
     `matrices` are those of attention's output, of gate over up, and of down; `norms`, each [D] or [0] for none, come
-    after attention, before the feed-forward part and after it; `activation` is SILU or GELU.
+    after attention, before the feed-forward part and after it; `activation` is SILU or GELU; `sharing` and `gate_at`
+    are the addresses of `sharing.for_all` and of `gate`.
     """
     of_output, of_gate_and_up, of_down = matrices
     after_attention, before_forward, after_forward = norms
     rows = hidden.shape[0]
-    x, inner = empty_table(*hidden.shape), empty_table(rows, of_gate_and_up.codes.shape[0])
+    x, inner = empty_table(*hidden.shape), empty_table(rows, of_gate_and_up[OUTPUTS])
     gated = empty_table(rows, inner.shape[1] // 2)
     multiply(of_output, attended, factors, x)
     for r in range(rows):
@@ -217,7 +110,7 @@ def output_and_mlp(hidden, attended, matrices, factors, norms, eps, activation):
         copy(hidden[r], x[r])
         _norm_parts(x[r], before_forward, eps)
     multiply(of_gate_and_up, x, factors, inner)
-    _gate(inner, activation, gated)
+    shared_out(sharing, gate_at, rows * SHARES, (inner, rows, gated.shape[1], activation, gated))
     multiply(of_down, gated, factors, x)
     for r in range(rows):
         _add_normed(x[r], after_forward, eps, hidden[r])
@@ -231,17 +124,22 @@ def _add_normed(x, weight, eps, hidden):
         hidden[k] += x[k]
 
 
-@compiled_for_all_cores
-def _gate(inner, activation, gated):
-    """The activated gate times up, from both side by side [R, 2 F], into gated [R, F]."""
-    rows, size = inner.shape[0], inner.shape[1] // 2
-    for item in prange(rows * PARTS):
-        part, r = item // rows, item % rows
-        begin, end = part * size // PARTS, (part + 1) * size // PARTS
-        if activation == GELU:
-            _gelu_gated(inner[r, begin:end], inner[r, size + begin : size + end], gated[r, begin:end])
-        else:
-            _silu_gated(inner[r, begin:end], inner[r, size + begin : size + end], gated[r, begin:end])
+def gate(given, item):
+    """A task: a part of a row of the activated gate times up, both side by side [R, 2 F], into gated [R, F]."""
+    inner_at, rows, size, activation, gated_at = numbers_at(given, 5)
+    part, r = item // rows, item % rows
+    begin = part * size // SHARES
+    count = (part + 1) * size // SHARES - begin
+    gate_at, into = inner_at + (2 * r * size + begin) * FLOAT_BYTES, gated_at + (r * size + begin) * FLOAT_BYTES
+    gates, ups, gated = (
+        floats_at(gate_at, count),
+        floats_at(gate_at + size * FLOAT_BYTES, count),
+        floats_at(into, count),
+    )
+    if activation == GELU:
+        _gelu_gated(gates, ups, gated)
+    else:
+        _silu_gated(gates, ups, gated)
 
 
 @any_order

@@ -8,24 +8,25 @@ Shapes: N rows, L layers, K kinds of rotary positions, S head size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import carray
 from numpy.typing import NDArray
 
-from urial.kernels.attention import attend
-from urial.kernels.by_address import MIXTURES, SCORES, loop_address
-from urial.kernels.decoder import Floats, Matrix, output_and_mlp, qkv_projection
-from urial.kernels.flavours import compiled, exactly
+from urial.kernels.attention import LOOPS, SHARING, attend, loops_of
+from urial.kernels.decoder import gate, output_and_mlp, qkv_projection
+from urial.kernels.flavours import compiled
+from urial.kernels.matrices import COLUMNS, Floats, Matrix
+from urial.kernels.multiply import told
+from urial.kernels.sharing import floats_at, task_address
 from urial.kernels.simd import pointer
 
-ARRAY = 4  # columns of an array: its address, and the sizes of up to three axes
-WHOLE = 4  # of a matrix: its kind and the addresses of its products
-MATRIX = WHOLE + ARRAY * (len(Matrix._fields) - WHOLE)  # of a matrix: these, and its arrays in order
 NUMBERS = 6  # of a layer: the first six fields
-SUMS = NUMBERS  # where the addresses of attention's two sums are
-MATRICES, NORMS = NUMBERS + 2, NUMBERS + 2 + 4 * MATRIX  # where they begin
+ATTENTION = NUMBERS  # where the addresses of attention's loops are,
+GATE = ATTENTION + LOOPS  # the gate's task,
+MATRICES = GATE + 1  # the matrices, one behind the other,
+NORMS = MATRICES + 4 * COLUMNS  # and the address and length of each norm
 
 
 class Layer(NamedTuple):
@@ -53,22 +54,14 @@ class Table(NamedTuple):
 
 
 def table_of(layers: Sequence[Layer]) -> Table:
-    sums_at = loop_address(SCORES), loop_address(MIXTURES)
-    rows = [
-        [*layer[:NUMBERS], *sums_at, *(n for matrix in layer.matrices for n in _matrix(matrix)), *_arrays(layer.norms)]
-        for layer in layers
-    ]
+    """Raises RuntimeError where a loop cannot be compiled."""
+    loops = *loops_of(), task_address(gate)
+    assert all(norm.flags.c_contiguous for layer in layers for norm in layer.norms)
+    norms = [[n for norm in layer.norms for n in (norm.ctypes.data, len(norm))] for layer in layers]
+    matrices = [np.concatenate([told(matrix) for matrix in layer.matrices]) for layer in layers]
+    rows = [[*layer[:NUMBERS], *loops, *of, *at] for layer, of, at in zip(layers, matrices, norms, strict=True)]
     width = max(len(layer.matrices[0].codes) for layer in layers)
     return Table(np.array(rows, np.int64), np.array([layer.scale for layer in layers], np.float32), width)
-
-
-def _matrix(matrix: Matrix) -> list[int]:
-    return [*matrix[:WHOLE], *_arrays(matrix[WHOLE:])]
-
-
-def _arrays(arrays: Sequence[Any]) -> list[int]:
-    assert all(array.flags.c_contiguous for array in arrays)
-    return [n for array in arrays for n in (array.ctypes.data, *array.shape, *[0] * (ARRAY - 1 - array.ndim))]
 
 
 @compiled
@@ -84,36 +77,23 @@ def run_layers(hidden, rows, scales, factors, cos, sin, stored, positions, eps, 
         wide, narrow = (heads + 2 * groups) * size, heads * size
         qkv = carray(pointer(scratch[0].ctypes.data), (count, wide), np.float32)
         attended = carray(pointer(scratch[1].ctypes.data), (count, narrow), np.float32)
-        norms_in = (_floats(row, NORMS), _floats(row, NORMS + ARRAY), _floats(row, NORMS + 2 * ARRAY))
-        norms_out = (_floats(row, NORMS + 3 * ARRAY), _floats(row, NORMS + 4 * ARRAY), _floats(row, NORMS + 5 * ARRAY))
-        after = (
-            _matrix_at(row, MATRICES + MATRIX),
-            _matrix_at(row, MATRICES + 2 * MATRIX),
-            _matrix_at(row, MATRICES + 3 * MATRIX),
+        norms_in = (
+            floats_at(row[NORMS], row[NORMS + 1]),
+            floats_at(row[NORMS + 2], row[NORMS + 3]),
+            floats_at(row[NORMS + 4], row[NORMS + 5]),
         )
-        of_qkv = _matrix_at(row, MATRICES)
+        norms_out = (
+            floats_at(row[NORMS + 6], row[NORMS + 7]),
+            floats_at(row[NORMS + 8], row[NORMS + 9]),
+            floats_at(row[NORMS + 10], row[NORMS + 11]),
+        )
+        of_qkv, of_output = row[MATRICES : MATRICES + COLUMNS], row[MATRICES + COLUMNS : MATRICES + 2 * COLUMNS]
+        of_gate_and_up, of_down = (
+            row[MATRICES + 2 * COLUMNS : MATRICES + 3 * COLUMNS],
+            row[MATRICES + 3 * COLUMNS : NORMS],
+        )
+        loops = row[ATTENTION:GATE]
         qkv_projection(hidden, of_qkv, factors, norms_in, eps, cos[rotary], sin[rotary], groups, size, qkv)
-        attend(qkv, stored, positions, number, groups, window, scales[number], (row[SUMS], row[SUMS + 1]), attended)
-        output_and_mlp(hidden, attended, after, factors, norms_out, eps, activation)
-
-
-@exactly
-def _floats(row, at):
-    return carray(pointer(row[at]), (row[at + 1],), np.float32)
-
-
-@exactly
-def _table_of_floats(row, at):
-    return carray(pointer(row[at]), (row[at + 1], row[at + 2]), np.float32)
-
-
-@exactly
-def _matrix_at(row, at):
-    first = at + WHOLE
-    codes = carray(pointer(row[first]), (row[first + 1], row[first + 2]), np.uint8)
-    scales, offsets = _table_of_floats(row, first + ARRAY), _table_of_floats(row, first + 2 * ARRAY)
-    bias, down = _floats(row, first + 3 * ARRAY), _table_of_floats(row, first + 4 * ARRAY)
-    third = first + 5 * ARRAY
-    up = carray(pointer(row[third]), (row[third + 1], row[third + 2], row[third + 3]), np.float32)
-    bounds = carray(pointer(row[third + ARRAY]), (row[third + ARRAY + 1],), np.int64)
-    return Matrix(row[at], row[at + 1], row[at + 2], row[at + 3], codes, scales, offsets, bias, down, up, bounds)
+        attend(qkv, stored, positions, number, groups, window, scales, loops, attended)
+        after = (of_output, of_gate_and_up, of_down)
+        output_and_mlp(hidden, attended, after, factors, norms_out, eps, activation, loops[SHARING], row[GATE])

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from urial.kernels import by_address, decoder
+from urial.kernels import by_address
 from urial.kernels.cores import all_cores
-from urial.kernels.decoder import Floats, Matrix
+from urial.kernels.matrices import LOW_TILE, TILE, Floats, Matrix
 from urial.kernels.memory import aligned
 from urial.kernels.scales import find_scales, find_scales_from_least
 
@@ -58,13 +58,11 @@ def as_stored(weight: torch.Tensor) -> Matrix:
 def with_low_rank(matrix: Matrix, downs: list[Floats], ups: list[Floats]) -> Matrix:
     """With A [r, in] and B [out, r] of each of the layers that it is made of, one below the other; r may be 0."""
     rank = max(len(down) for down in downs)
-    rank += -rank % decoder.LOW_TILE
+    rank += -rank % LOW_TILE
     outputs = [len(up) for up in ups]
     up = np.concatenate([_padded(up.T, rank, len(up)) for up in ups], axis=1)
-    tiles = _padded(up, rank, up.shape[1] + -up.shape[1] % decoder.TILE).reshape(rank, -1, decoder.TILE)
+    tiles = _padded(up, rank, up.shape[1] + -up.shape[1] % TILE).reshape(rank, -1, TILE)
     return matrix._replace(
-        down_product=by_address.loop_address(by_address.FLOAT32),
-        up_product=by_address.loop_address(by_address.MIXTURES),
         down=aligned(np.concatenate([_padded(down, rank, down.shape[1]) for down in downs])),
         up=aligned(tiles.swapaxes(0, 1)),
         bounds=np.cumsum([0, *outputs]),
@@ -82,15 +80,12 @@ def _matrix(
     none = np.zeros((0, 0), np.float32)
     return Matrix(
         kind,
-        by_address.loop_address(kind),
-        0,
-        0,
         codes.view(np.uint8),
         none if scales is None else scales,
         none if offsets is None else offsets,
         bias=np.zeros(0, np.float32),
         down=np.zeros((0, inputs), np.float32),
-        up=np.zeros((0, 0, decoder.TILE), np.float32),
+        up=np.zeros((0, 0, TILE), np.float32),
         bounds=np.array([0, len(codes)]),
     )
 

@@ -17,6 +17,7 @@ HAS_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
 LANES = 16 if HAS_AVX512 else 8
 FLOAT, WHOLE = ir.FloatType(), ir.IntType(32)
 FLOATS = ir.VectorType(FLOAT, LANES)
+FLOAT_BYTES = 4
 POSITIONS = 4 if HAS_AVX512 else 2  # that go together: with four others, their sums fill half of the registers
 AHEAD = 2048  # entries before their turn that vectors of one array are asked for: memory gives twice as much
 

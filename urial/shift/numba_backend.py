@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from urial.kernels.cores import all_cores, can_run
+from urial.kernels.sharing import share_out
 from urial.shift.backend import Compared, Difference, ModelRows
 from urial.shift.numba_kernels import GROUP, differ, overtake, survey
 
@@ -27,6 +28,7 @@ class _Row:
     """One model's row of logits, surveyed."""
 
     logits: Floats  # [V]
+    at: int  # where they lie
     chosen: int
     rank: int
     group_greatest: Floats  # [G]
@@ -36,10 +38,6 @@ class _Row:
     @property
     def is_broken(self) -> bool:
         return not (math.isfinite(self.greatest) and math.isfinite(self.log_total))
-
-    @property
-    def norm(self) -> Floats:
-        return np.array([self.greatest, self.log_total], np.float32)
 
     def probability(self, logits: Floats) -> NDArray[np.float64]:
         return np.exp(logits.astype(np.float64) - self.greatest - self.log_total)
@@ -58,17 +56,19 @@ def compare(aligned: torch.Tensor, bases: Sequence[torch.Tensor], answer_ids: Se
 
 
 def _rows(logits: torch.Tensor) -> list[Floats]:
-    return [np.ascontiguousarray(row) for row in logits.cpu().numpy()]
+    return [np.ascontiguousarray(row, np.float32) for row in logits.cpu().numpy()]
 
 
 def _surveyed(logits: Floats, chosen: int) -> _Row:
     groups = -(-len(logits) // GROUP)
-    greatest, sums, above = (np.empty(groups, np.float32) for _ in range(3))
-    survey(logits, logits[chosen], greatest, sums, above)
+    found = np.empty((3, groups), np.float32)
+    at = logits.ctypes.data
+    share_out(survey, groups, at, len(logits), chosen, groups, found.ctypes.data)
+    greatest, sums, above = found
     most = float(greatest.max())
     total = float(np.dot(sums.astype(np.float64), np.exp(greatest.astype(np.float64) - most)))
     log_total = math.log(total) if total > 0 else math.nan
-    return _Row(logits, chosen, 1 + int(above.sum(dtype=np.float64)), greatest, most, log_total)
+    return _Row(logits, at, chosen, 1 + int(above.sum(dtype=np.float64)), greatest, most, log_total)
 
 
 def _told(rows: Sequence[_Row], top: int) -> ModelRows:
@@ -115,14 +115,18 @@ def _switch_point(aligned: _Row, base: _Row, is_infinite: bool) -> float | None:
 def switch_point(aligned: Floats, base: Floats, token: int) -> float:
     """Of one row [V] of each model; `token` is the aligned model's first choice, and possible for the base."""
     switches = np.empty(-(-len(base) // GROUP))
-    overtake(aligned, base, token, switches)
+    rows = aligned.ctypes.data, base.ctypes.data, len(base)
+    share_out(overtake, len(switches), *rows, token, len(switches), switches.ctypes.data)
     return float(switches.max())
 
 
 def _apart(aligned: _Row, base: _Row) -> tuple[bool, float, float]:
     """Whether KL is infinite, KL, JS."""
     groups = len(aligned.group_greatest)
-    kl, js, excluded = (np.empty(groups, np.float32) for _ in range(3))
-    differ(aligned.logits, base.logits, aligned.norm, base.norm, kl, js, excluded)
+    norms = np.array([[row.greatest, row.log_total] for row in (aligned, base)], np.float32)
+    found = np.empty((3, groups), np.float32)
+    rows = aligned.at, base.at, len(base.logits)
+    share_out(differ, groups, *rows, norms.ctypes.data, groups, found.ctypes.data)
+    kl, js, excluded = found
     kl_sum, js_sum = float(kl.sum(dtype=np.float64)), float(js.sum(dtype=np.float64))
     return bool(excluded.any()), max(0.0, kl_sum), min(max(0.0, js_sum / 2), math.log(2))

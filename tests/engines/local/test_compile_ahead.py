@@ -8,14 +8,14 @@ import torch
 from tests.support.packable import adapted, gemma, weights
 from urial.engines.local.compiled_cpu.runner import CompiledCpuRunner, warm_up
 from urial.engines.local.runner import Chunk
-from urial.kernels import attention, by_address, decoder, layers, packing, scales
+from urial.kernels import attention, by_address, decoder, layers, multiply, packing, scales
 from urial.kernels.ahead import WAYS
 
 pytestmark = pytest.mark.slow
 
 LOOPS = (
     attention.attend,
-    decoder.multiply,
+    multiply.multiply,
     layers.run_layers,
     decoder.norm,
     scales.find_scales,
@@ -33,7 +33,7 @@ def test_a_real_model_compiles_nothing_more() -> None:
     packing.pack(weights("from their least", 64, 64))
     assert [set(loop.signatures) for loop in LOOPS] == compiled
     # What a second process compiles apart is what the layers are made of, not something beside it.
-    assert len(attention.attend.signatures) == len(decoder.multiply.signatures) == 1
+    assert len(attention.attend.signatures) == len(multiply.multiply.signatures) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

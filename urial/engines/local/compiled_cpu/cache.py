@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from urial.engines.local.runner import Prefix
 from urial.kernels.attention import BLOCK, SPANS
-from urial.kernels.decoder import Floats
 from urial.kernels.layers import Layer
+from urial.kernels.matrices import Floats
 from urial.kernels.memory import aligned_empty
 
 

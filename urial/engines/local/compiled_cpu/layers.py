@@ -14,8 +14,8 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from urial.engines.local.compiled_cpu.families import ACTIVATIONS, FAMILIES, activation_of, linears_of
-from urial.kernels.decoder import Floats, Matrix
 from urial.kernels.layers import Layer
+from urial.kernels.matrices import Floats, Matrix
 from urial.kernels.packing import as_stored, in_steps, pack, with_low_rank
 from urial.weights.adapters import LowRankLinear
 

@@ -22,9 +22,10 @@ from urial.engines.local.runner import Chunk, Limits, Prefix, side_by_side, want
 from urial.kernels import decoder, second_process
 from urial.kernels.ahead import compile_ahead
 from urial.kernels.cores import all_cores
-from urial.kernels.decoder import Floats
 from urial.kernels.layers import run_layers, table_of
+from urial.kernels.matrices import Floats
 from urial.kernels.memory import aligned, aligned_empty, give_back
+from urial.kernels.multiply import multiply, told
 
 MORE_POSITIONS = 1024  # that rotary tables grow by
 
@@ -50,6 +51,7 @@ class CompiledCpuRunner:
         self._table = table_of(self._layers)
         self._rotary = [RotaryTables(inner.rotary_emb, kind) for kind in rotary_kinds(model)]
         self._head = head_of(model)
+        self._told_head = told(self._head)
         give_back()
         self.forward([Chunk(self.open(1, None), [0], 1, 1.0)])  # for the compiler
 
@@ -95,7 +97,7 @@ class CompiledCpuRunner:
         """Logits [R, V] of R hidden states [R, D]."""
         found = np.empty((len(hidden), len(self._head.codes)), np.float32)
         if len(hidden):
-            decoder.multiply(self._head, hidden, np.zeros(len(hidden), np.float32), found)
+            multiply(self._told_head, hidden, np.zeros(len(hidden), np.float32), found)
         return torch.from_numpy(found)
 
 
