@@ -47,3 +47,12 @@ def test_a_switch_point_is_where_the_mixture_changes_its_mind() -> None:
         probabilities(aligned)
     )
     assert switch_point(aligned, base, 1) is None
+
+
+def test_a_switch_point_of_rows_with_gaps_is_that_of_the_same_rows_without() -> None:
+    """Compiled tasks see addresses alone."""
+    aligned, base = torch.randn(2, 700, 3, generator=torch.Generator().manual_seed(0))[:, :, 1]
+    token = int(aligned.argmax())
+    exact = switch_point(aligned, base, token)
+    assert exact is not None and exact > 0
+    assert numba_backend.switch_point(aligned.numpy(), base.numpy(), token) == pytest.approx(exact)

@@ -24,9 +24,6 @@ SHARES = 4  # of one row's work, for the cores
 TANH_SCALE = np.float32(math.sqrt(2 / math.pi))
 
 
-SILU, GELU = range(2)  # what the gate goes through
-
-
 @any_order
 def _dot(one, two):
     total = np.float32(0)

@@ -27,6 +27,7 @@ Task = Callable[[int, int], None]  # before it is compiled
 
 
 def for_all(task, given, count):
+    """The loop: a task, by its address, for every item."""
     for item in prange(count):
         call(task, (given, item))
 

@@ -114,6 +114,7 @@ def _switch_point(aligned: _Row, base: _Row, is_infinite: bool) -> float | None:
 
 def switch_point(aligned: Floats, base: Floats, token: int) -> float:
     """Of one row [V] of each model; `token` is the aligned model's first choice, and possible for the base."""
+    aligned, base = (np.ascontiguousarray(row, np.float32) for row in (aligned, base))  # a task knows addresses alone
     switches = np.empty(-(-len(base) // GROUP))
     rows = aligned.ctypes.data, base.ctypes.data, len(base)
     share_out(overtake, len(switches), *rows, token, len(switches), switches.ctypes.data)

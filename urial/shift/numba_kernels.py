@@ -52,10 +52,10 @@ def _log_probability(logit, norm):
 def differ(given, g):
     """One group of two rows [V]: its part of KL and of twice JS, and how many entries make KL infinite.
 
-    `norms` [2, 2] are each row's greatest logit and logarithm of the sum of exp(logit - greatest); `found` [3, G] takes
-    the result. With p the larger and
-    q the smaller of two probabilities and d the distance of their logarithms, an entry's part of twice JS is
-    -(p + q) log((1 + q / p) / 2) - q d: exactly nothing where both are equal, and nothing large that cancels.
+    The norms [2, 2] are each row's greatest logit and logarithm of the sum of exp(logit - greatest); `found` [3, G]
+    takes the result. With p the larger and q the smaller of two probabilities and d the distance of their logarithms,
+    an entry's part of twice JS is -(p + q) log((1 + q / p) / 2) - q d: exactly nothing where both are equal, and
+    nothing large that cancels.
     """
     aligned_at, base_at, length, norms_at, groups, found_at = numbers_at(given, 6)
     ours, theirs = _group(aligned_at, length, g), _group(base_at, length, g)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ import torch
 
 from tests.support import tiny
 from tests.support.runners import Gate, Watched, engine_over, until
-from urial.engines.base import Sampling
+from urial.engines.base import Piece, Sampling
 from urial.engines.local.bounded_stream import BUFFERED
 from urial.engines.local.engine import PREPARING, LocalEngine
 from urial.engines.local.prefix_cache import PrefixCache
@@ -30,6 +31,16 @@ def watched(before=lambda batch: None) -> tuple[LocalEngine, Watched]:
     model = tiny.unchanged(MODEL, 0)
     runner = Watched(TorchRunner(model), before)
     return engine_over(runner, model, ends=frozenset()), runner
+
+
+def beside_one_that_decodes(tokens: int, passes: int) -> tuple[Gate, LocalEngine, Watched, Iterator[Piece]]:
+    """An answer of so many tokens is being written, and was let through so many passes."""
+    gate = Gate()
+    engine, runner = watched(gate)
+    decoding = engine.generate(PROMPT[:4], Sampling(max_new_tokens=tokens))
+    gate.arrived()
+    gate.let_through(passes)
+    return gate, engine, runner, decoding
 
 
 def ids_of(pieces) -> list[int]:
@@ -54,11 +65,7 @@ def test_everyone_with_a_token_to_read_goes_along() -> None:
 
 
 def test_short_prompts_share_a_pass_as_far_as_its_tokens_reach() -> None:
-    gate = Gate()
-    engine, runner = watched(gate)
-    decoding = engine.generate(PROMPT[:4], Sampling(max_new_tokens=20))
-    gate.arrived()
-    gate.let_through(1)
+    gate, engine, runner, decoding = beside_one_that_decodes(20, passes=1)
     texts = [[5 + (7 * n + place) % 300 for place in range(40)] for n in range(2)]
     reading = [engine.generate(text, Sampling(max_new_tokens=2)) for text in texts]
     gate.let_through(100)
@@ -68,11 +75,7 @@ def test_short_prompts_share_a_pass_as_far_as_its_tokens_reach() -> None:
 
 
 def test_a_long_prompt_is_read_in_parts_that_take_those_along_who_decode() -> None:
-    gate = Gate()
-    engine, runner = watched(gate)
-    decoding = engine.generate(PROMPT[:4], Sampling(max_new_tokens=60))
-    gate.arrived()
-    gate.let_through(2)
+    gate, engine, runner, decoding = beside_one_that_decodes(60, passes=2)
     reading = engine.generate([5 + n % 300 for n in range(400)], Sampling(max_new_tokens=2))
     gate.let_through(200)
     assert len(ids_of(decoding)) == 60 and len(ids_of(reading)) == 2
